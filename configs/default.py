@@ -1,0 +1,96 @@
+"""The seed recipe on a synthetic tomogram; every field there is."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> Any:
+    config = ConfigDict()
+    config.seed = 0
+    config.epochs = 10
+    config.batch_size = 16
+    config.log_every = 4  # Steps in a line of metrics.jsonl.
+
+    config.data = ConfigDict()
+    config.data.source = "phantom"  # Or "folder".
+    config.data.root = ""  # Holds images|data and labels|masks.
+    config.data.images = ""  # Or name both folders.
+    config.data.labels = ""
+    config.data.number_pattern = r"(\d+)(?!.*\d)"  # First group: the z in a file's stem.
+    config.data.skip_unlabelled = False  # Leave images without a label out.
+    config.data.classes = ""  # "0:pore,128:YSZ,255:nickel"; "" maps values by sorted order.
+    config.data.ignore = ""  # Label value left out of loss and scores.
+    config.data.normalize = "volume"  # One grey scale; "image" for each image's own.
+    config.data.crop = 128  # Height and width, pixels.
+    config.data.crops_per_epoch = 512
+    config.data.rare_fraction = 0.0  # Share of crops centred on a class drawn uniformly.
+    config.data.train_slices = 0  # Use so many of the training block; 0 for all.
+    config.data.prepared_dir = "~/.cache/xseg_jax"
+    config.data.memory_gib = 8.0  # Slices stay decoded in memory up to this size.
+
+    config.data.split = ConfigDict()
+    config.data.split.kind = "z"  # Blocks of a volume; "group" for independent images; "random".
+    config.data.split.fractions = (0.6, 0.15, 0.25)  # Training, validation, test.
+    config.data.split.gap = 50  # Slices between blocks, in z.
+    config.data.split.train = ()  # First and last z, instead of fractions.
+    config.data.split.validation = ()
+    config.data.split.test = ()
+    config.data.split.group_pattern = ""  # First group: what images of one patient share.
+
+    config.data.phantom = ConfigDict()
+    config.data.phantom.size = 256  # Pixels.
+    config.data.phantom.depth = 240  # Slices.
+    config.data.phantom.z_step = 2  # Every so many slices are imaged.
+    config.data.phantom.fractions = (0.3, 0.43, 0.27)  # Pore, ceramic, metal.
+    config.data.phantom.correlation_length = 6.0  # Pixels.
+    config.data.phantom.attenuation = (0.0, 0.006, 0.009)  # 1/pixel.
+    config.data.phantom.texture = 0.1  # Relative variation within a phase.
+    config.data.phantom.photons = 3000.0  # In a detector pixel of the flat field.
+    config.data.phantom.ring_strength = 0.01  # Relative gain error of detector pixels.
+    config.data.phantom.beam_hardening = 0.3  # Relative width of the spectrum.
+    config.data.phantom.projections = 360
+    config.data.phantom.seed = 0
+
+    config.augment = ConfigDict()
+    config.augment.flip = True
+    config.augment.rotate90 = True
+    config.augment.brightness = 0.0  # Standard deviations of the data.
+    config.augment.contrast = 0.0  # Relative.
+    config.augment.gamma = 0.0
+    config.augment.noise = 0.0  # Standard deviations of the data.
+    config.augment.blur = 0.0  # Pixels.
+    config.augment.scale = 0.0  # Relative.
+    config.augment.rotation = 0.0  # Degrees.
+
+    config.model = ConfigDict()
+    config.model.features = (16, 32, 64, 128)
+    config.model.norm = "batch"  # none, batch, group or instance.
+    config.model.upsample = "transposed"  # Or "resize".
+    config.model.dropout = 0.0
+    config.model.skip = True
+    config.model.dtype = "float32"  # Or "bfloat16"; parameters are float32.
+    config.model.remat = False
+
+    config.loss = ConfigDict()
+    # cross_entropy, weighted_cross_entropy, dice, focal or cross_entropy_dice.
+    config.loss.name = "cross_entropy"
+    config.loss.class_weights = ()  # () weighs by inverse frequency.
+    config.loss.focal_gamma = 2.0
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "constant"  # Or "cosine".
+    config.optimizer.warmup_steps = 0
+    config.optimizer.clip_norm = 0.0  # 0 does not clip.
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.ema_decay = 0.0  # 0 keeps no average of the parameters.
+
+    config.inference = ConfigDict()
+    config.inference.tile = 512  # Pixels.
+    config.inference.overlap = 64
+    config.inference.batch_size = 4
+
+    config.report = ConfigDict()
+    config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.
+    return config

@@ -1,0 +1,1 @@
+"""Segmentation of X-ray images with a U-Net in JAX."""

@@ -1,0 +1,1 @@
+"""Files or physics in, batches out. The only package that touches TensorFlow."""

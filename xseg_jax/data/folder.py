@@ -1,0 +1,132 @@
+"""Checks a folder of images and labels before any long work. No TensorFlow."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from xseg_jax.data.images import Pair, read_image, read_label
+from xseg_jax.data.labels import LabelMap, check_is_label
+from xseg_jax.errors import InputError
+from xseg_jax.progress import Progress
+
+T = TypeVar("T")
+READERS = 4
+
+
+@dataclass(frozen=True)
+class Slice:
+    """An image with its label.
+
+    Attributes:
+      name: stem of the image file.
+      image_HW: grey values, uint8, uint16 or float32.
+      label_HW: class indices, uint8; 255 is ignored.
+    """
+
+    name: str
+    image_HW: np.ndarray
+    label_HW: np.ndarray
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found in all pairs: one pixel type, one label map."""
+
+    dtype: np.dtype
+    label_map: LabelMap
+
+
+def each(task: str, function: Callable[[Pair], T], pairs: Sequence[Pair]) -> list[T]:
+    """Results of a function over pairs in order, read by several threads behind a bar."""
+    results = []
+    with ThreadPoolExecutor(READERS) as pool, Progress(task, len(pairs), "slice") as progress:
+        for result in pool.map(function, pairs):
+            results.append(result)
+            progress.advance()
+    return results
+
+
+def content_hashes(pairs: Sequence[Pair]) -> list[str]:
+    """A hash a pair, of its name and of the bytes of both files."""
+
+    def content_hash(pair: Pair) -> str:
+        digest = hashlib.blake2b(pair.name.encode(), digest_size=16)
+        for path in (pair.image, pair.label):
+            digest.update(hashlib.blake2b(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    return each("Reading files", content_hash, pairs)
+
+
+def check(pairs: Sequence[Pair], known: LabelMap | None, ignore: str = "") -> Checked:
+    """Reads every pair once and refuses what could not be used.
+
+    Args:
+      pairs: image and label files.
+      known: label values and classes; None maps the values found by sorted order.
+      ignore: without `known`, a label value that is left out of loss and scores, or "".
+
+    Raises:
+      InputError: as the readers, and for different sizes, a constant image, mixed pixel types,
+        a label value in no class, or a label that looks like a grayscale image.
+    """
+
+    def look(pair: Pair) -> tuple[np.dtype, set[int]]:
+        image_HW, values_HW = read_image(pair.image), read_label(pair.label)
+        check_pair(pair, image_HW, values_HW)
+        if known is None:
+            return image_HW.dtype, check_is_label(values_HW, pair.label)
+        known.encode(values_HW, pair.label)
+        return image_HW.dtype, set()
+
+    looks = each("Checking slices", look, pairs)
+    first = looks[0][0]
+    for pair, (dtype, _) in zip(pairs, looks, strict=True):
+        if dtype != first:
+            raise InputError(
+                f"{pair.image}: pixels are {dtype}, but {first} in {pairs[0].image}; export all "
+                "images with one pixel type"
+            )
+    found = set().union(*(values for _, values in looks))
+    return Checked(first, known or LabelMap.guess(found, ignore))
+
+
+def check_pair(pair: Pair, image_HW: np.ndarray, values_HW: np.ndarray) -> None:
+    """Refuses an image and a label of different sizes, and a constant image."""
+    if image_HW.shape != values_HW.shape:
+        raise InputError(
+            f"{pair.image}: is {_size(image_HW)} pixels, but its label {pair.label} is "
+            f"{_size(values_HW)}; crop or resample one of them"
+        )
+    if image_HW.min() == image_HW.max():
+        raise InputError(
+            f"{pair.image}: every pixel is {image_HW.flat[0]}; remove the empty slice and its label"
+        )
+
+
+def read_pair(pair: Pair, label_map: LabelMap) -> Slice:
+    """Image and class indices of one pair."""
+    image_HW, values_HW = read_image(pair.image), read_label(pair.label)
+    check_pair(pair, image_HW, values_HW)
+    return Slice(pair.name, image_HW, label_map.encode(values_HW, pair.label))
+
+
+def _size(array_HW: np.ndarray) -> str:
+    return " x ".join(str(length) for length in array_HW.shape)
+
+
+class FolderSlices(Sequence[Slice]):
+    """Slices of a folder, read when asked for."""
+
+    def __init__(self, pairs: Sequence[Pair], label_map: LabelMap) -> None:
+        self.pairs, self.label_map = pairs, label_map
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Slice:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return read_pair(self.pairs[index], self.label_map)

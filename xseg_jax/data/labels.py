@@ -1,0 +1,159 @@
+"""From the user's label values to class indices, and back."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xseg_jax.data.images import COLOUR
+from xseg_jax.errors import InputError
+
+IGNORED = 255
+"""Class index of pixels that count neither in the loss nor in a score."""
+
+MOST_GUESSED_VALUES = 32
+"""More distinct values than this in one label mean an image; an explicit map may have more."""
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Which label value is which class.
+
+    Attributes:
+      values: label values as the user writes them: "128", or "#ff0000" in a colour mask.
+      classes: class name of each value; values of equal name are one class.
+      ignore: value that is in no class and is left out of loss and scores, or "".
+    """
+
+    values: tuple[str, ...]
+    classes: tuple[str, ...]
+    ignore: str = ""
+
+    @classmethod
+    def parse(cls, text: str, ignore: str = "") -> "LabelMap":
+        """Reads "0:pore,128:YSZ,255:nickel"; the order gives the class index.
+
+        Raises:
+          InputError: an entry is not VALUE:NAME or a value stands twice.
+        """
+        entries = [entry.strip().partition(":") for entry in text.split(",")]
+        values = [value.strip().lower() for value, _, _ in entries]
+        for value, _, name in entries:
+            if not name.strip() or _number(value.strip().lower()) is None:
+                raise InputError(
+                    f"config.data.classes={text!r}: {value!r} must be VALUE:NAME with a whole "
+                    "number or #rrggbb, as in 0:pore,128:ceramic,255:metal"
+                )
+        if len({*values, ignore}) != len(values) + 1:
+            raise InputError(f"config.data.classes={text!r}: a value stands twice or is ignored")
+        return cls(tuple(values), tuple(name.strip() for _, _, name in entries), ignore)
+
+    @classmethod
+    def guess(cls, found: Iterable[int], ignore: str = "") -> "LabelMap":
+        """Maps the label values found in all files to classes by sorted order."""
+        found = sorted(found)
+        if all(_is_grey(value) for value in found):
+            found = sorted({value & 0xFF if value & COLOUR else value for value in found})
+        values = tuple(_text(value) for value in found if _text(value) != ignore)
+        if len(values) < 2:
+            raise InputError(
+                f"labels hold only the value {', '.join(values) or ignore}; a segmentation needs "
+                "two classes"
+            )
+        return cls(values, values, ignore)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "LabelMap":
+        """Reads what `to_json` wrote."""
+        return cls(tuple(fields["values"]), tuple(fields["classes"]), fields["ignore"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields as plain JSON."""
+        return asdict(self)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Class names by class index."""
+        return tuple(dict.fromkeys(self.classes))
+
+    @cached_property
+    def _table(self) -> tuple[np.ndarray, np.ndarray]:
+        values, classes = list(self.values), [self.names.index(name) for name in self.classes]
+        if self.ignore:
+            values, classes = [*values, self.ignore], [*classes, IGNORED]
+        numbers = np.array([_number(value) for value in values], np.int64)
+        order = np.argsort(numbers)
+        return numbers[order], np.array(classes, np.uint8)[order]
+
+    def encode(self, values_HW: np.ndarray, path: Path) -> np.ndarray:
+        """Class index (H, W) uint8 of every label value (H, W) int64; 255 where ignored.
+
+        Raises:
+          InputError: a value is in no class; names the file and the classes.
+        """
+        numbers, classes = self._table
+        if not any(value.startswith("#") for value in (*self.values, self.ignore)):
+            grey = _is_grey(values_HW) & (values_HW >= COLOUR)
+            values_HW = np.where(grey, values_HW & 0xFF, values_HW)
+        index_HW = np.searchsorted(numbers, values_HW).clip(max=len(numbers) - 1)
+        unknown = numbers[index_HW] != values_HW
+        if unknown.any():
+            check_is_label(values_HW, path)
+            raise InputError(
+                f"{path}: value {_text(int(values_HW[unknown][0]))} is in no class; classes are "
+                f"{', '.join(self.values)}; add it to --config.data.classes, or leave it out of "
+                "loss and scores with --config.data.ignore"
+            )
+        return classes[index_HW]
+
+    def decode(self, class_HW: np.ndarray) -> np.ndarray:
+        """The user's own label values: (H, W) uint8 or uint16, or (H, W, 3) uint8 colours."""
+        first = [self.values[self.classes.index(name)] for name in self.names]
+        numbers = np.array([_number(value) or 0 for value in first])
+        if any(value.startswith("#") for value in first):
+            colours = np.stack([numbers >> 16 & 255, numbers >> 8 & 255, numbers & 255], axis=-1)
+            return colours.astype(np.uint8)[class_HW]
+        return numbers.astype(np.min_scalar_type(int(numbers.max())))[class_HW]
+
+    def __str__(self) -> str:
+        parts = [
+            f"{value} -> {self.names.index(name)} ({name})"
+            for value, name in zip(self.values, self.classes, strict=True)
+        ]
+        return ", ".join([*parts, f"{self.ignore} -> ignored"] if self.ignore else parts)
+
+
+def check_is_label(values_HW: np.ndarray, path: Path) -> set[int]:
+    """The distinct values of a label.
+
+    Raises:
+      InputError: so many that this must be a grayscale image.
+    """
+    found = {int(value) for value in np.unique(values_HW)}
+    if len(found) > MOST_GUESSED_VALUES:
+        raise InputError(
+            f"{path}: has {len(found)} distinct values and looks like a grayscale image, not a "
+            "label; check --config.data.labels, or name the classes with --config.data.classes"
+        )
+    return found
+
+
+def _is_grey(value: Any) -> Any:
+    """True for plain values and for colours with red = green = blue."""
+    low = value & 0xFF
+    return (value < COLOUR) | (value == (COLOUR | low << 16 | low << 8 | low))
+
+
+def _number(text: str) -> int | None:
+    """128 from "128", COLOUR | 0xff0000 from "#ff0000", None from anything else."""
+    try:
+        return COLOUR | int(text[1:], 16) if text[0] == "#" and len(text) == 7 else int(text)
+    except (ValueError, IndexError):
+        return None
+
+
+def _text(value: int) -> str:
+    return f"#{value & 0xFFFFFF:06x}" if value >= COLOUR else str(value)

@@ -1,0 +1,1 @@
+"""Scores on whole slices, beside the baseline that needs no training."""

@@ -1,0 +1,89 @@
+"""Multi-Otsu thresholding: what a network has to beat."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from skimage.filters import threshold_multiotsu
+
+from xseg_jax.data.folder import Slice
+from xseg_jax.data.intensity import Normalizer
+from xseg_jax.data.labels import IGNORED
+
+# The search grows as bins^(classes - 1): fewer bins keep it within seconds.
+BINS = {2: 256, 3: 256, 4: 256, 5: 128, 6: 64}
+BINS_BEYOND = 32
+MOST_CLASSES = 8
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A class for each interval of normalised grey values.
+
+    Attributes:
+      thresholds: K - 1 normalised grey values, ascending.
+      classes: class index of each of the K intervals.
+    """
+
+    thresholds: tuple[float, ...]
+    classes: tuple[int, ...]
+
+    @classmethod
+    def fit(cls, slices: Sequence[Slice], normalizer: Normalizer, classes: int) -> Self | None:
+        """Multi-Otsu (Liao, Chen and Chung 2001) on the histogram of the training slices.
+
+        Otsu chooses the intervals without labels. Which interval is which class is the one
+        assignment of all classes that labels the most training pixels right.
+
+        Returns:
+          None where thresholding is not defined: more than `MOST_CLASSES` classes, or fewer
+          distinct grey values than classes.
+        """
+        if classes > MOST_CLASSES:
+            return None
+        bins = BINS.get(classes, BINS_BEYOND)
+        sample = np.concatenate(
+            [normalizer.of(s.image_HW)(s.image_HW[::4, ::4]).ravel() for s in slices]
+        )
+        # Outliers, as hot pixels, would leave all else in one bin.
+        low, high = np.percentile(sample, (0.1, 99.9))
+        if len(np.unique(sample)) < classes or low == high:
+            return None
+        edges = np.linspace(low, high, bins + 1)
+        counts_KB = np.zeros((classes, bins), np.int64)
+        for item in slices:
+            values_HW = normalizer.of(item.image_HW)(item.image_HW).clip(low, high)
+            for k in range(classes):
+                counts_KB[k] += np.histogram(values_HW[item.label_HW == k], edges)[0]
+        centres = (edges[:-1] + edges[1:]) / 2
+        thresholds = threshold_multiotsu(classes=classes, hist=(counts_KB.sum(axis=0), centres))
+        interval_B = np.digitize(centres, thresholds, right=True)
+        pixels_KI = np.stack(
+            [counts_KB[:, interval_B == i].sum(axis=1) for i in range(classes)], axis=1
+        )
+        class_K, interval_K = linear_sum_assignment(pixels_KI, maximize=True)
+        return cls(
+            tuple(float(t) for t in thresholds), tuple(class_K[np.argsort(interval_K)].tolist())
+        )
+
+    def __call__(self, values_HW: np.ndarray) -> np.ndarray:
+        """Class index uint8 of normalised grey values (H, W)."""
+        interval_HW = np.digitize(values_HW, self.thresholds, right=True)
+        return np.array(self.classes, np.uint8)[interval_HW]
+
+    def confusion(self, slices: Sequence[Slice], normalizer: Normalizer) -> np.ndarray:
+        """Pixel counts (K, K) over slices, row the true class, column the predicted."""
+        classes = len(self.classes)
+        total_KK = np.zeros((classes, classes), np.int64)
+        for item in slices:
+            prediction_HW = self(normalizer.of(item.image_HW)(item.image_HW))
+            cell = item.label_HW.astype(np.int64) * classes + prediction_HW
+            counts = np.bincount(cell[item.label_HW != IGNORED], minlength=classes**2)
+            total_KK += counts.reshape(classes, classes)
+        return total_KK
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields as plain JSON."""
+        return asdict(self)

@@ -1,0 +1,1 @@
+"""From a whole slice of any size to class probabilities."""

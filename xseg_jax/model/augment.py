@@ -1,0 +1,154 @@
+"""Random augmentation of a batch inside the compiled step, keyed by the step.
+
+Magnitudes are Python numbers: one that is 0 costs nothing, since it is left out of the
+compiled step. Intensities are normalised (zero mean, unit variance) when they get here.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
+
+from xseg_jax.errors import InputError
+
+IGNORED = 255
+BLUR_RADIUS = 4
+
+
+def augment(
+    key: jax.Array,
+    image_BHWC: jax.Array,
+    label_BHW: jax.Array,
+    *,
+    flip: bool,
+    rotate90: bool,
+    brightness: float,
+    contrast: float,
+    gamma: float,
+    noise: float,
+    blur: float,
+    scale: float,
+    rotation: float,
+) -> tuple[jax.Array, jax.Array]:
+    """A random variant of each example of a batch of square crops.
+
+    Args:
+      key: random key of this step.
+      image_BHWC: float32, normalised.
+      label_BHW: class indices, uint8.
+      flip: mirror along each axis with probability 1/2.
+      rotate90: turn by a multiple of 90 degrees.
+      brightness: largest shift, in standard deviations of the data.
+      contrast: largest relative change of the spread about the mean: a factor in 1 +- contrast.
+      gamma: largest exponent change: an exponent in [1 / (1 + gamma), 1 + gamma].
+      noise: largest standard deviation of added Gaussian noise.
+      blur: largest standard deviation of a Gaussian blur, in pixels.
+      scale: largest relative zoom: a factor in 1 +- scale.
+      rotation: largest rotation, in degrees.
+
+    Returns:
+      Images and labels of the same shapes; label pixels from outside of the crop are ignored.
+    """
+
+    def one(
+        key: jax.Array, image_HWC: jax.Array, label_HW: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        keys = iter(jax.random.split(key, 12))
+        if scale or rotation:
+            image_HWC, label_HW = _zoom_and_rotate(
+                next(keys), image_HWC, label_HW, scale=scale, degrees=rotation
+            )
+        if flip:
+            for axis, mirrored in enumerate(jax.random.bernoulli(next(keys), shape=(2,))):
+                image_HWC = jnp.where(mirrored, jnp.flip(image_HWC, axis), image_HWC)
+                label_HW = jnp.where(mirrored, jnp.flip(label_HW, axis), label_HW)
+        if rotate90:
+            turns = jax.random.randint(next(keys), (), 0, 4)
+            image_HWC = _turn(turns, image_HWC)
+            label_HW = _turn(turns, label_HW)
+        if blur:
+            sigma = jax.random.uniform(next(keys), maxval=blur)
+            image_HWC = _blur(image_HWC, sigma)
+        if brightness:
+            image_HWC += jax.random.uniform(next(keys), minval=-brightness, maxval=brightness)
+        if contrast:
+            factor = 1 + jax.random.uniform(next(keys), minval=-contrast, maxval=contrast)
+            mean = image_HWC.mean()
+            image_HWC = (image_HWC - mean) * factor + mean
+        if gamma:
+            limit = jnp.log1p(gamma)
+            exponent = jnp.exp(jax.random.uniform(next(keys), minval=-limit, maxval=limit))
+            low, high = image_HWC.min(), image_HWC.max()
+            span = jnp.maximum(high - low, 1e-6)
+            image_HWC = ((image_HWC - low) / span) ** exponent * span + low
+        if noise:
+            sigma = jax.random.uniform(next(keys), maxval=noise)
+            image_HWC += sigma * jax.random.normal(next(keys), image_HWC.shape)
+        return image_HWC, label_HW
+
+    return jax.vmap(one)(jax.random.split(key, image_BHWC.shape[0]), image_BHWC, label_BHW)
+
+
+def _turn(turns: jax.Array, x: jax.Array) -> jax.Array:
+    half = jnp.where(turns >= 2, x[::-1, ::-1], x)
+    return jnp.where(turns % 2 == 1, jnp.rot90(half), half)
+
+
+def _zoom_and_rotate(
+    key: jax.Array, image_HWC: jax.Array, label_HW: jax.Array, *, scale: float, degrees: float
+) -> tuple[jax.Array, jax.Array]:
+    """Samples the crop on a grid that is zoomed and rotated about its centre."""
+    zoom_key, angle_key = jax.random.split(key)
+    zoom = 1 + jax.random.uniform(zoom_key, minval=-scale, maxval=scale)
+    angle = jnp.deg2rad(jax.random.uniform(angle_key, minval=-degrees, maxval=degrees))
+    height, width = label_HW.shape
+    y_HW, x_HW = jnp.meshgrid(
+        jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2, indexing="ij"
+    )
+    cos, sin = jnp.cos(angle) / zoom, jnp.sin(angle) / zoom
+    source = [
+        cos * y_HW - sin * x_HW + (height - 1) / 2,
+        sin * y_HW + cos * x_HW + (width - 1) / 2,
+    ]
+    image_HWC = jnp.stack(
+        [
+            map_coordinates(image_HWC[..., channel], source, order=1, mode="reflect")
+            for channel in range(image_HWC.shape[-1])
+        ],
+        axis=-1,
+    )
+    label_HW = map_coordinates(label_HW, source, order=0, mode="constant", cval=IGNORED)
+    return image_HWC, label_HW
+
+
+def _blur(image_HWC: jax.Array, sigma: jax.Array) -> jax.Array:
+    offset_T = jnp.arange(-BLUR_RADIUS, BLUR_RADIUS + 1)
+    weight_T = jnp.exp(-0.5 * (offset_T / jnp.maximum(sigma, 1e-3)) ** 2)
+    weight_T /= weight_T.sum()
+    for axis in (0, 1):
+        padding = [(BLUR_RADIUS, BLUR_RADIUS) if a == axis else (0, 0) for a in range(3)]
+        padded = jnp.pad(image_HWC, padding, mode="symmetric")
+        length = image_HWC.shape[axis]
+        image_HWC = sum(
+            (
+                weight * jax.lax.slice_in_dim(padded, start, start + length, axis=axis)
+                for start, weight in enumerate(weight_T)
+            ),
+            start=jnp.zeros_like(image_HWC),
+        )
+    return image_HWC
+
+
+def check_augment(**magnitudes: Any) -> None:
+    """Refuses negative magnitudes and those that would turn an image inside out.
+
+    Raises:
+      InputError: names the field and its value.
+    """
+    highest = {"contrast": 0.9, "scale": 0.9, "blur": BLUR_RADIUS / 2}
+    for field, value in magnitudes.items():
+        if not 0 <= value <= highest.get(field, float("inf")):
+            raise InputError(
+                f"config.augment.{field}={value}: must be within 0 and {highest.get(field, 'inf')}"
+            )

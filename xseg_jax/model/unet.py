@@ -1,0 +1,175 @@
+"""The U-Net of Ronneberger, Fischer and Brox (2015, arXiv:1505.04597) in Flax Linen."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+
+from xseg_jax.errors import InputError
+
+he_normal = nn.initializers.he_normal()
+# Two kernels that share one output: each carries half of the variance He et al. ask for.
+half_he_normal = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+
+NORMS: dict[str, Callable[..., nn.Module] | None] = {
+    "none": None,
+    "batch": functools.partial(nn.BatchNorm, momentum=0.9),
+    "group": functools.partial(nn.GroupNorm, num_groups=8),
+    "instance": functools.partial(nn.InstanceNorm),
+}
+UPSAMPLES = ("transposed", "resize")
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def max_pool(x_BHWC: jax.Array) -> jax.Array:
+    """2x2 maximum of even-sized input.
+
+    Pairwise maxima have a far cheaper gradient on CPU than a window reduction.
+    """
+    x_BHWC = jnp.maximum(x_BHWC[:, ::2], x_BHWC[:, 1::2])
+    return jnp.maximum(x_BHWC[:, :, ::2], x_BHWC[:, :, 1::2])
+
+
+class UpConv(nn.Module):
+    """2x2 transposed convolution with stride 2.
+
+    Its windows do not overlap, so it is one matrix product a pixel and a reshape.
+    """
+
+    features: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+        """(B, H, W, C) to (B, 2H, 2W, features)."""
+        batch, height, width, channels = x_BHWC.shape
+        # Each output pixel sees one input pixel, so the fan-in is the channels alone.
+        initializer = nn.initializers.variance_scaling(
+            2.0, "fan_in", "truncated_normal", in_axis=0, out_axis=3, batch_axis=(1, 2)
+        )
+        kernel_C22F = self.param("kernel", initializer, (channels, 2, 2, self.features))
+        bias_F = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        x_BHWC, kernel_C22F, bias_F = promote_dtype(x_BHWC, kernel_C22F, bias_F, dtype=self.dtype)
+        y_BHaWbF = jnp.einsum("bhwc,cijf->bhiwjf", x_BHWC, kernel_C22F)
+        return y_BHaWbF.reshape(batch, 2 * height, 2 * width, self.features) + bias_F
+
+
+class ConvBlock(nn.Module):
+    """Two 3x3 convolutions, each with norm and ReLU.
+
+    Several inputs are convolved each with a kernel of its own and added, which equals one
+    convolution of their concatenation without building it.
+    """
+
+    features: int
+    norm: str
+    dropout: float
+    dtype: Any
+    train: bool
+
+    @nn.compact
+    def __call__(self, *inputs_BHWC: jax.Array) -> jax.Array:
+        """Inputs of one height and width to (B, H, W, features)."""
+        norm = NORMS[self.norm]
+        initializer = he_normal if len(inputs_BHWC) == 1 else half_he_normal
+        for layer in range(2):
+            x_BHWC = sum(
+                nn.Conv(
+                    self.features,
+                    (3, 3),
+                    use_bias=norm is None and index == 0,
+                    kernel_init=initializer,
+                    dtype=self.dtype,
+                    name=f"conv{layer}" if index == 0 else f"conv{layer}_skip",
+                )(x_BHWC)
+                for index, x_BHWC in enumerate(inputs_BHWC)
+            )
+            if norm is not None:
+                extra = {"use_running_average": not self.train} if self.norm == "batch" else {}
+                x_BHWC = norm(dtype=self.dtype, name=f"norm{layer}", **extra)(x_BHWC)
+            inputs_BHWC, initializer = (nn.relu(x_BHWC),), he_normal
+        return nn.Dropout(self.dropout, deterministic=not self.train)(inputs_BHWC[0])
+
+
+class UNet(nn.Module):
+    """Class logits of every pixel of an image of any size.
+
+    Attributes:
+      classes: number of classes.
+      features: channels of each level, from full resolution down; each further level halves the
+        resolution.
+      norm: none, batch, group or instance, after every 3x3 convolution.
+      upsample: "transposed" for a 2x2 transposed convolution, "resize" for bilinear resizing and
+        a 1x1 convolution.
+      dropout: rate after each block.
+      skip: whether the way up sees the way down at equal resolution.
+      dtype: "float32" or "bfloat16" for the computation; parameters and logits are float32.
+      remat: recompute blocks in the backward pass, for less memory.
+    """
+
+    classes: int
+    features: Sequence[int] = (16, 32, 64, 128)
+    norm: str = "batch"
+    upsample: str = "transposed"
+    dropout: float = 0.0
+    skip: bool = True
+    dtype: str = "float32"
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, image_BHWC: jax.Array, *, train: bool) -> jax.Array:
+        """Logits (B, H, W, classes) float32 of images (B, H, W, C)."""
+        dtype = DTYPES[self.dtype]
+        block_type = nn.remat(ConvBlock) if self.remat else ConvBlock
+        block = functools.partial(
+            block_type, norm=self.norm, dropout=self.dropout, dtype=dtype, train=train
+        )
+        height, width = image_BHWC.shape[1:3]
+        multiple = 2 ** (len(self.features) - 1)
+        padding = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
+        x_BHWC = jnp.pad(image_BHWC.astype(dtype), padding, mode="symmetric")
+
+        skips_BHWC = []
+        for level, features in enumerate(self.features[:-1]):
+            x_BHWC = block(features, name=f"down{level}")(x_BHWC)
+            skips_BHWC.append(x_BHWC)
+            x_BHWC = max_pool(x_BHWC)
+        x_BHWC = block(self.features[-1], name="bottom")(x_BHWC)
+        for level, features in reversed(list(enumerate(self.features[:-1]))):
+            x_BHWC = self._up(x_BHWC, features, f"up{level}_sample", dtype)
+            inputs = (x_BHWC, skips_BHWC[level]) if self.skip else (x_BHWC,)
+            x_BHWC = block(features, name=f"up{level}")(*inputs)
+
+        # The last layer has no ReLU behind it: LeCun's scale keeps the first loss near log K.
+        logits_BHWK = nn.Conv(self.classes, (1, 1), dtype=dtype, name="head")(x_BHWC)
+        return logits_BHWK[:, :height, :width].astype(jnp.float32)
+
+    def _up(self, x_BHWC: jax.Array, features: int, name: str, dtype: Any) -> jax.Array:
+        if self.upsample == "transposed":
+            return UpConv(features, dtype, name=name)(x_BHWC)
+        batch, height, width, _ = x_BHWC.shape
+        x_BHWC = nn.Conv(features, (1, 1), kernel_init=he_normal, dtype=dtype, name=name)(x_BHWC)
+        return jax.image.resize(x_BHWC, (batch, 2 * height, 2 * width, features), "bilinear")
+
+
+def check_model(
+    *, features: Sequence[int], norm: str, upsample: str, dtype: str, **others: Any
+) -> None:
+    """Refuses fields of `UNet` that no table holds.
+
+    Raises:
+      InputError: names the field, its value and the choices.
+    """
+    del others
+    tables = {"norm": (norm, NORMS), "upsample": (upsample, UPSAMPLES), "dtype": (dtype, DTYPES)}
+    for field, (value, choices) in tables.items():
+        if value not in choices:
+            raise InputError(f"config.model.{field}={value!r}: choose one of {', '.join(choices)}")
+    if not features or min(features) < 1:
+        raise InputError(f"config.model.features={features}: give channels, as in (16, 32, 64)")
+    if norm == "group" and any(count % 8 for count in features):
+        raise InputError(f"config.model.features={features}: norm='group' needs multiples of 8")

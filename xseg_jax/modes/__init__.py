@@ -1,0 +1,1 @@
+"""One file a mode of main.py; here, and nowhere below, configs are unpacked."""

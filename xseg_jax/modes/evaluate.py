@@ -1,0 +1,56 @@
+"""Scores a trained run on a folder of images and labels."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from xseg_jax.data import folder
+from xseg_jax.data.images import find_pairs, label_folder_of, read_image
+from xseg_jax.errors import InputError
+from xseg_jax.modes.run import TrainedRun, pixel_hash, score_and_report
+
+logger = logging.getLogger(__name__)
+
+
+def run(workdir: Path, source: Path, output: Path) -> dict[str, Any]:
+    """Writes `results.json` and figures to `output`.
+
+    Args:
+      workdir: folder of a trained run.
+      source: folder that holds images|data and labels|masks.
+      output: folder, made if missing.
+
+    Raises:
+      InputError: a file cannot be used, or the run is not trained.
+    """
+    began = time.monotonic()
+    trained = TrainedRun.load(workdir)
+    images, labels = label_folder_of(source)
+    data = trained.config.data
+    pairs = find_pairs(
+        images, labels, number_pattern=data.number_pattern, skip_unlabelled=data.skip_unlabelled
+    )
+    checked = folder.check(pairs, trained.facts.label_map)
+    trained.check_pixel_type(pairs[0].image, checked.dtype)
+    known = set(trained.facts.train_hashes)
+    seen = [pair.name for pair in pairs if pixel_hash(read_image(pair.image)) in known]
+    if seen:
+        logger.warning(
+            "%d of %d images were trained on, %s for one: their scores measure memory, not skill",
+            len(seen), len(pairs), seen[0],
+        )  # fmt: skip
+    output.mkdir(parents=True, exist_ok=True)
+    if (output / "config.json").exists():
+        raise InputError(f"{output}: is the folder of a run; choose another --output")
+    return score_and_report(
+        output,
+        folder.FolderSlices(pairs, trained.facts.label_map),
+        config=trained.config,
+        facts=trained.facts,
+        segment=trained.segment,
+        loss=trained.learner.loss,
+        split=str(source),
+        leak={"agreement": None, "chance": None, "trained_on": seen},
+        seconds=lambda: time.monotonic() - began,
+    )

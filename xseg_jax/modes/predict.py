@@ -1,0 +1,69 @@
+"""Segments every image of a folder with a trained run."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from xseg_jax.data.images import list_images, read_image
+from xseg_jax.modes.run import TrainedRun
+from xseg_jax.progress import Progress
+from xseg_jax.training.runlog import claim
+
+logger = logging.getLogger(__name__)
+
+
+def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> None:
+    """Writes one label TIFF an image, under the image's stem, with the user's label values.
+
+    Images whose labels are in `output` already are left out, so that a prediction goes on where
+    it was interrupted.
+
+    Args:
+      workdir: folder of a trained run.
+      source: folder of images.
+      output: folder, made if missing.
+      probabilities: also write class probabilities (K, H, W) float32.
+
+    Raises:
+      InputError: an image cannot be read, the run is not trained, or `output` holds the
+        predictions of another run.
+    """
+    trained = TrainedRun.load(workdir)
+    images = list_images(source)
+    made_by = {
+        "run": str(workdir.resolve()),
+        "step": trained.step,
+        "fingerprint": trained.facts.fingerprint,
+        "input": str(source.resolve()),
+        "probabilities": probabilities,
+    }
+    claim(output / "prediction.json", made_by)
+    targets = {stem: output / f"{stem}.tif" for stem in images}
+    todo = [stem for stem, target in targets.items() if not target.exists()]
+    with Progress("Segmenting", len(images), "image", len(images) - len(todo)) as progress:
+        for stem in todo:
+            image_HW = read_image(images[stem])
+            trained.check_pixel_type(images[stem], image_HW.dtype)
+            probability_HWK = trained.segment(image_HW)
+            if probabilities:
+                write_tiff(output / f"{stem}_probabilities.tif", probability_HWK.transpose(2, 0, 1))
+            class_HW = probability_HWK.argmax(axis=-1)
+            # The label last: where it exists, all of its image is done.
+            write_tiff(targets[stem], trained.facts.label_map.decode(class_HW))
+            progress.advance()
+    logger.info("%d label images are in %s", len(images), output)
+
+
+def write_tiff(path: Path, array: np.ndarray) -> None:
+    """Writes a deflated TIFF, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    colour = array.ndim == 3 and array.dtype == np.uint8
+    tifffile.imwrite(
+        temporary,
+        array,
+        compression="zlib",
+        photometric="rgb" if colour else "minisblack",
+    )
+    temporary.replace(path)

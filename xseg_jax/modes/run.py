@@ -1,0 +1,221 @@
+"""What every mode needs of a run: its config unpacked, its model, its data facts."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from xseg_jax.data.folder import Slice
+from xseg_jax.data.intensity import Normalizer
+from xseg_jax.data.labels import LabelMap
+from xseg_jax.errors import InputError
+from xseg_jax.evaluation.baselines import Thresholds
+from xseg_jax.evaluation.evaluate import Evaluation, Segment, evaluate
+from xseg_jax.inference.predict import Predictor
+from xseg_jax.model.losses import Loss, make_loss
+from xseg_jax.model.metrics import scores
+from xseg_jax.model.unet import UNet
+from xseg_jax.report import figures
+from xseg_jax.report.table import results_table
+from xseg_jax.training.checkpoint import Checkpoints
+from xseg_jax.training.runlog import provenance, read_json, write_json
+from xseg_jax.training.state import TrainState, init_state, make_optimizer
+from xseg_jax.training.steps import eval_step
+
+Config = Any
+"""An ml_collections ConfigDict as `configs/default.py` makes it; its fields have no types."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a run knows of the data it trained on; `data.json` in the run folder.
+
+    Attributes:
+      fingerprint: names the content of the prepared data.
+      dtype: pixel type of the images.
+      label_map: label values and class names.
+      normalizer: grey values to network input.
+      thresholds: multi-Otsu fitted on the training slices; None where not defined.
+      train_pixels: labelled training pixels of each class.
+      train_hashes: of the pixels of each training image.
+      split: names of the slices in each part.
+      leak: what `measure_leak` found.
+    """
+
+    fingerprint: str
+    dtype: str
+    label_map: LabelMap
+    normalizer: Normalizer
+    thresholds: Thresholds | None
+    train_pixels: tuple[int, ...]
+    train_hashes: tuple[str, ...]
+    split: dict[str, tuple[str, ...]]
+    leak: dict[str, Any]
+
+    @classmethod
+    def read(cls, workdir: Path) -> "DataFacts":
+        """Reads `data.json` of a run."""
+        fields = read_json(workdir / "data.json")
+        thresholds = fields["thresholds"]
+        return cls(**fields | {
+            "label_map": LabelMap.from_json(fields["label_map"]),
+            "normalizer": Normalizer(**fields["normalizer"]),
+            "thresholds": Thresholds(**thresholds) if thresholds else None,
+        })  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields as plain JSON."""
+        return dataclasses.asdict(self)
+
+
+def read_config(workdir: Path) -> Config:
+    """The config that a run was made with."""
+    fields = read_json(workdir / "config.json")
+    return ConfigDict(fields, convert_dict=True)
+
+
+def pixel_hash(image_HW: np.ndarray) -> str:
+    """Names the pixels of an image, whatever file they are in."""
+    return hashlib.blake2b(np.ascontiguousarray(image_HW).data, digest_size=16).hexdigest()
+
+
+def steps_per_epoch(config: Config) -> int:
+    """Batches that hold about `data.crops_per_epoch` crops."""
+    return max(1, config.data.crops_per_epoch // config.batch_size)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Model, optimizer and loss of a config, and the state they start from."""
+
+    model: UNet
+    tx: optax.GradientTransformation
+    loss: Loss
+    state: TrainState
+
+
+def make_learner(config: Config, facts: DataFacts) -> Learner:
+    """Unpacks `config.model`, `config.optimizer` and `config.loss`."""
+    model = UNet(classes=len(facts.label_map.names), **config.model)
+    optimizer = config.optimizer.to_dict()
+    ema_decay = optimizer.pop("ema_decay")
+    tx = make_optimizer(**optimizer, steps=config.epochs * steps_per_epoch(config))
+    loss = make_loss(**config.loss, pixels_K=facts.train_pixels)
+    state = init_state(model, tx, seed=config.seed, size=config.data.crop, ema_decay=ema_decay)
+    return Learner(model, tx, loss, state)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run that can segment: its config, facts, loss, and best checkpoint's network."""
+
+    config: Config
+    facts: DataFacts
+    learner: Learner
+    step: int
+    segment: Segment
+
+    @classmethod
+    def load(cls, workdir: Path) -> "TrainedRun":
+        """Reads a run folder.
+
+        Raises:
+          InputError: the folder holds no run with a checkpoint.
+        """
+        config, facts = read_config(workdir), DataFacts.read(workdir)
+        learner = make_learner(config, facts)
+        with Checkpoints(workdir / "checkpoints") as checkpoints:
+            step = checkpoints.best
+            state = checkpoints.restore(step, learner.state)
+        predictor = Predictor(learner.model, facts.normalizer, **config.inference)
+        return cls(config, facts, learner, step, functools.partial(predictor, state.variables))
+
+    def check_pixel_type(self, path: Path, dtype: np.dtype) -> None:
+        """Refuses an image whose grey scale cannot be that of the training images."""
+        if self.facts.normalizer.mean is not None and dtype != self.facts.dtype:
+            raise InputError(
+                f"{path}: pixels are {dtype}, but the run was trained on "
+                f"{self.facts.dtype}; export the images as the training images were"
+            )
+
+
+def score_and_report(
+    output: Path,
+    slices: Sequence[Slice],
+    *,
+    config: Config,
+    facts: DataFacts,
+    segment: Segment,
+    loss: Loss,
+    split: str,
+    leak: dict[str, Any] | None,
+    seconds: Callable[[], float],
+) -> dict[str, Any]:
+    """Scores slices, and writes `results.json` and the figures of single slices to `output`.
+
+    Args:
+      output: folder.
+      slices: to be scored.
+      config: of the run.
+      facts: of the run.
+      segment: gives the probabilities of an image.
+      loss: of the run.
+      split: name of what is scored.
+      leak: what `measure_leak` found, if known.
+      seconds: tells the time taken so far.
+
+    Returns:
+      The contents of `results.json`.
+    """
+    names = facts.label_map.names
+    step = jax.jit(functools.partial(eval_step, loss=loss))
+    found = evaluate(segment, step, slices, task=f"Evaluating {split}")
+    baseline = None
+    if facts.thresholds is not None:
+        confusion_KK = facts.thresholds.confusion(slices, facts.normalizer)
+        baseline = {"method": "multi-Otsu thresholding"} | scores(confusion_KK, names)
+    draw_slices(output / "figures", slices, segment, found, names, config.report.overlay_class)
+    results = (
+        {"split": split, "slices": len(slices), "loss": found.loss}
+        | scores(found.confusion_KK, names)
+        | {"baseline": baseline, "leak": leak, "label_map": facts.label_map.to_json()}
+        | provenance()
+        | {"seconds": seconds()}
+    )
+    write_json(output / "results.json", results)
+    print(results_table(results))
+    return results
+
+
+def draw_slices(
+    folder: Path,
+    slices: Sequence[Slice],
+    segment: Segment,
+    found: Evaluation,
+    class_names: Sequence[str],
+    overlay_class: str,
+) -> None:
+    """Draws spread-out slices, the worst slices and the confusion matrix."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def example(index: int) -> figures.Example:
+        item = slices[index]
+        prediction_HW = segment(item.image_HW).argmax(axis=-1).astype(np.uint8)
+        return figures.Example(item.name, item.image_HW, item.label_HW, prediction_HW)
+
+    count = min(3, len(slices))
+    spread = [example(int((place + 0.5) * len(slices) / count)) for place in range(count)]
+    overlaid = class_names.index(overlay_class) if overlay_class else len(class_names) - 1
+    figures.comparison(folder / "comparison.png", spread, class_names)
+    figures.collage(folder / "collage.png", spread, class_names, overlaid)
+    figures.confusion(folder / "confusion.png", found.confusion_KK, class_names)
+    worst = [example(index) for index in found.worst(3)]
+    figures.errors(folder / "errors.png", worst, class_names)

@@ -1,0 +1,82 @@
+"""One progress bar on a terminal, plain log lines when the output is piped."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class _TqdmHandler(logging.Handler):
+    """Prints a line above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def log_to_terminal() -> None:
+    """Shows this package's log lines on stderr."""
+    package = logging.getLogger(__name__.partition(".")[0])
+    package.handlers = [_TqdmHandler()]
+    package.setLevel(logging.INFO)
+    package.propagate = False
+
+
+class Progress:
+    """Counts work done and shows it with a rate and the time left.
+
+    Args:
+      task: what is being done, for example "Training".
+      total: units of work in all.
+      unit: name of one unit, for example "crop"; the rate is in units a second.
+      done: units that an earlier run already did.
+    """
+
+    def __init__(self, task: str, total: int, unit: str, done: int = 0) -> None:
+        self.task, self.total, self.unit = task, total, unit
+        self.done = self.first = done
+        self.note = ""
+        self.began = self.spoke = time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(
+                desc=task, total=total, initial=done, unit=unit, smoothing=0.05, dynamic_ncols=True
+            )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        elif kind is None:
+            self._log()
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Adds finished units; `note` stands behind the rate, for example the loss."""
+        self.done += units
+        self.note = note or self.note
+        if self.bar is not None:
+            self.bar.set_postfix_str(self.note, refresh=False)
+            self.bar.update(units)
+        elif time.monotonic() - self.spoke > SECONDS_BETWEEN_LINES:
+            self._log()
+
+    def _log(self) -> None:
+        self.spoke = time.monotonic()
+        rate = (self.done - self.first) / max(self.spoke - self.began, 1e-9)
+        left = (self.total - self.done) / rate if rate > 0 else float("inf")
+        logger.info(
+            "%s: %d of %d %ss, %.1f %ss/s, %.0f s left %s",
+            self.task, self.done, self.total, self.unit, rate, self.unit, left, self.note,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The state of a run: parameters, steps, checkpoints and the run folder."""

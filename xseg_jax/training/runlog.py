@@ -1,0 +1,136 @@
+"""The run folder: configuration, metrics, TensorBoard events, results."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from xseg_jax.errors import InputError
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-image")
+
+RUNTIME_FIELDS = frozenset(
+    {"log_every", "data.prepared_dir", "data.memory_gib", "data.root", "data.images", "data.labels"}
+)
+"""Fields that say where and how, not what: they may differ when a run goes on. The data itself
+is held to its content, see `data.json`."""
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a whole file or none."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a file that a run wrote.
+
+    Raises:
+      InputError: the file is missing; the folder is not a run.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; --workdir must be the folder of a run, made by "
+            "python main.py --config=CONFIG --workdir=RUN"
+        )
+    return json.loads(path.read_text())
+
+
+def claim(path: Path, value: Mapping[str, Any], *, free: frozenset[str] = frozenset()) -> None:
+    """Writes a JSON file that identifies a run, or checks that it says the same.
+
+    Raises:
+      InputError: it says something else; names the fields that differ.
+    """
+    value = json.loads(json.dumps(value))
+    if path.exists():
+        old, new = flatten(read_json(path)), flatten(value)
+        differ = sorted(
+            f"{key}: {old.get(key)!r} there, {new.get(key)!r} here"
+            for key in (old.keys() | new.keys()) - free
+            if old.get(key) != new.get(key)
+        )
+        if differ:
+            raise InputError(
+                f"{path}: this folder holds another run; choose another --workdir or remove it. "
+                f"Fields that differ: {'; '.join(differ)}"
+            )
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted keys."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+class RunLog:
+    """Appends metrics to `metrics.jsonl` and TensorBoard.
+
+    Args:
+      workdir: folder of the run.
+      step: where the run goes on; lines of later steps, logged before an interruption but not
+        in the checkpoint, are dropped.
+    """
+
+    def __init__(self, workdir: Path, step: int) -> None:
+        self.path = workdir / "metrics.jsonl"
+        kept = [row for row in read_metrics(workdir) if row["step"] <= step]
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        temporary.replace(self.path)
+        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._board.close()
+
+    def scalars(self, step: int, split: str, **values: float) -> None:
+        """One line of metrics after a step."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, "split": split} | values) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(f"{name}/{split}", value, step)
+
+    def image(self, step: int, name: str, rgb_HW3: np.ndarray) -> None:
+        """An example image, uint8, for TensorBoard."""
+        self._board.add_image(name, rgb_HW3, step, dataformats="HWC")
+
+
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """Rows of `metrics.jsonl`; a last line cut off by an interruption is left out."""
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, versions and device that results came from."""
+    here = Path(__file__).parent
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        cwd=here, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return {
+        "git_commit": commit.stdout.strip() or None,
+        "packages": {name: metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
