@@ -10,6 +10,7 @@ detector that counts photons and has unequal pixels, and reconstructed slice by 
 is stored is the largest square inside the pillar, so every stored pixel has a true label.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -224,7 +225,7 @@ def reconstruct(
     return _reconstruct(sinogram_DAS, angles_A, size)
 
 
-@jax.jit(static_argnames="size")
+@functools.partial(jax.jit, static_argnames="size")
 def _reconstruct(
     sinogram_DAS: jax.Array | np.ndarray, angles_A: jax.Array | np.ndarray, size: int
 ) -> jax.Array:

@@ -1,0 +1,20 @@
+"""Sandstone micro-CT: air, clay, quartz and heavy mineral, the second and last of them rare."""
+
+from typing import Any
+
+from configs import default
+
+
+def get_config() -> Any:
+    config = default.get_config()
+    config.data.source = "folder"
+    config.data.classes = "0:air,1:clay,2:quartz,3:heavy mineral"
+    config.data.crops_per_epoch = 512
+    config.data.rare_fraction = 0.5
+    # Nine slices, 50 apart: each block starts one slice after the last.
+    config.data.split.train = (0, 200)
+    config.data.split.validation = (250, 300)
+    config.data.split.test = (350, 400)
+    config.loss.name = "cross_entropy_dice"
+    config.report.overlay_class = "clay"
+    return config
