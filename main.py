@@ -41,6 +41,7 @@ def run(mode: str) -> None:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
     # Imported late: --help answers at once, and predict needs no TensorFlow.
     module = importlib.import_module(f"xseg_jax.modes.{mode}")
+    importlib.import_module("xseg_jax.training.parallel").one_device_a_core()
     if mode == "train":
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
         module.run(FLAGS.config, Path(FLAGS.workdir or f"runs/{name}"))

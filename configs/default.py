@@ -42,13 +42,13 @@ def get_config() -> Any:
     config.data.phantom.size = 256  # Pixels.
     config.data.phantom.depth = 240  # Slices.
     config.data.phantom.z_step = 2  # Every so many slices are imaged.
-    config.data.phantom.fractions = (0.3, 0.43, 0.27)  # Pore, ceramic, metal.
-    config.data.phantom.correlation_length = 6.0  # Pixels.
-    config.data.phantom.attenuation = (0.0, 0.006, 0.009)  # 1/pixel.
-    config.data.phantom.texture = 0.1  # Relative variation within a phase.
-    config.data.phantom.photons = 3000.0  # In a detector pixel of the flat field.
-    config.data.phantom.ring_strength = 0.01  # Relative gain error of detector pixels.
-    config.data.phantom.beam_hardening = 0.3  # Relative width of the spectrum.
+    config.data.phantom.fractions = (0.3, 0.42, 0.28)  # Pore, ceramic, metal.
+    config.data.phantom.correlation_length = 7.0  # Pixels.
+    config.data.phantom.attenuation = (0.0005, 0.0035, 0.0055)  # 1/pixel.
+    config.data.phantom.texture = 0.05  # Relative variation within a phase.
+    config.data.phantom.photons = 5000.0  # In a detector pixel of the flat field.
+    config.data.phantom.ring_strength = 0.005  # Relative gain error of detector pixels.
+    config.data.phantom.beam_hardening = 0.15  # Relative width of the spectrum.
     config.data.phantom.projections = 360
     config.data.phantom.seed = 0
 

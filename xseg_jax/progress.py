@@ -75,7 +75,8 @@ class Progress:
     def _log(self) -> None:
         self.spoke = time.monotonic()
         rate = (self.done - self.first) / max(self.spoke - self.began, 1e-9)
-        left = (self.total - self.done) / rate if rate > 0 else float("inf")
+        todo = self.total - self.done
+        left = todo / rate if rate > 0 else float("inf") if todo else 0.0
         logger.info(
             "%s: %d of %d %ss, %.1f %ss/s, %.0f s left %s",
             self.task, self.done, self.total, self.unit, rate, self.unit, left, self.note,

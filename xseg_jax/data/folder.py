@@ -51,12 +51,21 @@ def each(task: str, function: Callable[[Pair], T], pairs: Sequence[Pair]) -> lis
 
 
 def content_hashes(pairs: Sequence[Pair]) -> list[str]:
-    """A hash a pair, of its name and of the bytes of both files."""
+    """A hash a pair, of its name and number and of the bytes of both files.
+
+    Raises:
+      InputError: a file cannot be opened.
+    """
 
     def content_hash(pair: Pair) -> str:
-        digest = hashlib.blake2b(pair.name.encode(), digest_size=16)
+        digest = hashlib.blake2b(f"{pair.name} {pair.number}".encode(), digest_size=16)
         for path in (pair.image, pair.label):
-            digest.update(hashlib.blake2b(path.read_bytes()).digest())
+            try:
+                digest.update(hashlib.blake2b(path.read_bytes()).digest())
+            except OSError as error:
+                raise InputError(
+                    f"{path}: cannot be opened ({error.strerror}); check the link or permissions"
+                ) from error
         return digest.hexdigest()
 
     return each("Reading files", content_hash, pairs)

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
@@ -27,12 +28,18 @@ def read_array(path: Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"{path}: cannot read {suffix!r} files; use one of {', '.join(SUFFIXES)}")
+    images = 1
     try:
         if suffix in TIFF:
-            array = tifffile.imread(path)
+            with tifffile.TiffFile(path) as tiff:
+                array = tiff.asarray()
+                # A stack written page by page is many series, of which asarray gives the first.
+                images = sum(not series.keyframe.is_reduced for series in tiff.series)
         elif suffix in PILLOW:
             with Image.open(path) as image:
-                array = np.asarray(image)
+                # Pillow would read 16-bit colour as 8 bits.
+                deep = image.mode in ("RGB", "RGBA", "LA") and ";16" in str(image.tile[0].args)
+                array = imagecodecs.png_decode(path.read_bytes()) if deep else np.asarray(image)
         else:
             array = np.load(path, allow_pickle=False)
     # Every codec fails in a way of its own; each means the same to the user.
@@ -41,13 +48,15 @@ def read_array(path: Path) -> np.ndarray:
             f"{path}: cannot be read ({error}); the file is damaged or truncated: export it again"
         ) from error
     array = np.squeeze(array) if array.ndim > 2 and 1 in array.shape else array
-    if array.ndim == 3 and array.shape[-1] == 4:
-        array = array[..., :3]
-    if array.ndim == 3 and array.shape[-1] == 3:
-        return array
-    if array.ndim != 2 or 0 in array.shape:
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{path}: pixels are {array.dtype}, not plain numbers; export it again")
+    if array.ndim == 3 and array.shape[-1] in (2, 4):
+        array = np.squeeze(array[..., :-1])
+    colour = array.ndim == 3 and array.shape[-1] == 3
+    if images > 1 or 0 in array.shape or not (colour or array.ndim == 2):
+        found = f"{images} images" if images > 1 else f"shape {array.shape}"
         raise InputError(
-            f"{path}: has shape {array.shape}, expected one slice (height, width); "
+            f"{path}: has {found}, expected one slice (height, width); "
             "save a stack as one file a slice"
         )
     return array
@@ -64,11 +73,13 @@ def read_image(path: Path) -> np.ndarray:
         if (array[..., :1] != array).any():
             raise InputError(f"{path}: is a colour image; X-ray images are grayscale: convert it")
         array = array[..., 0]
+    dtype = array.dtype.newbyteorder("=")
+    with np.errstate(over="ignore"):  # Too large for float32 becomes infinite.
+        array = array.astype(dtype if dtype in (np.uint8, np.uint16) else np.float32, copy=False)
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
         raise InputError(f"{path}: holds {bad} NaN or infinite pixels; replace them with a number")
-    dtype = array.dtype.newbyteorder("=")
-    return array.astype(dtype if dtype in (np.uint8, np.uint16) else np.float32, copy=False)
+    return array
 
 
 def read_label(path: Path) -> np.ndarray:
@@ -116,19 +127,30 @@ def list_images(folder: Path) -> dict[str, Path]:
     twice = [stem for stem, count in Counter(p.stem for p in paths).items() if count > 1]
     if twice:
         raise InputError(f"{folder}: two files are called {twice[0]!r}; keep one of them")
-    return {p.stem: p for p in sorted(paths, key=lambda p: natural_key(p.stem))}
+    # By name too, so that a01 and a1 do not come in the order of the disk.
+    return {p.stem: p for p in sorted(paths, key=lambda p: (natural_key(p.stem), p.stem))}
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key that compares digits as numbers."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part)
             for part in re.findall(r"\d+|\D+", name)]  # fmt: skip
 
 
 def number_in(name: str, pattern: str = LAST_NUMBER) -> int | None:
-    """The number that `pattern`'s first group finds in a file's stem; the last one by default."""
-    found = re.search(pattern, name)
-    return int(found[1]) if found else None
+    """The number that `pattern`'s first group finds in a file's stem; the last one by default.
+
+    Raises:
+      InputError: the pattern is no regular expression, has no group, or finds no whole number.
+    """
+    try:
+        found = re.search(pattern, name)
+        return int(found[1]) if found else None
+    except (re.error, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"config.data.number_pattern={pattern!r}: gives no whole number for {name!r} "
+            f"({error}); its first (...) must match digits alone"
+        ) from error
 
 
 def label_folder_of(root: Path) -> tuple[Path, Path]:

@@ -34,14 +34,17 @@ class Normalizer:
             return cls()
         if kind != "volume":
             raise InputError(f"config.data.normalize={kind!r}: choose volume or image")
-        count, total, squares = 0, 0.0, 0.0
+        count, mean, squares = 0, 0.0, 0.0
         for image_HW in images:
             values = image_HW.astype(np.float64)
+            # Squares around the means (Chan, Golub and LeVeque 1979): a mean far above the
+            # deviation would cancel all digits of a plain sum of squares.
+            shift = values.mean() - mean
+            share = values.size / (count + values.size)
+            squares += values.var() * values.size + shift * shift * count * share
+            mean += shift * share
             count += values.size
-            total += values.sum()
-            squares += (values * values).sum()
-        mean = total / count
-        return cls(float(mean), float(np.sqrt(squares / count - mean * mean)))
+        return cls(float(mean), float(np.sqrt(squares / count)))
 
     def of(self, image_HW: np.ndarray) -> "Normalizer":
         """The mean and deviation that this image (H, W) is normalised with."""
@@ -54,7 +57,7 @@ class Normalizer:
         """Grey values of any shape to float32; for per-image statistics call `of` first."""
         if self.mean is None or self.std is None:
             raise TypeError("each image has its own statistics; call `of` with the whole image")
-        return (image.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        return ((image.astype(np.float64) - self.mean) / self.std).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
         """Fields as plain JSON."""

@@ -1,5 +1,6 @@
 """From the user's label values to class indices, and back."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -37,7 +38,8 @@ class LabelMap:
         """Reads "0:pore,128:YSZ,255:nickel"; the order gives the class index.
 
         Raises:
-          InputError: an entry is not VALUE:NAME or a value stands twice.
+          InputError: an entry is not VALUE:NAME, a value stands twice, the names are fewer than
+            2 or more than 255, or the ignored value is none.
         """
         entries = [entry.strip().partition(":") for entry in text.split(",")]
         values = [value.strip().lower() for value, _, _ in entries]
@@ -47,21 +49,35 @@ class LabelMap:
                     f"config.data.classes={text!r}: {value!r} must be VALUE:NAME with a whole "
                     "number or #rrggbb, as in 0:pore,128:ceramic,255:metal"
                 )
-        if len({*values, ignore}) != len(values) + 1:
+        names = tuple(name.strip() for _, _, name in entries)
+        if not 2 <= len(set(names)) <= IGNORED:
+            raise InputError(
+                f"config.data.classes={text!r}: names {len(set(names))} classes; a segmentation "
+                f"needs 2 to {IGNORED}"
+            )
+        label_map = cls(tuple(values), names, _checked_ignore(ignore))
+        numbers, _ = label_map._table
+        if len(np.unique(numbers)) < len(numbers):
             raise InputError(f"config.data.classes={text!r}: a value stands twice or is ignored")
-        return cls(tuple(values), tuple(name.strip() for _, _, name in entries), ignore)
+        return label_map
 
     @classmethod
     def guess(cls, found: Iterable[int], ignore: str = "") -> "LabelMap":
         """Maps the label values found in all files to classes by sorted order."""
-        found = sorted(found)
-        if all(_is_grey(value) for value in found):
-            found = sorted({value & 0xFF if value & COLOUR else value for value in found})
-        values = tuple(_text(value) for value in found if _text(value) != ignore)
+        found, ignore = np.array(sorted(found), np.int64), _checked_ignore(ignore)
+        colour = not _is_grey(found).all()
+        found = set(_unify(found, colour).tolist())
+        ignored = set(_unify([_number(ignore)], colour).tolist()) if ignore else set()
+        values = tuple(_text(value) for value in sorted(found - ignored))
         if len(values) < 2:
             raise InputError(
                 f"labels hold only the value {', '.join(values) or ignore}; a segmentation needs "
                 "two classes"
+            )
+        if len(values) > IGNORED:
+            raise InputError(
+                f"labels hold {len(values)} distinct values; name the classes with "
+                "--config.data.classes"
             )
         return cls(values, values, ignore)
 
@@ -80,11 +96,15 @@ class LabelMap:
         return tuple(dict.fromkeys(self.classes))
 
     @cached_property
+    def _colour(self) -> bool:
+        return any(value.startswith("#") for value in (*self.values, self.ignore))
+
+    @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
         values, classes = list(self.values), [self.names.index(name) for name in self.classes]
         if self.ignore:
             values, classes = [*values, self.ignore], [*classes, IGNORED]
-        numbers = np.array([_number(value) for value in values], np.int64)
+        numbers = _unify([_number(value) for value in values], self._colour)
         order = np.argsort(numbers)
         return numbers[order], np.array(classes, np.uint8)[order]
 
@@ -95,9 +115,7 @@ class LabelMap:
           InputError: a value is in no class; names the file and the classes.
         """
         numbers, classes = self._table
-        if not any(value.startswith("#") for value in (*self.values, self.ignore)):
-            grey = _is_grey(values_HW) & (values_HW >= COLOUR)
-            values_HW = np.where(grey, values_HW & 0xFF, values_HW)
+        values_HW = _unify(values_HW, self._colour)
         index_HW = np.searchsorted(numbers, values_HW).clip(max=len(numbers) - 1)
         unknown = numbers[index_HW] != values_HW
         if unknown.any():
@@ -112,8 +130,8 @@ class LabelMap:
     def decode(self, class_HW: np.ndarray) -> np.ndarray:
         """The user's own label values: (H, W) uint8 or uint16, or (H, W, 3) uint8 colours."""
         first = [self.values[self.classes.index(name)] for name in self.names]
-        numbers = np.array([_number(value) or 0 for value in first])
-        if any(value.startswith("#") for value in first):
+        numbers = _unify([_number(value) for value in first], self._colour)
+        if self._colour:
             colours = np.stack([numbers >> 16 & 255, numbers >> 8 & 255, numbers & 255], axis=-1)
             return colours.astype(np.uint8)[class_HW]
         return numbers.astype(np.min_scalar_type(int(numbers.max())))[class_HW]
@@ -141,18 +159,38 @@ def check_is_label(values_HW: np.ndarray, path: Path) -> set[int]:
     return found
 
 
+def _checked_ignore(text: str) -> str:
+    """The ignored value in lower case, or ""."""
+    text = text.strip().lower()
+    if text and _number(text) is None:
+        raise InputError(
+            f"config.data.ignore={text!r}: must be a whole number or #rrggbb, as in 255"
+        )
+    return text
+
+
 def _is_grey(value: Any) -> Any:
     """True for plain values and for colours with red = green = blue."""
     low = value & 0xFF
     return (value < COLOUR) | (value == (COLOUR | low << 16 | low << 8 | low))
 
 
+def _unify(values: Any, colour: bool) -> np.ndarray:
+    """Plain values as grey colours, or grey colours as plain values.
+
+    Programs that write a colour mask without colours as a grayscale file make folders of both.
+    """
+    values = np.asarray(values, np.int64)
+    if colour:
+        return np.where(values < 256, COLOUR | values * 0x010101, values)
+    return np.where(_is_grey(values) & (values >= COLOUR), values & 0xFF, values)
+
+
 def _number(text: str) -> int | None:
     """128 from "128", COLOUR | 0xff0000 from "#ff0000", None from anything else."""
-    try:
-        return COLOUR | int(text[1:], 16) if text[0] == "#" and len(text) == 7 else int(text)
-    except (ValueError, IndexError):
-        return None
+    if re.fullmatch("#[0-9a-f]{6}", text):
+        return COLOUR | int(text[1:], 16)
+    return int(text) if re.fullmatch("[0-9]+", text) else None
 
 
 def _text(value: int) -> str:

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -93,12 +94,16 @@ def _by_z(
             "two images have the same slice number; set config.data.number_pattern, or use "
             "config.data.split.kind='group' if they are independent images"
         )
+    if gap < 0:
+        raise InputError(f"config.data.split.gap={gap}: give 0 or more slices")
     if not any(len(limits) for limits in ranges):
         free = np.ptp(z_N) - 2 * gap
         ends = z_N.min() + np.cumsum(fractions) * free + gap * np.arange(3)
         starts = ends - np.asarray(fractions) * free
-        # Half a slice of slack at the end of each block keeps rounding from dropping one.
+        # A little slack at both ends keeps rounding from dropping a slice.
         blocks = [(z_N >= a - 1e-6) & (z_N <= b + 1e-6) for a, b in zip(starts, ends, strict=True)]
+        for earlier, later in pairwise(blocks):
+            later &= ~earlier  # Without a gap they touch.
     else:
         blocks = []
         for part, limits in zip(PARTS, ranges, strict=True):
@@ -119,19 +124,25 @@ def _by_z(
     for a, one in enumerate(parts):
         for b, other in list(enumerate(parts))[a + 1 :]:
             distance = int(np.abs(z_N[one][:, None] - z_N[other]).min())
-            if distance < gap:
+            if distance < max(gap, 1):
                 raise InputError(
                     f"config.data.split: {PARTS[a]} and {PARTS[b]} are {distance} slices apart, "
-                    f"less than gap={gap}; move the ranges or lower the gap"
+                    f"less than gap={max(gap, 1)}; move the ranges or lower the gap"
                 )
     return Split(*(tuple(members.tolist()) for members in parts))
 
 
 def _by_group(names: Sequence[str], pattern: str, fractions: Sequence[float], seed: int) -> Split:
     groups = []
+    try:
+        group_re = re.compile(pattern)
+    except re.error as error:
+        raise InputError(
+            f"config.data.split.group_pattern={pattern!r}: is no regular expression ({error})"
+        ) from error
     for name in names:
-        found = re.search(pattern, name) if pattern else None
-        if pattern and (found is None or not found.groups()):
+        found = group_re.search(name) if pattern else None
+        if pattern and (found is None or not found.groups() or found[1] is None):
             raise InputError(
                 f"{name}: config.data.split.group_pattern={pattern!r} finds no group in this name; "
                 "its first (...) must match the part that images of one group share"

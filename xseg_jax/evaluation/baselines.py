@@ -38,10 +38,10 @@ class Thresholds:
         assignment of all classes that labels the most training pixels right.
 
         Returns:
-          None where thresholding is not defined: more than `MOST_CLASSES` classes, or fewer
-          distinct grey values than classes.
+          None where thresholding is not defined: fewer than 2 or more than `MOST_CLASSES`
+          classes, or fewer grey values than classes in the labelled pixels.
         """
-        if classes > MOST_CLASSES:
+        if not 2 <= classes <= MOST_CLASSES:
             return None
         bins = BINS.get(classes, BINS_BEYOND)
         sample = np.concatenate(
@@ -58,6 +58,8 @@ class Thresholds:
             for k in range(classes):
                 counts_KB[k] += np.histogram(values_HW[item.label_HW == k], edges)[0]
         centres = (edges[:-1] + edges[1:]) / 2
+        if np.count_nonzero(counts_KB.sum(axis=0)) < classes:
+            return None
         thresholds = threshold_multiotsu(classes=classes, hist=(counts_KB.sum(axis=0), centres))
         interval_B = np.digitize(centres, thresholds, right=True)
         pixels_KI = np.stack(

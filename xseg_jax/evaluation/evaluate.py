@@ -1,6 +1,7 @@
 """Scores of a segmentation on whole slices, as sums over pixels."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -12,8 +13,8 @@ from xseg_jax.inference.tiling import tile_length
 from xseg_jax.progress import Progress
 from xseg_jax.training.steps import Sums
 
-Segment = Callable[[np.ndarray], np.ndarray]
-"""Class probabilities (H, W, K) float32 of grey values (H, W)."""
+Segment = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
+"""Class probabilities (H, W, K) float32 of each image (H, W), in order."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Evaluation:
     def worst(self, count: int) -> list[int]:
         """Places of the slices with the largest share of wrong pixels, the worst first."""
         pixels_N = self.confusion_NKK.sum(axis=(1, 2))
-        right_N = np.trace(self.confusion_NKK, axis1=1, axis2=2)
-        order = np.argsort(right_N / np.maximum(pixels_N, 1), kind="stable")
+        wrong_N = pixels_N - np.trace(self.confusion_NKK, axis1=1, axis2=2)
+        order = np.argsort(-wrong_N / np.maximum(pixels_N, 1), kind="stable")
         return order[:count].tolist()
 
 
@@ -51,18 +52,25 @@ def evaluate(
     """Segments and scores whole slices; no pixel but ignored ones is left out.
 
     Args:
-      segment: gives the probabilities of an image.
+      segment: gives the probabilities of images.
       eval_step: compiled, of probabilities (1, H, W, K) and labels (1, H, W).
       slices: what to score.
       task: name of the progress bar.
     """
-    sums = []
-    with Progress(task, len(slices), "slice") as progress:
+    sums, labels_HW = [], deque()
+
+    def images() -> Iterator[np.ndarray]:
         for item in slices:
-            padding = [(0, tile_length(n, n) - n) for n in item.label_HW.shape]
+            labels_HW.append(item.label_HW)
+            yield item.image_HW
+
+    with Progress(task, len(slices), "slice") as progress:
+        for probability_HWK in segment(images()):
+            label_HW = labels_HW.popleft()
+            padding = [(0, tile_length(n, n) - n) for n in label_HW.shape]
             # Few shapes compile when sizes vary; the padding is ignored.
-            label_HW = np.pad(item.label_HW, padding, constant_values=IGNORED)
-            probability_HWK = np.pad(segment(item.image_HW), [*padding, (0, 0)])
+            label_HW = np.pad(label_HW, padding, constant_values=IGNORED)
+            probability_HWK = np.pad(probability_HWK, [*padding, (0, 0)])
             sums.append(jax.device_get(eval_step(probability_HWK[None], label_HW[None])))
             progress.advance()
     weight = sum(float(one["weight"]) for one in sums)

@@ -1,37 +1,49 @@
 """Class probabilities of whole images of any size."""
 
 import functools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import flax.linen as nn
-import jax
 import numpy as np
 
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.errors import InputError
 from xseg_jax.inference import tiling
+from xseg_jax.training.parallel import devices_for, spread
 from xseg_jax.training.steps import predict_step
 
 
+@dataclass
+class _Job:
+    """An image whose tiles are being segmented."""
+
+    height: int
+    width: int
+    corners: list[tuple[int, int]]
+    tiles_hwK: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        return len(self.tiles_hwK) == len(self.corners)
+
+
 class Predictor:
-    """Segments images tile by tile.
+    """Segments images tile by tile; a batch may hold tiles of several images.
 
     Args:
       model: the network.
       normalizer: grey values to float32.
       tile: largest height and width that the network sees at once.
       overlap: pixels that neighbouring tiles share.
-      batch_size: tiles in one call of the network.
+      batch_size: tiles in one call of the network. Every call has this many, the last ones
+        repeated where there are fewer, so that an image's result depends on no other image.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        normalizer: Normalizer,
-        *,
-        tile: int,
-        overlap: int,
-        batch_size: int,
+        self, model: nn.Module, normalizer: Normalizer, *, tile: int, overlap: int, batch_size: int
     ) -> None:
         if tile % tiling.SHAPE_MULTIPLE or not 0 <= overlap < tile or batch_size < 1:
             raise InputError(
@@ -40,27 +52,42 @@ class Predictor:
             )
         self.normalizer, self.tile, self.overlap = normalizer, tile, overlap
         self.batch_size = batch_size
-        self._step = jax.jit(functools.partial(predict_step, model=model))
+        step = functools.partial(predict_step, model=model)
+        self._step = spread(step, devices_for(batch_size), batched=1, sums=False)
 
-    def __call__(self, variables: Any, image_HW: np.ndarray) -> np.ndarray:
-        """Probabilities (H, W, K) float32 of grey values (H, W).
+    def __call__(self, variables: Any, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Probabilities (H, W, K) float32 of each image (H, W), in order.
 
         Args:
           variables: parameters and batch statistics of the network.
-          image_HW: as read from a file.
+          images: grey values as read from files; taken as they are needed.
         """
-        image_HW = self.normalizer.of(image_HW)(image_HW)
-        corners, tiles_Thw = tiling.cut(image_HW, self.tile, self.overlap)
-        # Every call has the same shape: the last one repeats its last tile.
-        batch_size = min(self.batch_size, len(corners))
-        batches = [
-            np.resize(tiles_Thw[start : start + batch_size], (batch_size, *tiles_Thw.shape[1:]))
-            for start in range(0, len(corners), batch_size)
-        ]
-        tiles_hwK = (
-            tile_hwK
-            for batch_Bhw in batches
-            for tile_hwK in np.asarray(self._step(variables, batch_Bhw[..., None]))
-        )
-        first = (tile_hwK for _, tile_hwK in zip(corners, tiles_hwK, strict=False))
-        return tiling.blend(corners, first, *image_HW.shape)
+        jobs: deque[_Job] = deque()
+        waiting: deque[tuple[_Job, np.ndarray]] = deque()
+        for image_HW in images:
+            normalised_HW = self.normalizer.of(image_HW)(image_HW)
+            corners, tiles_Thw = tiling.cut(normalised_HW, self.tile, self.overlap)
+            if waiting and waiting[0][1].shape != tiles_Thw.shape[1:]:
+                self._segment(variables, waiting)
+            jobs.append(_Job(*image_HW.shape, corners))
+            waiting.extend((jobs[-1], tile_hw) for tile_hw in tiles_Thw)
+            while len(waiting) >= self.batch_size:
+                self._segment(variables, waiting)
+            while jobs and jobs[0].finished:
+                yield _blend(jobs.popleft())
+        while waiting:
+            self._segment(variables, waiting)
+        yield from map(_blend, jobs)
+
+    def _segment(self, variables: Any, waiting: deque[tuple[_Job, np.ndarray]]) -> None:
+        """Takes up to one batch of tiles and hands each result to its image."""
+        count = min(self.batch_size, len(waiting))
+        owners, tiles_hw = zip(*(waiting.popleft() for _ in range(count)), strict=True)
+        tiles_Bhw = np.resize(np.stack(tiles_hw), (self.batch_size, *tiles_hw[0].shape))
+        probability_BhwK = self._step(variables, tiles_Bhw[..., None])
+        for job, tile_hwK in zip(owners, probability_BhwK[:count], strict=True):
+            job.tiles_hwK.append(tile_hwK)
+
+
+def _blend(job: _Job) -> np.ndarray:
+    return tiling.blend(job.corners, job.tiles_hwK, job.height, job.width)

@@ -17,7 +17,7 @@ BLUR_RADIUS = 4
 
 
 def augment(
-    key: jax.Array,
+    key_B: jax.Array,
     image_BHWC: jax.Array,
     label_BHW: jax.Array,
     *,
@@ -34,7 +34,7 @@ def augment(
     """A random variant of each example of a batch of square crops.
 
     Args:
-      key: random key of this step.
+      key_B: a random key for each example.
       image_BHWC: float32, normalised.
       label_BHW: class indices, uint8.
       flip: mirror along each axis with probability 1/2.
@@ -87,7 +87,7 @@ def augment(
             image_HWC += sigma * jax.random.normal(next(keys), image_HWC.shape)
         return image_HWC, label_HW
 
-    return jax.vmap(one)(jax.random.split(key, image_BHWC.shape[0]), image_BHWC, label_BHW)
+    return jax.vmap(one)(key_B, image_BHWC, label_BHW)
 
 
 def _turn(turns: jax.Array, x: jax.Array) -> jax.Array:

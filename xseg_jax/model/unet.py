@@ -69,6 +69,7 @@ class ConvBlock(nn.Module):
     norm: str
     dropout: float
     dtype: Any
+    axis_name: str | None
     train: bool
 
     @nn.compact
@@ -89,7 +90,9 @@ class ConvBlock(nn.Module):
                 for index, x_BHWC in enumerate(inputs_BHWC)
             )
             if norm is not None:
-                extra = {"use_running_average": not self.train} if self.norm == "batch" else {}
+                extra = {}
+                if self.norm == "batch":
+                    extra = {"use_running_average": not self.train, "axis_name": self.axis_name}
                 x_BHWC = norm(dtype=self.dtype, name=f"norm{layer}", **extra)(x_BHWC)
             inputs_BHWC, initializer = (nn.relu(x_BHWC),), he_normal
         return nn.Dropout(self.dropout, deterministic=not self.train)(inputs_BHWC[0])
@@ -109,6 +112,7 @@ class UNet(nn.Module):
       skip: whether the way up sees the way down at equal resolution.
       dtype: "float32" or "bfloat16" for the computation; parameters and logits are float32.
       remat: recompute blocks in the backward pass, for less memory.
+      axis_name: axis of devices over which BatchNorm takes its statistics in training.
     """
 
     classes: int
@@ -119,6 +123,7 @@ class UNet(nn.Module):
     skip: bool = True
     dtype: str = "float32"
     remat: bool = False
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, image_BHWC: jax.Array, *, train: bool) -> jax.Array:
@@ -126,7 +131,12 @@ class UNet(nn.Module):
         dtype = DTYPES[self.dtype]
         block_type = nn.remat(ConvBlock) if self.remat else ConvBlock
         block = functools.partial(
-            block_type, norm=self.norm, dropout=self.dropout, dtype=dtype, train=train
+            block_type,
+            norm=self.norm,
+            dropout=self.dropout,
+            dtype=dtype,
+            axis_name=self.axis_name,
+            train=train,
         )
         height, width = image_BHWC.shape[1:3]
         multiple = 2 ** (len(self.features) - 1)
@@ -157,9 +167,15 @@ class UNet(nn.Module):
 
 
 def check_model(
-    *, features: Sequence[int], norm: str, upsample: str, dtype: str, **others: Any
+    *,
+    features: Sequence[int],
+    norm: str,
+    upsample: str,
+    dtype: str,
+    dropout: float,
+    **others: Any,
 ) -> None:
-    """Refuses fields of `UNet` that no table holds.
+    """Refuses fields of `UNet` that no table holds or that are out of range.
 
     Raises:
       InputError: names the field, its value and the choices.
@@ -171,5 +187,7 @@ def check_model(
             raise InputError(f"config.model.{field}={value!r}: choose one of {', '.join(choices)}")
     if not features or min(features) < 1:
         raise InputError(f"config.model.features={features}: give channels, as in (16, 32, 64)")
+    if not 0 <= dropout < 1:
+        raise InputError(f"config.model.dropout={dropout}: must be from 0 to below 1")
     if norm == "group" and any(count % 8 for count in features):
         raise InputError(f"config.model.features={features}: norm='group' needs multiples of 8")

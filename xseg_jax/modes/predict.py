@@ -1,6 +1,7 @@
 """Segments every image of a folder with a trained run."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,15 @@ def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> No
     claim(output / "prediction.json", made_by)
     targets = {stem: output / f"{stem}.tif" for stem in images}
     todo = [stem for stem, target in targets.items() if not target.exists()]
-    with Progress("Segmenting", len(images), "image", len(images) - len(todo)) as progress:
+
+    def read() -> Iterator[np.ndarray]:
         for stem in todo:
             image_HW = read_image(images[stem])
             trained.check_pixel_type(images[stem], image_HW.dtype)
-            probability_HWK = trained.segment(image_HW)
+            yield image_HW
+
+    with Progress("Segmenting", len(images), "image", len(images) - len(todo)) as progress:
+        for stem, probability_HWK in zip(todo, trained.segment(read()), strict=True):
             if probabilities:
                 write_tiff(output / f"{stem}_probabilities.tif", probability_HWK.transpose(2, 0, 1))
             class_HW = probability_HWK.argmax(axis=-1)

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from xseg_jax.data.folder import Slice
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.evaluate import Evaluation, Segment, evaluate
@@ -26,6 +27,7 @@ from xseg_jax.model.unet import UNet
 from xseg_jax.report import figures
 from xseg_jax.report.table import results_table
 from xseg_jax.training.checkpoint import Checkpoints
+from xseg_jax.training.parallel import AXIS
 from xseg_jax.training.runlog import provenance, read_json, write_json
 from xseg_jax.training.state import TrainState, init_state, make_optimizer
 from xseg_jax.training.steps import eval_step
@@ -104,7 +106,7 @@ class Learner:
 
 def make_learner(config: Config, facts: DataFacts) -> Learner:
     """Unpacks `config.model`, `config.optimizer` and `config.loss`."""
-    model = UNet(classes=len(facts.label_map.names), **config.model)
+    model = UNet(classes=len(facts.label_map.names), axis_name=AXIS, **config.model)
     optimizer = config.optimizer.to_dict()
     ema_decay = optimizer.pop("ema_decay")
     tx = make_optimizer(**optimizer, steps=config.epochs * steps_per_epoch(config))
@@ -166,7 +168,7 @@ def score_and_report(
       slices: to be scored.
       config: of the run.
       facts: of the run.
-      segment: gives the probabilities of an image.
+      segment: gives the probabilities of images.
       loss: of the run.
       split: name of what is scored.
       leak: what `measure_leak` found, if known.
@@ -206,16 +208,19 @@ def draw_slices(
     """Draws spread-out slices, the worst slices and the confusion matrix."""
     folder.mkdir(parents=True, exist_ok=True)
 
-    def example(index: int) -> figures.Example:
-        item = slices[index]
-        prediction_HW = segment(item.image_HW).argmax(axis=-1).astype(np.uint8)
-        return figures.Example(item.name, item.image_HW, item.label_HW, prediction_HW)
+    def examples(indices: Sequence[int]) -> list[figures.Example]:
+        items = [slices[index] for index in indices]
+        predictions = segment(item.image_HW for item in items)
+        return [
+            figures.Example(
+                item.name, item.image_HW, item.label_HW, probability_HWK.argmax(-1).astype(np.uint8)
+            )
+            for item, probability_HWK in zip(items, predictions, strict=True)
+        ]
 
-    count = min(3, len(slices))
-    spread = [example(int((place + 0.5) * len(slices) / count)) for place in range(count)]
+    spread = examples(choose_evenly(range(len(slices)), min(3, len(slices))))
     overlaid = class_names.index(overlay_class) if overlay_class else len(class_names) - 1
     figures.comparison(folder / "comparison.png", spread, class_names)
     figures.collage(folder / "collage.png", spread, class_names, overlaid)
     figures.confusion(folder / "confusion.png", found.confusion_KK, class_names)
-    worst = [example(index) for index in found.worst(3)]
-    figures.errors(folder / "errors.png", worst, class_names)
+    figures.errors(folder / "errors.png", examples(found.worst(3)), class_names)

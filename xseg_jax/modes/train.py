@@ -40,6 +40,7 @@ from xseg_jax.progress import Progress
 from xseg_jax.report import figures
 from xseg_jax.report.table import results_table
 from xseg_jax.training.checkpoint import Checkpoints
+from xseg_jax.training.parallel import devices_for, replicate, spread
 from xseg_jax.training.runlog import (
     RUNTIME_FIELDS,
     RunLog,
@@ -225,18 +226,17 @@ def fit(
         rare_fraction=config.data.rare_fraction,
     )
     draw = functools.partial(batches, crops, batch_size=config.batch_size)
-    take_step = jax.jit(
-        functools.partial(
-            train_step,
-            model=learner.model,
-            tx=learner.tx,
-            loss=learner.loss,
-            augment=functools.partial(augment, **config.augment),
-            seed=config.seed,
-            ema_decay=config.optimizer.ema_decay,
-        ),
-        donate_argnums=0,
+    devices = devices_for(config.batch_size)
+    step_here = functools.partial(
+        train_step,
+        model=learner.model,
+        tx=learner.tx,
+        loss=learner.loss,
+        augment=functools.partial(augment, **config.augment),
+        seed=config.seed,
+        ema_decay=config.optimizer.ema_decay,
     )
+    take_step = spread(step_here, devices, batched=2, sums=True, donate=True)
     validate = Validation(config, learner, facts, Selection(slices, split.validation))
     state, seconds_before = learner.state, 0.0
     with Checkpoints(workdir / "checkpoints") as checkpoints:
@@ -244,6 +244,7 @@ def fit(
             state = checkpoints.restore(checkpoints.latest, state)
             seconds_before = checkpoints.scores(checkpoints.latest)["seconds"]
             logger.info("continuing after step %d of %d", checkpoints.latest, steps)
+        state = replicate(state, devices)
         start, began = int(state.step), time.monotonic()
         with (
             RunLog(workdir, start) as log,
@@ -333,7 +334,7 @@ class Validation:
         numbers = {"loss": found.loss} | {key: table[key] for key in ("accuracy", "f1", "miou")}
         log.scalars(step, "validation", epoch=step // self.epoch_steps, **numbers)
         item = self.slices[0]
-        prediction_HW = segment(item.image_HW).argmax(axis=-1)
+        prediction_HW = next(segment([item.image_HW])).argmax(axis=-1)
         masks = [
             figures.colourise(mask.astype(np.uint8), len(self.names))
             for mask in (prediction_HW, item.label_HW)

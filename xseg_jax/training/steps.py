@@ -1,4 +1,8 @@
-"""The three functions that are compiled. They return sums and counts; hosts divide."""
+"""The three functions that are compiled. They return sums and counts; hosts divide.
+
+`train_step` runs on every device with a share of the batch and sums over the axis `AXIS`, so
+that its result is that of one device with the whole batch.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +14,7 @@ import optax
 
 from xseg_jax.model.losses import IGNORED, Loss
 from xseg_jax.model.metrics import confusion_matrix
+from xseg_jax.training.parallel import AXIS
 from xseg_jax.training.state import TrainState
 
 Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -32,7 +37,7 @@ def train_step(
 
     Args:
       state: before the step.
-      image_BHWC: normalised crops, float32.
+      image_BHWC: this device's share of the normalised crops, float32.
       label_BHW: class indices, uint8; 255 is ignored.
       model: the network.
       tx: the optimizer.
@@ -42,11 +47,15 @@ def train_step(
       ema_decay: of the moving average of the parameters; 0 for none.
 
     Returns:
-      The state after the step, and the sums loss_sum, weight, correct and pixels.
+      The state after the step, and the sums loss_sum, weight, correct and pixels over all
+      devices.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    augment_key, dropout_key = jax.random.split(key)
-    image_BHWC, label_BHW = augment(augment_key, image_BHWC, label_BHW)
+    first = jax.lax.axis_index(AXIS) * label_BHW.shape[0]
+    # An example's own key: what is random does not depend on how a batch is shared out.
+    key_B = jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(label_BHW.shape[0]))
+    dropout_key = jax.random.fold_in(key_B[0], 1)
+    image_BHWC, label_BHW = augment(key_B, image_BHWC, label_BHW)
 
     def loss_of(params: Any) -> tuple[jax.Array, tuple[Sums, Any]]:
         logits_BHWK, updated = model.apply(
@@ -57,6 +66,8 @@ def train_step(
             mutable=["batch_stats"],
         )
         loss_sum, weight = loss(logits_BHWK, label_BHW)
+        # A batch of ignored pixels alone has no weight and teaches nothing.
+        share = loss_sum / jnp.maximum(jax.lax.psum(weight, AXIS), 1e-6)
         valid_BHW = label_BHW != IGNORED
         correct_BHW = (jnp.argmax(logits_BHWK, axis=-1) == label_BHW) & valid_BHW
         sums = {
@@ -65,10 +76,10 @@ def train_step(
             "correct": jnp.sum(correct_BHW),
             "pixels": jnp.sum(valid_BHW),
         }
-        # A batch of ignored pixels alone has no weight and teaches nothing.
-        return loss_sum / jnp.maximum(weight, 1e-6), (sums, updated.get("batch_stats", {}))
+        return share, (sums, updated.get("batch_stats", {}))
 
     (_, (sums, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    grads, sums = jax.lax.psum((grads, sums), AXIS)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     ema_params = state.ema_params
