@@ -1,5 +1,6 @@
 """Trains, evaluates and applies U-Nets for X-ray images: `python main.py --help`."""
 
+import difflib
 import importlib
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from configs import default
 from xseg_jax.errors import DivergedError, InputError
 from xseg_jax.progress import log_to_terminal
 
@@ -50,5 +52,22 @@ def run(mode: str) -> None:
     module.run(Path(FLAGS.workdir), Path(FLAGS.input), Path(FLAGS.output), **options)
 
 
+def parse(argv: list[str]) -> list[str]:
+    """Parses flags; an unknown config field is one line that names the closest one."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError) as error:
+        from xseg_jax.training.runlog import flatten
+
+        names = list(flatten(default.get_config().to_dict()))
+        for flag in argv:
+            name = flag.partition("=")[0].removeprefix("--config.")
+            if flag.startswith("--config.") and name not in names:
+                close = difflib.get_close_matches(name, names, 1)
+                hint = f"did you mean config.{close[0]}?" if close else "see configs/default.py"
+                sys.exit(f"error: {flag}: no such field; {hint}")
+        raise error
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse)

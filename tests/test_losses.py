@@ -199,7 +199,6 @@ def test_make_loss_binds_its_options(name):
         ((60, 30, 10), (1 / 3, 2 / 3, 2)),
         ((50, 0, 50), (1, 0, 1)),
         ((30, 0, 10), (0.5, 0, 1.5)),
-        ((0, 0, 0), (0, 0, 0)),
     ],
 )
 def test_no_weights_are_inverse_frequencies_of_mean_one(pixels_K, weights):
@@ -222,7 +221,8 @@ def test_no_weights_are_inverse_frequencies_of_mean_one(pixels_K, weights):
         (
             "weighted_cross_entropy",
             (1.0, 2.0),
-            r"config\.loss\.class_weights=\(1\.0, 2\.0\): give 3 weights from 0, one a class, or",
+            r"config\.loss\.class_weights=\(1\.0, 2\.0\): give 3 weights from 0, not all of them "
+            r"0, one a class, or none$",
         ),
         ("weighted_cross_entropy", (1.0, -1.0, 2.0), r"class_weights=\(1\.0, -1\.0, 2\.0\): give 3"),
         ("weighted_cross_entropy", (0.0, 0.0, 0.0), r"class_weights=\(0\.0, 0\.0, 0\.0\): give 3"),
@@ -231,3 +231,8 @@ def test_no_weights_are_inverse_frequencies_of_mean_one(pixels_K, weights):
 def test_make_loss_names_the_field(name, class_weights, message):
     with pytest.raises(InputError, match=message):
         made(name, class_weights)
+
+
+def test_training_without_a_labelled_pixel_has_no_inverse_frequencies():
+    with pytest.raises(InputError, match=r"class_weights=\(0\.0, 0\.0, 0\.0\): give 3 weights"):
+        made("weighted_cross_entropy", pixels_K=(0, 0, 0))

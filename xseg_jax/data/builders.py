@@ -14,6 +14,7 @@ from xseg_jax.data.folder import Slice
 from xseg_jax.data.host_tensorflow import tfds
 from xseg_jax.data.images import Pair
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.errors import InputError
 from xseg_jax.progress import Progress
 
 SPLIT = "slices"
@@ -148,17 +149,28 @@ def prepare_folder(
 
 
 def prepare_phantom(*, prepared_dir: Path, memory_gib: float, **parameters: Any) -> PreparedSlices:
-    """Slices of a synthetic tomogram; parameters as `phantom.tomogram`."""
-    label_map = LabelMap(tuple("012"), PHANTOM_NAMES)
+    """Slices of a synthetic tomogram; parameters as `phantom.tomogram`.
 
-    def simulate() -> Iterator[tuple[int | None, Slice]]:
-        total = len(range(0, parameters["depth"], parameters["z_step"]))
-        with Progress("Simulating tomogram", total, "slice") as progress:
-            for z, image_HW, label_HW in phantom.tomogram(**parameters):
-                yield z, Slice(f"slice_{z:04d}", image_HW, label_HW)
-                progress.advance()
+    Raises:
+      InputError: a parameter cannot be used.
+    """
+    phases = len(parameters["fractions"])
+    names = PHANTOM_NAMES if phases == 3 else tuple(f"phase_{k}" for k in range(phases))
 
     def make(target: dict[str, Any]) -> XraySlices:
+        try:
+            slices = phantom.tomogram(**parameters)
+        except ValueError as error:
+            raise InputError(f"config.data.phantom.{error}") from error
+
+        def simulate() -> Iterator[tuple[int | None, Slice]]:
+            total = len(range(0, parameters["depth"], parameters["z_step"]))
+            with Progress("Simulating tomogram", total, "slice") as progress:
+                for z, image_HW, label_HW in slices:
+                    yield z, Slice(f"slice_{z:04d}", image_HW, label_HW)
+                    progress.advance()
+
+        label_map = LabelMap(tuple(str(k) for k in range(phases)), names)
         return XraySlices(
             dtype=np.dtype(np.uint16), label_map=label_map, numbered_slices=simulate, **target
         )

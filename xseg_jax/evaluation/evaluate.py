@@ -9,8 +9,7 @@ import numpy as np
 
 from xseg_jax.data.folder import Slice
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.inference.tiling import tile_length
-from xseg_jax.progress import Progress
+from xseg_jax.inference.tiling import SHAPE_MULTIPLE
 from xseg_jax.training.steps import Sums
 
 Segment = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
@@ -46,8 +45,7 @@ def evaluate(
     segment: Segment,
     eval_step: Callable[[np.ndarray, np.ndarray], Sums],
     slices: Sequence[Slice],
-    *,
-    task: str,
+    advance: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Segments and scores whole slices; no pixel but ignored ones is left out.
 
@@ -55,7 +53,7 @@ def evaluate(
       segment: gives the probabilities of images.
       eval_step: compiled, of probabilities (1, H, W, K) and labels (1, H, W).
       slices: what to score.
-      task: name of the progress bar.
+      advance: called after each slice.
     """
     sums, labels_HW = [], deque()
 
@@ -64,15 +62,14 @@ def evaluate(
             labels_HW.append(item.label_HW)
             yield item.image_HW
 
-    with Progress(task, len(slices), "slice") as progress:
-        for probability_HWK in segment(images()):
-            label_HW = labels_HW.popleft()
-            padding = [(0, tile_length(n, n) - n) for n in label_HW.shape]
-            # Few shapes compile when sizes vary; the padding is ignored.
-            label_HW = np.pad(label_HW, padding, constant_values=IGNORED)
-            probability_HWK = np.pad(probability_HWK, [*padding, (0, 0)])
-            sums.append(jax.device_get(eval_step(probability_HWK[None], label_HW[None])))
-            progress.advance()
+    for probability_HWK in segment(images()):
+        label_HW = labels_HW.popleft()
+        padding = [(0, -n % SHAPE_MULTIPLE) for n in label_HW.shape]
+        # Few shapes compile when sizes vary; the padding is ignored.
+        label_HW = np.pad(label_HW, padding, constant_values=IGNORED)
+        probability_HWK = np.pad(probability_HWK, [*padding, (0, 0)])
+        sums.append(jax.device_get(eval_step(probability_HWK[None], label_HW[None])))
+        advance()
     weight = sum(float(one["weight"]) for one in sums)
     return Evaluation(
         loss=sum(float(one["loss_sum"]) for one in sums) / max(weight, 1e-6),

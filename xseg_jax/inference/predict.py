@@ -69,7 +69,8 @@ class Predictor:
             corners, tiles_Thw = tiling.cut(normalised_HW, self.tile, self.overlap)
             if waiting and waiting[0][1].shape != tiles_Thw.shape[1:]:
                 self._segment(variables, waiting)
-            jobs.append(_Job(*image_HW.shape, corners))
+            height, width = image_HW.shape
+            jobs.append(_Job(height, width, corners))
             waiting.extend((jobs[-1], tile_hw) for tile_hw in tiles_Thw)
             while len(waiting) >= self.batch_size:
                 self._segment(variables, waiting)

@@ -102,7 +102,7 @@ def make_loss(
       pixels_K: training pixels of each class.
 
     Raises:
-      InputError: an unknown name, or as many weights as there are classes are not given.
+      InputError: an unknown name, or weights that are not one a class or that weigh nothing.
     """
     if name not in LOSSES:
         raise InputError(f"config.loss.name={name!r}: choose one of {', '.join(LOSSES)}")
@@ -111,12 +111,13 @@ def make_loss(
     if name == "weighted_cross_entropy":
         if not len(class_weights):
             inverse = [1 / count if count else 0.0 for count in pixels_K]
-            scale = sum(count > 0 for count in pixels_K) / sum(inverse)
+            # With no labelled pixel at all every weight is 0, which is refused below.
+            scale = sum(count > 0 for count in pixels_K) / (sum(inverse) or 1)
             class_weights = [scale * value for value in inverse]
-        if len(class_weights) != len(pixels_K) or min(class_weights) < 0:
+        if len(class_weights) != len(pixels_K) or min(class_weights) < 0 or not any(class_weights):
             raise InputError(
                 f"config.loss.class_weights={tuple(class_weights)}: give {len(pixels_K)} weights "
-                "from 0, one a class, or none"
+                "from 0, not all of them 0, one a class, or none"
             )
         return partial(cross_entropy, class_weights=tuple(class_weights))
     return LOSSES[name]

@@ -24,6 +24,7 @@ from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.losses import Loss, make_loss
 from xseg_jax.model.metrics import scores
 from xseg_jax.model.unet import UNet
+from xseg_jax.progress import Progress
 from xseg_jax.report import figures
 from xseg_jax.report.table import results_table
 from xseg_jax.training.checkpoint import Checkpoints
@@ -179,7 +180,8 @@ def score_and_report(
     """
     names = facts.label_map.names
     step = jax.jit(functools.partial(eval_step, loss=loss))
-    found = evaluate(segment, step, slices, task=f"Evaluating {split}")
+    with Progress("Evaluating", len(slices), "slice") as progress:
+        found = evaluate(segment, step, slices, progress.advance)
     baseline = None
     if facts.thresholds is not None:
         confusion_KK = facts.thresholds.confusion(slices, facts.normalizer)

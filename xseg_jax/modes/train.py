@@ -329,10 +329,14 @@ class Validation:
     def __call__(self, log: RunLog, state: TrainState, step: int) -> dict[str, float]:
         """Logs loss, accuracy, macro F1, mean IoU and an example, and returns the numbers."""
         segment = functools.partial(self._predictor, state.variables)
-        found = evaluate(segment, self._step, self.slices, task="Validating")
+        found = evaluate(segment, self._step, self.slices)
         table = scores(found.confusion_KK, self.names)
         numbers = {"loss": found.loss} | {key: table[key] for key in ("accuracy", "f1", "miou")}
         log.scalars(step, "validation", epoch=step // self.epoch_steps, **numbers)
+        logger.info(
+            "epoch %d: validation loss %.4f, accuracy %.4f, mean IoU %.4f",
+            step // self.epoch_steps, found.loss, table["accuracy"], table["miou"],
+        )  # fmt: skip
         item = self.slices[0]
         prediction_HW = next(segment([item.image_HW])).argmax(axis=-1)
         masks = [

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax import Device
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -19,24 +18,27 @@ def one_device_a_core() -> None:
     A U-Net's many small operations share one core each far better than they share all cores:
     on two cores a training step takes 0.8 of the time.
     """
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    here = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    jax.config.update("jax_num_cpu_devices", len(here))
 
 
-def devices_for(batch_size: int) -> list[Device]:
+def devices_for(batch_size: int) -> list[Any]:
     """As many of this process's devices as divide a batch evenly."""
     devices = jax.local_devices()
     count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
     return devices[:count]
 
 
-def replicate(tree: Any, devices: Sequence[Device]) -> Any:
+def replicate(tree: Any, devices: Sequence[Any]) -> Any:
     """A copy of every array on each device."""
     return jax.device_put(tree, NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec()))
 
 
 def spread(
     step: Callable[..., Any],
-    devices: Sequence[Device],
+    devices: Sequence[Any],
     *,
     batched: int,
     sums: bool,

@@ -1,0 +1,53 @@
+"""Small data sets on disk, for any test."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+
+def write(path, array):
+    """Writes an array in the format that the suffix says, without loss."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() in (".tif", ".tiff"):
+        tifffile.imwrite(path, array)
+    elif path.suffix.lower() == ".npy":
+        np.save(path, array)
+    else:
+        Image.fromarray(array).save(path)
+    return path
+
+
+def write_folder(
+    root: Path,
+    count=6,
+    *,
+    shape=(12, 10),
+    dtype=np.uint8,
+    values=(0, 128, 255),
+    image_name="slice_{:03d}.tif",
+    label_name="slice_{:03d}.png",
+    seed=0,
+):
+    """Random slices numbered from 0 in root/images and root/labels; gives both folders."""
+    rng = np.random.default_rng(seed)
+    for z in range(count):
+        grey_HW = rng.integers(0, 200, shape)
+        image_HW = (grey_HW / 8).astype(dtype) if dtype == np.float32 else grey_HW.astype(dtype)
+        label_HW = rng.choice(np.array(values, np.uint8), shape)
+        label_HW.flat[: len(values)] = values
+        write(root / "images" / image_name.format(z), image_HW)
+        write(root / "labels" / label_name.format(z), label_HW)
+    return root / "images", root / "labels"
+
+
+@pytest.fixture(name="write")
+def _write():
+    return write
+
+
+@pytest.fixture(name="write_folder")
+def _write_folder():
+    return write_folder

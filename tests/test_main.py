@@ -1,0 +1,141 @@
+"""The real command line, a mode at a time, on a tiny run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from sklearn.metrics import confusion_matrix
+
+from xseg_jax.data import phantom
+
+ROOT = Path(__file__).parent.parent
+
+
+def main(*flags: str, fails: bool = False) -> str:
+    """Runs main.py with warnings as errors where they are ours, and returns what it says."""
+    done = subprocess.run(
+        [sys.executable, "main.py", *flags], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stderr if fails else done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A finished tiny run, and what training it printed."""
+    folder = tmp_path_factory.mktemp("tiny")
+    flags = ["--config=configs/tiny.py", f"--config.data.prepared_dir={folder / 'prepared'}"]
+    said = main(*flags, f"--workdir={folder / 'run'}")
+    return folder, flags, said
+
+
+@pytest.fixture(scope="module")
+def other_scan(tmp_path_factory):
+    """A folder of slices of another seed and size, with labels 0, 128 and 255."""
+    root = tmp_path_factory.mktemp("scan")
+    (root / "images").mkdir()
+    (root / "labels").mkdir()
+    slices = phantom.tomogram(
+        size=70, depth=3, z_step=1, fractions=(0.3, 0.42, 0.28), correlation_length=3.0,
+        attenuation=(0.0005, 0.0035, 0.0055), texture=0.05, photons=5000.0, ring_strength=0.005,
+        beam_hardening=0.15, projections=48, seed=1,
+    )  # fmt: skip
+    for z, image_HW, label_HW in slices:
+        # Unequal sides, and one slice smaller than the others.
+        crop = np.s_[: 70 - 9 * z, :65]
+        tifffile.imwrite(root / "images" / f"scan{z:03d}.tif", image_HW[crop])
+        tifffile.imwrite(root / "labels" / f"mask_{z:03d}.tif", label_HW[crop])
+    return root
+
+
+def test_train_leaves_a_whole_run(tiny):
+    folder, _, said = tiny
+    run = folder / "run"
+    results = json.loads((run / "results.json").read_text())
+    wanted = (
+        "split slices pixels accuracy precision recall f1 miou per_class confusion baseline leak "
+        "label_map git_commit packages device seconds"
+    )
+    assert set(wanted.split()) <= results.keys()
+    assert results["split"] == "test"
+    assert np.sum(results["confusion"]) == results["pixels"] == results["slices"] * 48 * 48
+    assert results["baseline"]["pixels"] == results["pixels"]
+    assert f"U-Net {results['accuracy']:.4f}" in said
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(r["step"], r["split"]) for r in rows] == [
+        (4, "train"), (4, "validation"), (8, "train"), (8, "validation"),
+    ]  # fmt: skip
+    figures = {path.name for path in (run / "figures").iterdir()}
+    assert figures == {
+        "history.png", "comparison.png", "collage.png", "confusion.png", "errors.png",
+    }  # fmt: skip
+    assert list((run / "tensorboard").glob("events.*"))
+
+
+def test_finished_run_prints_its_table_again(tiny):
+    folder, flags, said = tiny
+    before = (folder / "run" / "results.json").read_bytes()
+    again = main(*flags, f"--workdir={folder / 'run'}")
+    assert "this run is finished" in again
+    table = said[said.index("test: ") :]
+    assert table in again
+    assert (folder / "run" / "results.json").read_bytes() == before
+
+
+def test_folder_of_another_configuration_is_refused(tiny):
+    folder, flags, _ = tiny
+    said = main(*flags, f"--workdir={folder / 'run'}", "--config.epochs=3", fails=True)
+    assert "holds another run" in said
+    assert "epochs: 2 there, 3 here" in said
+
+
+def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
+    folder, _, _ = tiny
+    common = [f"--workdir={folder / 'run'}"]
+    main("--mode=evaluate", *common, f"--input={other_scan}", f"--output={tmp_path / 'scores'}")
+    results = json.loads((tmp_path / "scores" / "results.json").read_text())
+    assert results["slices"] == 3
+    assert (tmp_path / "scores" / "figures" / "collage.png").stat().st_size > 10_000
+
+    flags = [*common, f"--input={other_scan / 'images'}", f"--output={tmp_path / 'masks'}"]
+    main("--mode=predict", *flags)
+    masks = sorted((tmp_path / "masks").glob("*.tif"))
+    assert [path.stem for path in masks] == ["scan000", "scan001", "scan002"]
+    truth = [tifffile.imread(path).ravel() for path in sorted((other_scan / "labels").iterdir())]
+    found = [tifffile.imread(path).ravel() for path in masks]
+    counts = confusion_matrix(np.concatenate(truth), np.concatenate(found), labels=[0, 1, 2])
+    np.testing.assert_array_equal(counts, results["confusion"])
+
+    # An interrupted prediction goes on: what is there stays, what is missing is made again.
+    kept = masks[0].stat().st_mtime_ns
+    lost = masks[1].read_bytes()
+    masks[1].unlink()
+    main("--mode=predict", *flags)
+    assert masks[0].stat().st_mtime_ns == kept
+    assert masks[1].read_bytes() == lost
+
+    said = main("--mode=predict", *flags, "--probabilities", fails=True)
+    assert "probabilities: False there, True here" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--mode=evaluate"], "--mode=evaluate needs --workdir"),
+        ([], "--mode=train needs --config"),
+        (["--config=configs/tiny.py", "stray"], "unknown argument 'stray'"),
+        (["--config=configs/tiny.py", "--config.model.norm=layer"], "none, batch, group, instance"),
+        (["--config=configs/tiny.py", "--config.model.feature=3"], "config.model.features"),
+        (["--config=configs/soc.py"], "--config.data.root=FOLDER"),
+    ],
+)
+def test_mistakes_in_flags_are_one_line(flags, message, tmp_path):
+    workdir = [] if any("evaluate" in flag for flag in flags) else [f"--workdir={tmp_path}"]
+    said = main(*flags, *workdir, fails=True)
+    assert message in said
+    assert "Traceback" not in said
+    assert not any(tmp_path.iterdir()) or [p.name for p in tmp_path.iterdir()] == ["config.json"]
