@@ -47,21 +47,18 @@ def rates(steps, **options):
 
 
 def test_constant_schedule_with_warmup():
-    np.testing.assert_allclose(rates(4), [0.1] * 4, rtol=1e-5)
+    np.testing.assert_allclose(rates(4), [0.1] * 4, rtol=1e-4)
     np.testing.assert_allclose(
-        rates(5, warmup_steps=2), [0, 0.05, 0.1, 0.1, 0.1], rtol=1e-5, atol=1e-7
+        rates(5, warmup_steps=2), [0, 0.05, 0.1, 0.1, 0.1], rtol=1e-4, atol=1e-7
     )
 
 
 def test_cosine_schedule_falls_to_zero_after_the_last_step():
-    after = 0.05 * (1 + np.cos(np.pi * np.arange(5) / 4))
-    assert after[-1] == 0
-    expected = [0, 0.05, *after]
-    found = rates(7, schedule="cosine", warmup_steps=2)
-    np.testing.assert_allclose(found[:2], expected[:2], rtol=1e-5, atol=1e-7)
-    # Of 6 steps the last takes expected[5]; a seventh, beyond the run, would take the zero.
-    stretched = rates(6, schedule="cosine", warmup_steps=2)
-    np.testing.assert_allclose(stretched, expected[:6], rtol=1e-4, atol=1e-7)
+    # Two steps of warmup, then a quarter of the half wave a step.
+    expected = [0, 0.05, *(0.05 * (1 + np.cos(np.pi * np.arange(4) / 4)))]
+    found = rates(6, schedule="cosine", warmup_steps=2)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+    # A step beyond the run would have the rate 0.
     tx = make_optimizer(**PLAIN | {"schedule": "cosine", "warmup_steps": 2})
     six, seven = (descended(tx, [np.float32(1)] * n, np.float32(0)) for n in (6, 7))
     assert float(seven) == float(six)
@@ -121,8 +118,8 @@ def test_parameter_table_sums_up():
 
 @pytest.fixture(scope="module")
 def state():
-    model = UNet(classes=2, features=(4, 8))
-    return init_state(model, optax.adam(0.1), seed=3, size=8, ema_decay=0.9)
+    model = UNet(classes=3, features=(4, 8))
+    return init_state(model, optax.adam(0.1), seed=3, size=16, ema_decay=0.9)
 
 
 def test_initial_state(state):
