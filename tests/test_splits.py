@@ -78,14 +78,14 @@ def test_blocks_never_overlap_and_keep_the_gap(numbers, fractions, gap):
 )
 def test_ranges_never_overlap_and_keep_the_gap(numbers, limits, gap):
     ranges = [tuple(sorted(pair)) for pair in limits]
-    try:
-        found = split(numbers=numbers, ranges=ranges, gap=gap)
-    except InputError:
-        hypothesis.reject()
-    check_parts(found, len(numbers))
-    assert smallest_distance(found, numbers) >= max(gap, 1)
-    for (low, high), part in zip(ranges, found.parts().values(), strict=True):
-        assert [numbers[i] for i in part] == [z for z in numbers if low <= z <= high]
+    parts = [[z for z in numbers if low <= z <= high] for low, high in ranges]
+    distances = [abs(x - y) for a in range(3) for b in range(a) for x in parts[a] for y in parts[b]]
+    if not all(parts) or min(distances) < max(gap, 1):
+        refused(r"block holds none|slices apart, less than gap", numbers=numbers, ranges=ranges,
+                gap=gap)  # fmt: skip
+        return
+    found = split(numbers=numbers, ranges=ranges, gap=gap)
+    assert [[numbers[i] for i in part] for part in found.parts().values()] == parts
 
 
 def test_blocks_by_fractions():
@@ -93,8 +93,7 @@ def test_blocks_by_fractions():
     # 120 z high, less two gaps: 100, of which the parts are 60, 15 and 25.
     assert found.train == tuple(range(61))
     assert found.validation == tuple(range(70, 86))
-    assert found.test == tuple(range(95 + 1, 121)) or found.test == tuple(range(95, 121))
-    assert found.test[0] == 95
+    assert found.test == tuple(range(95, 121))
 
 
 def test_gap_is_in_z_where_every_fifth_slice_is_labelled():
@@ -105,11 +104,11 @@ def test_gap_is_in_z_where_every_fifth_slice_is_labelled():
     # 380 z high, less two gaps: 280, of which 168, 42 and 70.
     z = [[numbers[i] for i in part] for part in found.parts().values()]
     assert z == [
-        list(range(1, 167, 5)),
+        list(range(1, 170, 5)),
         list(range(221, 262, 5)),
-        list(range(316, 382, 5)),
+        list(range(311, 382, 5)),
     ]
-    assert smallest_distance(found, numbers) == 55
+    assert smallest_distance(found, numbers) == 50
 
 
 def test_blocks_by_ranges():
@@ -136,12 +135,9 @@ def test_order_of_the_files_does_not_matter():
 
 
 def test_without_gap_all_slices_are_used_once():
-    for count in (3, 20, 21, 100):
-        numbers = range(count)
-        found = split(numbers=numbers, gap=0, fractions=(0.5, 0.25, 0.25), kind="z")
-        check_parts(found, count)
-    found = split(numbers=range(20), gap=0, fractions=(0.5, 0.25, 0.25))
-    check_parts(found, 20, every=True)
+    for count in (5, 20, 21, 101):
+        found = split(numbers=range(count), gap=0, fractions=(0.5, 0.25, 0.25))
+        check_parts(found, count, every=True)
 
 
 def test_negative_gap():

@@ -47,6 +47,7 @@ from xseg_jax.training.runlog import (
     claim,
     read_json,
     read_metrics,
+    refuse_other,
 )
 from xseg_jax.training.state import TrainState, make_optimizer, parameter_table
 from xseg_jax.training.steps import Sums, eval_step, train_step
@@ -70,10 +71,11 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     """
     began = time.monotonic()
     check_config(config)
-    claim(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
+    refuse_other(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
     slices = prepare_data(config)
     split = split_data(config, slices)
     facts = find_facts(config, slices, split)
+    claim(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
     claim(workdir / "data.json", facts.to_json())
     if (workdir / "results.json").exists():
         logger.info("%s: this run is finished", workdir)

@@ -44,26 +44,38 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def claim(path: Path, value: Mapping[str, Any], *, free: frozenset[str] = frozenset()) -> None:
-    """Writes a JSON file that identifies a run, or checks that it says the same.
+def refuse_other(
+    path: Path, value: Mapping[str, Any], *, free: frozenset[str] = frozenset()
+) -> None:
+    """Does nothing where a JSON file that identifies a run is missing or says the same.
+
+    Args:
+      path: the file.
+      value: what this run is.
+      free: dotted fields that may differ.
 
     Raises:
       InputError: it says something else; names the fields that differ.
     """
-    value = json.loads(json.dumps(value))
-    if path.exists():
-        old, new = flatten(read_json(path)), flatten(value)
-        differ = sorted(
-            f"{key}: {old.get(key)!r} there, {new.get(key)!r} here"
-            for key in (old.keys() | new.keys()) - free
-            if old.get(key) != new.get(key)
+    if not path.exists():
+        return
+    old, new = flatten(read_json(path)), flatten(json.loads(json.dumps(value)))
+    differ = sorted(
+        f"{key}: {old.get(key)!r} there, {new.get(key)!r} here"
+        for key in (old.keys() | new.keys()) - free
+        if old.get(key) != new.get(key)
+    )
+    if differ:
+        raise InputError(
+            f"{path}: this folder holds another run; choose another folder or remove it. "
+            f"Fields that differ: {'; '.join(differ)}"
         )
-        if differ:
-            raise InputError(
-                f"{path}: this folder holds another run; choose another --workdir or remove it. "
-                f"Fields that differ: {'; '.join(differ)}"
-            )
-    else:
+
+
+def claim(path: Path, value: Mapping[str, Any], *, free: frozenset[str] = frozenset()) -> None:
+    """Writes a JSON file that identifies a run, or refuses another run's as `refuse_other`."""
+    refuse_other(path, value, free=free)
+    if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, value)
 
