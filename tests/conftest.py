@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+
+jax.config.update("jax_num_cpu_devices", 4)  # Several devices, on any machine.
 
 
 def write(path, array):

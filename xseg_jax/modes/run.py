@@ -178,7 +178,7 @@ def score_and_report(
     Returns:
       The contents of `results.json`.
     """
-    names = facts.label_map.names
+    names, overlaid = facts.label_map.names, overlaid_class(config, facts)
     step = jax.jit(functools.partial(eval_step, loss=loss))
     with Progress("Evaluating", len(slices), "slice") as progress:
         found = evaluate(segment, step, slices, progress.advance)
@@ -186,7 +186,7 @@ def score_and_report(
     if facts.thresholds is not None:
         confusion_KK = facts.thresholds.confusion(slices, facts.normalizer)
         baseline = {"method": "multi-Otsu thresholding"} | scores(confusion_KK, names)
-    draw_slices(output / "figures", slices, segment, found, names, config.report.overlay_class)
+    draw_slices(output / "figures", slices, segment, found, names, overlaid)
     results = (
         {"split": split, "slices": len(slices), "loss": found.loss}
         | scores(found.confusion_KK, names)
@@ -199,13 +199,28 @@ def score_and_report(
     return results
 
 
+def overlaid_class(config: Config, facts: DataFacts) -> int:
+    """Index of the class in the collage's overlay.
+
+    Raises:
+      InputError: no class has the name asked for.
+    """
+    name, names = config.report.overlay_class, facts.label_map.names
+    if name and name not in names:
+        raise InputError(
+            f"config.report.overlay_class={name!r}: choose one of {', '.join(names)}, or '' for "
+            "the last"
+        )
+    return names.index(name) if name else len(names) - 1
+
+
 def draw_slices(
     folder: Path,
     slices: Sequence[Slice],
     segment: Segment,
     found: Evaluation,
     class_names: Sequence[str],
-    overlay_class: str,
+    overlaid: int,
 ) -> None:
     """Draws spread-out slices, the worst slices and the confusion matrix."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -221,7 +236,6 @@ def draw_slices(
         ]
 
     spread = examples(choose_evenly(range(len(slices)), min(3, len(slices))))
-    overlaid = class_names.index(overlay_class) if overlay_class else len(class_names) - 1
     figures.comparison(folder / "comparison.png", spread, class_names)
     figures.collage(folder / "collage.png", spread, class_names, overlaid)
     figures.confusion(folder / "confusion.png", found.confusion_KK, class_names)

@@ -32,6 +32,7 @@ from xseg_jax.modes.run import (
     Learner,
     TrainedRun,
     make_learner,
+    overlaid_class,
     pixel_hash,
     score_and_report,
     steps_per_epoch,
@@ -75,6 +76,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     slices = prepare_data(config)
     split = split_data(config, slices)
     facts = find_facts(config, slices, split)
+    overlaid_class(config, facts)  # Before the work, not after it.
     claim(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
     claim(workdir / "data.json", facts.to_json())
     if (workdir / "results.json").exists():

@@ -1,0 +1,180 @@
+import json
+import logging
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from xseg_jax.errors import InputError
+from xseg_jax.training.runlog import (
+    PACKAGES,
+    RUNTIME_FIELDS,
+    RunLog,
+    claim,
+    flatten,
+    provenance,
+    read_json,
+    read_metrics,
+    write_json,
+)
+
+CONFIG = {"seed": 0, "log_every": 4, "data": {"root": "/a", "crop": 64}, "features": (4, 8)}
+
+
+def test_write_json_leaves_the_old_file_when_the_value_is_not_json(tmp_path):
+    path = tmp_path / "results.json"
+    write_json(path, {"miou": 0.5})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"miou": object()})
+    assert read_json(path) == {"miou": 0.5}
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_write_json_leaves_the_old_file_when_writing_stops_halfway(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    write_json(path, {"miou": 0.5})
+    whole = type(path).write_text
+
+    def halfway(self, text):
+        whole(self, text[: len(text) // 2])
+        raise OSError("disk is full")
+
+    monkeypatch.setattr(type(path), "write_text", halfway)
+    with pytest.raises(OSError, match="disk is full"):
+        write_json(path, {"miou": 0.75})
+    assert read_json(path) == {"miou": 0.5}
+
+
+def test_read_json_says_what_a_run_folder_is(tmp_path):
+    with pytest.raises(InputError, match=r"config\.json: no such file; --workdir must be the fold"):
+        read_json(tmp_path / "config.json")
+
+
+def test_claim_writes_then_accepts_the_same(tmp_path):
+    path = tmp_path / "new" / "run" / "config.json"
+    claim(path, CONFIG)
+    written = path.read_bytes()
+    assert json.loads(written) == CONFIG | {"features": [4, 8]}
+    claim(path, CONFIG)
+    assert path.read_bytes() == written
+
+
+def test_claim_names_the_fields_that_differ_and_keeps_the_file(tmp_path):
+    path = tmp_path / "config.json"
+    claim(path, CONFIG)
+    other = {"seed": 1, "log_every": 4, "data": {"root": "/a"}, "features": (4, 8), "loss": "dice"}
+    with pytest.raises(InputError) as caught:
+        claim(path, other)
+    assert str(caught.value) == (
+        f"{path}: this folder holds another run; choose another --workdir or remove it. Fields "
+        "that differ: data.crop: 64 there, None here; loss: None there, 'dice' here; "
+        "seed: 0 there, 1 here"
+    )
+    claim(path, CONFIG)
+
+
+def test_claim_sees_a_field_that_is_new_although_it_is_none(tmp_path):
+    path = tmp_path / "config.json"
+    claim(path, {"seed": 0})
+    with pytest.raises(InputError, match="Fields that differ: limit: "):
+        claim(path, {"seed": 0, "limit": None})
+
+
+def test_runtime_fields_are_free(tmp_path):
+    path = tmp_path / "config.json"
+    claim(path, CONFIG, free=RUNTIME_FIELDS)
+    moved = CONFIG | {"log_every": 9, "data": {"root": "/b", "crop": 64}}
+    claim(path, moved, free=RUNTIME_FIELDS)
+    assert read_json(path)["data"]["root"] == "/a"
+    with pytest.raises(InputError, match=r"differ: data\.root: '/a' there, '/b' here; log_every: 4"):
+        claim(path, moved)
+    with pytest.raises(InputError, match=r"differ: data\.crop: 64 there, 32 here$"):
+        claim(path, moved | {"data": {"root": "/b", "crop": 32}}, free=RUNTIME_FIELDS)
+
+
+def test_flatten_joins_keys_with_dots_and_keeps_empty_ones():
+    assert flatten({"a": {"b": {"c": 1}, "d": {}}, "e": (2,)}) == {"a.b.c": 1, "a.d": {}, "e": (2,)}
+
+
+def events(workdir):
+    """Scalars of all TensorBoard event files as {(tag, step): value}, and the tags of images."""
+    # Lately imported: it brings TensorFlow, which no test but these needs.
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorflow.data import TFRecordDataset  # pyright: ignore[reportMissingImports]
+
+    scalars, images = {}, []
+    for path in sorted((workdir / "tensorboard").iterdir()):
+        for record in TFRecordDataset(str(path)).as_numpy_iterator():
+            event = Event.FromString(record)
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    scalars[value.tag, event.step] = value.simple_value
+                else:
+                    images.append((value.tag, event.step, value.image.height, value.image.width))
+    return scalars, images
+
+
+@pytest.fixture
+def logged(tmp_path):
+    with RunLog(tmp_path, 0) as log:
+        for step in (2, 4, 6):
+            log.scalars(step, "train", loss=1 / step, pixels=8.0)
+        log.scalars(6, "validation", loss=0.25, miou=0.5)
+        log.image(6, "example", np.zeros((5, 7, 3), np.uint8))
+    return tmp_path
+
+
+def test_metrics_are_one_row_a_call(logged):
+    assert read_metrics(logged) == [
+        {"step": 2, "split": "train", "loss": 0.5, "pixels": 8.0},
+        {"step": 4, "split": "train", "loss": 0.25, "pixels": 8.0},
+        {"step": 6, "split": "train", "loss": 1 / 6, "pixels": 8.0},
+        {"step": 6, "split": "validation", "loss": 0.25, "miou": 0.5},
+    ]
+
+
+def test_tensorboard_shows_the_same(logged):
+    scalars, images = events(logged)
+    assert scalars == pytest.approx({
+        (f"{name}/{row['split']}", row["step"]): value
+        for row in read_metrics(logged)
+        for name, value in row.items()
+        if name not in ("step", "split")
+    })  # fmt: skip
+    assert images == [("example", 6, 5, 7)]
+
+
+def test_rows_after_the_restored_step_are_dropped(logged):
+    with RunLog(logged, 4) as log:
+        assert [row["step"] for row in read_metrics(logged)] == [2, 4]
+        log.scalars(6, "train", loss=9.0)
+    assert [(row["step"], row["loss"]) for row in read_metrics(logged)] == [
+        (2, 0.5), (4, 0.25), (6, 9.0),
+    ]  # fmt: skip
+    assert events(logged)[0]["loss/train", 6] == 9.0
+
+
+def test_a_line_cut_off_by_an_interruption_is_left_out(logged):
+    path = logged / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"step": 8, "spl')
+    assert [row["step"] for row in read_metrics(logged)] == [2, 4, 6, 6]
+    with RunLog(logged, 6) as log:
+        log.scalars(8, "train", loss=0.125)
+    assert [row["step"] for row in read_metrics(logged)] == [2, 4, 6, 6, 8]
+    assert read_metrics(logged / "nowhere") == []
+
+
+def test_provenance_names_commit_versions_and_device(caplog):
+    with caplog.at_level(logging.WARNING):
+        found = provenance()
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", found["git_commit"])
+    assert found["packages"].keys() == {*PACKAGES, "python"}
+    assert found["packages"]["jax"] == jax.__version__
+    assert found["device"] == f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_provenance_outside_of_a_repository_has_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))
+    assert provenance()["git_commit"] is None

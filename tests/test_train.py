@@ -1,0 +1,130 @@
+"""Training as a whole, in this process: what a run is a function of, and how it fails."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from configs import tiny
+from xseg_jax.errors import DivergedError, InputError
+from xseg_jax.modes import train
+from xseg_jax.training.runlog import read_metrics
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    config = tiny.get_config()
+    config.data.prepared_dir = str(tmp_path_factory.mktemp("prepared"))
+    return config
+
+
+@pytest.fixture(scope="module")
+def run(config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, train.run(config, workdir)
+
+
+def without_time(results):
+    return {key: value for key, value in results.items() if key != "seconds"}
+
+
+def test_same_config_same_results_to_the_last_digit(config, run, tmp_path):
+    workdir, results = run
+    assert without_time(train.run(config, tmp_path)) == without_time(results)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (workdir / "metrics.jsonl").read_bytes()
+
+
+def test_resumed_run_equals_an_uninterrupted_one(config, run, tmp_path, monkeypatch):
+    workdir, results = run
+    validate = train.Validation.__call__
+
+    def interrupted(self, log, state, step):
+        if step == 8:
+            raise KeyboardInterrupt
+        return validate(self, log, state, step)
+
+    monkeypatch.setattr(train.Validation, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(config, tmp_path)
+    assert read_metrics(tmp_path)[-1]["step"] == 8  # Logged, but in no checkpoint.
+    monkeypatch.setattr(train.Validation, "__call__", validate)
+    assert without_time(train.run(config, tmp_path)) == without_time(results)
+    assert read_metrics(tmp_path) == read_metrics(workdir)
+
+
+def test_config_json_repeats_the_run(config, run, tmp_path):
+    from configs import from_run
+
+    workdir, results = run
+    repeated = from_run.get_config(str(workdir))
+    assert repeated.to_dict() == config.to_dict()
+
+
+def test_loss_that_is_not_finite_stops_the_run(config, tmp_path):
+    bad = config.copy_and_resolve_references()
+    bad.optimizer.learning_rate = 1e30
+    with pytest.raises(DivergedError, match=r"step \d.*learning_rate") as caught:
+        train.run(bad, tmp_path)
+    (path,) = tmp_path.glob("diverged_step_*.npz")
+    assert str(path) in str(caught.value)
+    step = int(path.stem.rpartition("_")[2])
+    assert f"step {step};" in str(caught.value)
+    batch = np.load(path)
+    assert batch["image_BHWC"].shape == (4, 32, 32, 1)
+    assert batch["label_BHW"].shape == (4, 32, 32)
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_run_records_which_slice_went_where(run):
+    workdir, results = run
+    data = json.loads((workdir / "data.json").read_text())
+    assert {part: len(names) for part, names in data["split"].items()} == {
+        "train": 6, "validation": 1, "test": 3,
+    }  # fmt: skip
+    z = {part: [int(name[-4:]) for name in names] for part, names in data["split"].items()}
+    assert z["validation"][0] - z["train"][-1] >= 10
+    assert z["test"][0] - z["validation"][-1] >= 10
+    assert results["leak"]["smallest_distance"] == z["test"][0] - z["train"][-1]
+    assert data["label_map"]["classes"] == ["pore", "ceramic", "metal"]
+
+
+def test_changed_files_are_not_the_same_run(config, tmp_path, write_folder, write):
+    images, _ = write_folder(tmp_path / "scan", 30, shape=(40, 40))
+    mine = config.copy_and_resolve_references()
+    mine.epochs = 1
+    mine.data.source = "folder"
+    mine.data.root = str(tmp_path / "scan")
+    mine.data.split.gap = 3
+    train.run(mine, tmp_path / "run")
+    # Moved but equal: the same run, finished.
+    shutil.move(tmp_path / "scan", tmp_path / "moved")
+    mine.data.root = str(tmp_path / "moved")
+    train.run(mine, tmp_path / "run")
+    write(tmp_path / "moved" / "images" / "slice_000.tif", np.eye(40, dtype=np.uint8))
+    with pytest.raises(InputError, match=r"holds another run.*fingerprint"):
+        train.run(mine, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epochs", 0, r"config\.epochs=0"),
+        ("loss.name", "mse", r"config\.loss\.name='mse': choose one of cross_entropy"),
+        ("optimizer.schedule", "step", "constant, cosine"),
+        ("optimizer.ema_decay", 1.0, "ema_decay=1.0"),
+        ("augment.noise", -1.0, r"config\.augment\.noise=-1\.0"),
+        ("data.source", "files", "phantom or folder"),
+        ("data.crop", 64, r"smaller than config\.data\.crop=64; set it to at most 48"),
+        ("data.normalize", "minmax", "volume or image"),
+        ("data.train_slices", 99, "train_slices=99: the training block has 6"),
+        ("inference.tile", 50, "multiple of 32"),
+        ("report.overlay_class", "gold", "pore, ceramic, metal"),
+    ],
+)
+def test_bad_values_stop_before_any_training(config, tmp_path, field, value, message):
+    bad = config.copy_and_resolve_references()
+    bad.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=message):
+        train.run(bad, tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
