@@ -1,5 +1,6 @@
 """Small data sets on disk, for any test."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -8,6 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+# Tests compile far more than they compute: without LLVM's optimisations they take half the time.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 jax.config.update("jax_num_cpu_devices", 4)  # Several devices, on any machine.
 
 

@@ -79,8 +79,7 @@ def test_brightness_shifts_a_whole_example():
     out_BHWC, out_BHW = drawn(image_BHWC, label_BHW, brightness=0.5)
     shift_BHWC = out_BHWC - image_BHWC
     shift_B = shift_BHWC.mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(shift_BHWC, np.broadcast_to(shift_B[:, None, None, None],
-                                                           shift_BHWC.shape), atol=1e-6)  # fmt: skip
+    assert np.ptp(shift_BHWC, axis=(1, 2, 3)).max() < 1e-6
     spread_within(shift_B, -0.5, 0.5)
     np.testing.assert_array_equal(out_BHW, label_BHW)
 
@@ -91,7 +90,7 @@ def test_contrast_scales_about_the_mean():
     axes = (1, 2, 3)
     np.testing.assert_allclose(out_BHWC.mean(axes), image_BHWC.mean(axes) + 7, atol=1e-4)
     spread_within(out_BHWC.std(axes) / image_BHWC.std(axes), 0.6, 1.4)
-    assert pearsonr(out_BHWC[0].ravel(), image_BHWC[0].ravel()).statistic > 1 - 1e-6
+    assert pearsonr(out_BHWC[0].ravel(), image_BHWC[0].ravel())[0] > 1 - 1e-6
     np.testing.assert_array_equal(out_BHW, label_BHW)
 
 
@@ -115,7 +114,7 @@ def test_gamma_keeps_extremes_and_draws_exponents_about_one():
 @pytest.mark.parametrize("option", ["gamma", "contrast", "blur"])
 def test_a_flat_image_stays_as_it_is(option):
     image_BHWC, label_BHW = noisy()
-    out_BHWC, _ = drawn(np.full_like(image_BHWC, 0.7), label_BHW, **{option: 0.5})
+    out_BHWC, _ = drawn(np.full_like(image_BHWC, 0.7), label_BHW, 0, **{option: 0.5})
     np.testing.assert_allclose(out_BHWC, 0.7, atol=1e-5)
 
 

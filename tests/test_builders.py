@@ -63,7 +63,9 @@ def test_pixels_and_labels_are_exact(tmp_path, write, prepare, dtype, memory_gib
               for shape in ((12, 10), (7, 30), (1, 2))]  # fmt: skip
     for z, image_HW in enumerate(images):
         write(tmp_path / "i" / f"s{z}.tif", image_HW)
-        write(tmp_path / "l" / f"s{z}.png", np.where(image_HW > image_HW.mean(), 255, 64).astype("u1"))
+        write(
+            tmp_path / "l" / f"s{z}.png", np.where(image_HW > image_HW.mean(), 255, 64).astype("u1")
+        )
     slices = prepare(tmp_path / "i", tmp_path / "l", memory_gib=memory_gib)
     assert slices.dtype == dtype
     assert slices.shapes == [(12, 10), (7, 30), (1, 2)]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.state import TrainState
 
 
-def state_at(step, seed=0):
+def state_at(step, seed=0) -> Any:
     """A state with a number of every kind, that of its optimizer included."""
     rng = np.random.default_rng(seed + step)
 
@@ -51,7 +53,7 @@ def test_a_restored_state_is_the_saved_one_to_the_bit(saved, step):
     for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(one, other)
         assert (one.dtype, one.sharding) == (other.dtype, other.sharding)
-    assert int(state.opt_state[0].count) == 1
+    assert int(expected.opt_state[0].count) == 1
 
 
 def test_latest_and_best_are_kept_and_no_other(saved):

@@ -308,7 +308,10 @@ def test_natural_order():
 
 
 @QUICK
-@given(prefix=st.text(PRINTABLE, max_size=8), numbers=st.lists(st.integers(0, 10**6), min_size=2, unique=True))
+@given(
+    prefix=st.text(PRINTABLE, max_size=8),
+    numbers=st.lists(st.integers(0, 10**6), min_size=2, unique=True),
+)
 def test_natural_order_is_the_order_of_the_numbers(prefix, numbers):
     prefix = prefix.rstrip("0123456789")
     if prefix[-1:].isdecimal():

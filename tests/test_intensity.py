@@ -53,9 +53,7 @@ def test_fit_does_not_depend_on_how_the_pixels_are_cut_into_images(shapes, offse
     training = [offset + rng.normal(size=shape) for shape in shapes]
     whole = np.concatenate([image.ravel() for image in training])[None]
     one, other = Normalizer.fit("volume", training), Normalizer.fit("volume", [whole])
-    np.testing.assert_allclose(
-        [one.mean, one.std], [other.mean, other.std], rtol=1e-8, atol=1e-9
-    )
+    np.testing.assert_allclose([one.mean, one.std], [other.mean, other.std], rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize(("offset", "spread", "dtype"), CASES)

@@ -65,7 +65,9 @@ def test_round_trip(data):
     assume(len(set(names)) > 1)
     written = [str(v) if plain else f"#{v:06x}" for v in values]
     text = ",".join(f"{value}:{name}" for value, name in zip(written, names, strict=True))
-    label_map = LabelMap.parse(text, ignore if ignore == "" else str(ignore) if plain else f"#{ignore:06x}")
+    label_map = LabelMap.parse(
+        text, ignore if ignore == "" else str(ignore) if plain else f"#{ignore:06x}"
+    )
     offset = 0 if plain else COLOUR
     values_HW = row(*(offset + value for value in values))
     class_HW = label_map.encode(values_HW, PATH)
@@ -178,7 +180,9 @@ def test_too_few_classes():
 
 def test_too_many_classes_do_not_run_into_the_ignored_index():
     assert LabelMap.guess(range(255)).encode(row(254), PATH).tolist() == [[254]]
-    with pytest.raises(InputError, match=r"hold 256 distinct values; name the classes with --confi"):
+    with pytest.raises(
+        InputError, match=r"hold 256 distinct values; name the classes with --confi"
+    ):
         LabelMap.guess(range(256))
     text = ",".join(f"{value}:c{value}" for value in range(256))
     with pytest.raises(InputError, match=r"names 256 classes; a segmentation needs 2 to 255"):

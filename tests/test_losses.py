@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ BOUND = {
 every_loss = pytest.mark.parametrize("name", BOUND)
 
 
-def example(seed=0, batch=2):
+def example(seed=0, batch=2) -> Any:
     """Logits (B, 3, 4, 3) and labels with ignored pixels; no class 2 in the first example."""
     rng = np.random.default_rng(seed)
     logits_BHWK = rng.normal(0, 2, (batch, 3, 4, 3)).astype(np.float32)
@@ -36,12 +37,12 @@ def example(seed=0, batch=2):
     return logits_BHWK, label_BHW
 
 
-def softmax(logits_BHWK):
+def softmax(logits_BHWK) -> Any:
     power_BHWK = np.exp(np.float64(logits_BHWK))
     return power_BHWK / power_BHWK.sum(axis=-1, keepdims=True)
 
 
-def expected(name, logits_BHWK, label_BHW):
+def expected(name, logits_BHWK, label_BHW) -> Any:
     """The sum and the weight of a loss, pixel by pixel as its paper has it."""
     probability_BHWK = softmax(logits_BHWK)
     loss_sum = weight = 0.0
@@ -76,10 +77,14 @@ def test_sum_and_weight_equal_the_formula(name):
     np.testing.assert_allclose(BOUND[name](*example()), expected(name, *example()), rtol=1e-5)
 
 
+def three_pixels() -> Any:
+    """Probabilities 3/4 and 1/4; the pixels are of class 0, class 1, and ignored."""
+    probability_BHWK = np.array([[[[3, 1], [3, 1], [9, 1]]]], np.float32)
+    return np.log(probability_BHWK), np.array([[[0, 1, 255]]], np.uint8)
+
+
 def test_cross_entropy_by_hand():
-    # Probabilities 3/4 and 1/4; the pixels are of class 0, class 1, and ignored.
-    logits_BHWK = np.log(np.array([[[[3.0, 1.0], [3.0, 1.0], [9.0, 1.0]]]], np.float32))
-    label_BHW = np.array([[[0, 1, 255]]], np.uint8)
+    logits_BHWK, label_BHW = three_pixels()
     loss_sum, weight = cross_entropy(logits_BHWK, label_BHW)
     assert float(loss_sum) == pytest.approx(np.log(4 / 3) + np.log(4))
     assert float(weight) == 2
@@ -89,8 +94,7 @@ def test_cross_entropy_by_hand():
 
 
 def test_focal_and_dice_by_hand():
-    logits_BHWK = np.log(np.array([[[[3.0, 1.0], [3.0, 1.0], [9.0, 1.0]]]], np.float32))
-    label_BHW = np.array([[[0, 1, 255]]], np.uint8)
+    logits_BHWK, label_BHW = three_pixels()
     loss_sum, weight = focal(logits_BHWK, label_BHW, gamma=2.0)
     assert float(loss_sum) == pytest.approx(np.log(4 / 3) / 16 + np.log(4) * 9 / 16)
     assert float(weight) == 2
@@ -164,7 +168,7 @@ def test_extreme_logits_keep_loss_and_gradient_bounded(name):
 @every_loss
 def test_nothing_but_ignored_pixels_is_zero_with_no_gradient(name):
     logits_BHWK, label_BHW = example()
-    label_BHW = np.full_like(label_BHW, 255)
+    label_BHW[:] = 255
     (loss_sum, weight), pull = jax.vjp(lambda x: BOUND[name](x, label_BHW), logits_BHWK)
     assert (float(loss_sum), float(weight)) == (0, 0)
     np.testing.assert_array_equal(pull((jnp.float32(1), jnp.float32(0)))[0], 0)
@@ -224,7 +228,11 @@ def test_no_weights_are_inverse_frequencies_of_mean_one(pixels_K, weights):
             r"config\.loss\.class_weights=\(1\.0, 2\.0\): give 3 weights from 0, not all of them "
             r"0, one a class, or none$",
         ),
-        ("weighted_cross_entropy", (1.0, -1.0, 2.0), r"class_weights=\(1\.0, -1\.0, 2\.0\): give 3"),
+        (
+            "weighted_cross_entropy",
+            (1.0, -1.0, 2.0),
+            r"class_weights=\(1\.0, -1\.0, 2\.0\): give 3",
+        ),
         ("weighted_cross_entropy", (0.0, 0.0, 0.0), r"class_weights=\(0\.0, 0\.0, 0\.0\): give 3"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -6,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn import metrics as sk
+from sklearn import metrics
 
 from xseg_jax.model.metrics import confusion_matrix, scores
 
+sk: Any = metrics  # Its annotations leave out values that its documentation allows.
 NAMES = ("pore", "ceramic", "metal", "resin")
 PIXELS = (8, 9)
 matrix = jax.jit(confusion_matrix, static_argnums=2)
@@ -57,9 +59,9 @@ def test_scores_equal_scikit_learn(pair):
         for key, column in zip(("precision", "recall", "f1", "pixels"), columns, strict=True):
             assert row[key] == pytest.approx(column[place])
         assert row["iou"] == pytest.approx(iou[place])
-    macro = sk.precision_recall_fscore_support(
-        truth, prediction, average="macro", zero_division=0
-    )[:3]
+    macro = sk.precision_recall_fscore_support(truth, prediction, average="macro", zero_division=0)[
+        :3
+    ]
     assert [found[key] for key in ("precision", "recall", "f1")] == pytest.approx(macro)
     assert found["miou"] == pytest.approx(iou.mean())
 

@@ -46,9 +46,7 @@ def check_parts(found, count, every=False):
 def smallest_distance(found, numbers):
     z = np.array(numbers)
     parts = [z[list(part)] for part in found.parts().values()]
-    return min(
-        int(np.abs(parts[a][:, None] - parts[b]).min()) for a, b in ((0, 1), (0, 2), (1, 2))
-    )
+    return min(int(np.abs(parts[a][:, None] - parts[b]).min()) for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
 @settings(max_examples=200, deadline=None)
@@ -213,7 +211,9 @@ def test_unknown_kind():
 
 
 @given(
-    patients=st.lists(st.integers(0, 30), min_size=3, max_size=60).filter(lambda p: len(set(p)) > 2),
+    patients=st.lists(st.integers(0, 30), min_size=3, max_size=60).filter(
+        lambda p: len(set(p)) > 2
+    ),
     fractions=st.tuples(*[st.integers(1, 50)] * 3),
     seed=st.integers(0, 5),
 )

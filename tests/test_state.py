@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.model.unet import UNet
 from xseg_jax.training.state import TrainState, init_state, make_optimizer, parameter_table
 
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "learning_rate": 0.1, "schedule": "constant", "warmup_steps": 0, "clip_norm": 0.0,
     "weight_decay": 0.0, "steps": 6,
 }  # fmt: skip
@@ -25,7 +26,7 @@ GRADS = [
 ]
 
 
-def descended(tx, grads=GRADS, params=PARAMS):
+def descended(tx, grads: Any = GRADS, params: Any = PARAMS) -> Any:
     """Parameters after a step down each gradient."""
     update = jax.jit(tx.update)
     opt_state = tx.init(params)

@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from xseg_jax.training.steps import eval_step, predict_step, train_step
 
 MODEL = UNet(classes=3, features=(4, 8), axis_name=AXIS)
 ALONE = MODEL.clone(axis_name=None)
-TX = optax.adam(1e-2)
+TX: Any = optax.adam(1e-2)
 EMA = 0.75
 AUGMENT = functools.partial(
     augment, flip=True, rotate90=True, brightness=0.0, contrast=0.0, gamma=0.0, noise=0.1,
@@ -124,7 +125,7 @@ def test_batchnorm_keeps_running_statistics(state, after):
     kernel_33CF = np.asarray(state.params["down0"]["conv0"]["kernel"])
     image_BHW = batch()[0][..., 0]
     padded_BHW = np.pad(image_BHW, ((0, 0), (1, 1), (1, 1)))
-    y_BHWF = sum(
+    y_BHWF: Any = sum(
         padded_BHW[:, i : i + 16, j : j + 16, None] * kernel_33CF[i, j, 0]
         for i, j in np.ndindex(3, 3)
     )
@@ -239,6 +240,7 @@ def test_evaluation_equals_numpy_and_ignores_what_is_ignored():
 
 
 def test_a_certain_and_wrong_prediction_has_a_finite_loss():
-    probability_BHWK = np.array([[[[0.0, 1.0], [1.0, 0.0]]]], np.float32)
-    sums = eval_step(probability_BHWK, np.array([[[0, 0]]], np.uint8), loss=cross_entropy)
+    probability_BHWK: Any = np.array([[[[0.0, 1.0], [1.0, 0.0]]]], np.float32)
+    label_BHW: Any = np.zeros((1, 1, 2), np.uint8)
+    sums = eval_step(probability_BHWK, label_BHW, loss=cross_entropy)
     assert float(sums["loss_sum"]) == pytest.approx(-np.log(1e-30), rel=1e-4)

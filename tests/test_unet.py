@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,17 +19,17 @@ RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
 
 
-def normal(*shape):
+def normal(*shape) -> Any:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-def shapes(model, size=32):
+def shapes(model, size=32) -> Any:
     """Shapes of the variables, at no cost of compilation."""
     image_BHWC = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
     return jax.eval_shape(functools.partial(model.init, train=False), KEY, image_BHWC)
 
 
-def filled(model, seed=0):
+def filled(model, seed=0) -> Any:
     """Variables from numpy: quicker than an initialisation that XLA has to compile."""
     rng = np.random.default_rng(seed)
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ class PreparedSlices(Sequence[Slice]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Slice:  # pyright: ignore[reportIncompatibleMethodOverride]
+        index = range(len(self))[index]  # The source itself knows no end of iteration.
         if self._kept is not None and index in self._kept:
             return self._kept[index]
         record = self._source[index]
@@ -189,6 +191,7 @@ def _prepare(
     fingerprint = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
     path = prepared_dir / XraySlices.name / fingerprint / str(XraySlices.VERSION)
     if not (path / "dataset_info.json").exists():
+        shutil.rmtree(path, ignore_errors=True)  # Half deleted: TFDS would take it for whole.
         builder = make({"prepared_dir": prepared_dir, "fingerprint": fingerprint})
         with contextlib.redirect_stdout(None):  # TFDS announces a download; there is none.
             builder.download_and_prepare()

@@ -44,6 +44,8 @@ class Crops:
         self.slices, self.size, self.seed, self.rare_fraction = slices, size, seed, rare_fraction
         if not 0 <= rare_fraction <= 1:
             raise InputError(f"config.data.rare_fraction={rare_fraction}: must be within 0 and 1")
+        if size < 1:
+            raise InputError(f"config.data.crop={size}: must be at least 1 pixel")
         self.normalizers = []
         self.centres: list[list[np.ndarray]] = []
         for index, item in enumerate(slices):

@@ -23,7 +23,7 @@ class Thresholds:
     """A class for each interval of normalised grey values.
 
     Attributes:
-      thresholds: K - 1 normalised grey values, ascending.
+      thresholds: K - 1 normalised grey values, ascending; each is in the interval above.
       classes: class index of each of the K intervals.
     """
 
@@ -60,8 +60,10 @@ class Thresholds:
         centres = (edges[:-1] + edges[1:]) / 2
         if np.count_nonzero(counts_KB.sum(axis=0)) < classes:
             return None
-        thresholds = threshold_multiotsu(classes=classes, hist=(counts_KB.sum(axis=0), centres))
-        interval_B = np.digitize(centres, thresholds, right=True)
+        last_bins = threshold_multiotsu(classes=classes, hist=(counts_KB.sum(axis=0), centres))
+        # At the upper edge of its bin, for a bin may hold many pixels of one grey value.
+        thresholds = edges[1:][np.searchsorted(centres, last_bins)]
+        interval_B = np.digitize(edges[:-1], thresholds)
         pixels_KI = np.stack(
             [counts_KB[:, interval_B == i].sum(axis=1) for i in range(classes)], axis=1
         )
@@ -72,7 +74,7 @@ class Thresholds:
 
     def __call__(self, values_HW: np.ndarray) -> np.ndarray:
         """Class index uint8 of normalised grey values (H, W)."""
-        interval_HW = np.digitize(values_HW, self.thresholds, right=True)
+        interval_HW = np.digitize(values_HW, self.thresholds)
         return np.array(self.classes, np.uint8)[interval_HW]
 
     def confusion(self, slices: Sequence[Slice], normalizer: Normalizer) -> np.ndarray:

@@ -48,7 +48,8 @@ class Predictor:
         if tile % tiling.SHAPE_MULTIPLE or not 0 <= overlap < tile or batch_size < 1:
             raise InputError(
                 f"config.inference: tile={tile}, overlap={overlap}, batch_size={batch_size}; the "
-                f"tile must be a multiple of {tiling.SHAPE_MULTIPLE} and larger than the overlap"
+                f"tile must be a multiple of {tiling.SHAPE_MULTIPLE}, the overlap from 0 to below "
+                "the tile, the batch at least 1"
             )
         self.normalizer, self.tile, self.overlap = normalizer, tile, overlap
         self.batch_size = batch_size

@@ -1,0 +1,180 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from xseg_jax.data.intensity import Normalizer
+from xseg_jax.errors import InputError
+from xseg_jax.inference.predict import Predictor
+from xseg_jax.inference.tiling import cut
+from xseg_jax.model.unet import UNet
+
+KEY = jax.random.key(0)
+AS_IT_IS = Normalizer(0.0, 1.0)
+
+
+def network(**fields):
+    """A U-Net with variables from numpy, which need no compilation."""
+    model = UNet(classes=3, norm="none", **fields)
+    rng = np.random.default_rng(0)
+    init = functools.partial(model.init, train=False)
+    shapes = jax.eval_shape(init, KEY, jnp.zeros((1, 32, 32, 1)))
+    fill = functools.partial(rng.normal, 0, 0.3)
+    return model, jax.tree.map(lambda leaf: fill(leaf.shape).astype(np.float32), shapes)
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).standard_normal((height, width)).astype(np.float32)
+
+
+def directly(model, variables, image_HW):
+    """Probabilities from one call of the network, on the whole image."""
+    apply = jax.jit(functools.partial(model.apply, train=False))
+    return softmax(np.asarray(apply(variables, image_HW[None, ..., None])[0]), axis=-1)
+
+
+def one(predictor, variables, image_HW):
+    (probability_HWK,) = predictor(variables, [image_HW])
+    return probability_HWK
+
+
+def pixelwise(batch_size=3, normalizer=AS_IT_IS, tile=32, overlap=8):
+    """A predictor whose network sees the pixel alone, and the shapes that it compiles."""
+    shapes = []
+
+    class Model:
+        def apply(self, variables, image_BHWC, *, train):
+            shapes.append((train, *image_BHWC.shape))
+            return jnp.concatenate([0 * image_BHWC, variables * image_BHWC], axis=-1)
+
+    options = {"tile": tile, "overlap": overlap, "batch_size": batch_size}
+    return Predictor(Model(), normalizer, **options), shapes  # pyright: ignore[reportArgumentType]
+
+
+def logistic(image_HW):
+    return softmax(np.stack([0 * image_HW, image_HW], axis=-1), axis=-1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_an_image_of_one_tile_is_what_the_network_says(batch_size):
+    model, variables = network(features=(2, 4))
+    predictor = Predictor(model, AS_IT_IS, tile=64, overlap=16, batch_size=batch_size)
+    image_HW = noise(64, 32)
+    probability_HWK = one(predictor, variables, image_HW)
+    assert probability_HWK.dtype == np.float32
+    np.testing.assert_allclose(probability_HWK, directly(model, variables, image_HW), atol=1e-6)
+
+
+def test_tiles_agree_with_the_whole_image_away_from_their_edges():
+    model, variables = network(features=(4,))
+    predictor = Predictor(model, AS_IT_IS, tile=32, overlap=8, batch_size=2)
+    image_HW = noise(71, 60)
+    found_HWK = one(predictor, variables, image_HW)
+    expected_HWK = directly(model, variables, image_HW)
+    # Two 3x3 convolutions see two pixels around: nearer to a tile's edge they see its padding.
+    near_HW = np.zeros((71, 60), bool)
+    corners, _ = cut(image_HW, 32, 8)
+    assert len(corners) == 3 * 3
+    for y, x in corners:
+        near_hw = near_HW[y : y + 32, x : x + 32]
+        inner = tuple(
+            slice(2 if start else 0, -2 if start + 32 < length else None)
+            for start, length in zip((y, x), (71, 60), strict=True)
+        )
+        edge_hw = np.ones(near_hw.shape, bool)
+        edge_hw[inner] = False
+        near_hw |= edge_hw
+    assert 0.1 < near_HW.mean() < 0.4
+    np.testing.assert_allclose(found_HWK[~near_HW], expected_HWK[~near_HW], atol=1e-5)
+    error_HW = np.abs(found_HWK - expected_HWK).max(axis=-1)
+    assert error_HW[near_HW].mean() < 0.02
+    np.testing.assert_allclose(found_HWK.sum(axis=-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 7])
+def test_any_sizes_in_order_whatever_the_batch(batch_size):
+    # Several tiles, then less than one, then one axis of each kind, then the first shape again.
+    sizes = [(70, 40), (5, 9), (1, 1), (33, 20), (20, 100), (70, 40), (32, 32)]
+    images = [noise(*size, seed) for seed, size in enumerate(sizes)]
+    predictor, _ = pixelwise(batch_size)
+    found = list(predictor(np.float32(1), iter(images)))
+    assert [probability_HWK.shape[:2] for probability_HWK in found] == sizes
+    for probability_HWK, image_HW in zip(found, images, strict=True):
+        np.testing.assert_allclose(probability_HWK, logistic(image_HW), atol=1e-6)
+
+
+def test_compiles_once_a_shape_in_prediction_mode():
+    predictor, shapes = pixelwise(batch_size=3, tile=64)
+    for _ in range(2):
+        for size in [(20, 30), (32, 32), (31, 5), (40, 40), (64, 33), (100, 70)]:
+            one(predictor, np.float32(1), noise(*size))
+    # A batch of 3 is shared out to 3 devices.
+    assert shapes == [(False, 1, 32, 32, 1), (False, 1, 64, 64, 1)]
+
+
+def test_other_variables_give_another_result_without_compiling():
+    predictor, shapes = pixelwise()
+    image_HW = noise(20, 20)
+    for factor in (1, 2, -3):
+        np.testing.assert_allclose(
+            one(predictor, np.float32(factor), image_HW), logistic(factor * image_HW), atol=1e-6
+        )
+    assert len(shapes) == 1
+
+
+def test_images_are_taken_as_they_are_needed():
+    predictor, _ = pixelwise(batch_size=2)
+    taken = []
+
+    def images():
+        for index in range(6):
+            taken.append(index)
+            yield noise(32, 32, index)
+
+    results = predictor(np.float32(1), images())
+    assert taken == []
+    next(results)
+    assert taken == [0, 1]
+    next(results)
+    next(results)
+    assert taken == [0, 1, 2, 3]
+    assert len(list(results)) == 3
+    assert list(predictor(np.float32(1), [])) == []
+
+
+def test_padding_and_neighbours_in_a_batch_change_no_bit():
+    model, variables = network(features=(2, 4))
+    predictor = Predictor(model, AS_IT_IS, tile=32, overlap=8, batch_size=4)
+    images = [noise(70, 32, 0), noise(32, 32, 1), noise(40, 32, 2)]
+    together = list(predictor(variables, images))
+    alone = [one(predictor, variables, image_HW) for image_HW in images]
+    for one_HWK, other_HWK in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one_HWK, other_HWK)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "dtype"), [(Normalizer(100.0, 20.0), np.uint8), (Normalizer(), np.uint16)]
+)
+def test_grey_values_are_normalised_by_the_whole_image(normalizer, dtype):
+    image_HW = np.random.default_rng(0).integers(60, 140, (70, 40)).astype(dtype)
+    mean, std = (100, 20) if dtype == np.uint8 else (image_HW.mean(), image_HW.std())
+    predictor, _ = pixelwise(normalizer=normalizer)
+    expected_HWK = logistic((image_HW.astype(float) - mean) / std)
+    np.testing.assert_allclose(one(predictor, np.float32(1), image_HW), expected_HWK, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"tile": 48}, {"tile": 0}, {"overlap": 32}, {"overlap": -1}, {"batch_size": 0}]
+)
+def test_impossible_tiles_are_refused_by_name(change):
+    options = {"tile": 32, "overlap": 8, "batch_size": 4} | change
+    with pytest.raises(InputError) as caught:
+        Predictor(UNet(classes=2), AS_IT_IS, **options)
+    values = ", ".join(f"{key}={value}" for key, value in options.items())
+    assert str(caught.value) == (
+        f"config.inference: {values}; the tile must be a multiple of 32, the overlap from 0 to "
+        "below the tile, the batch at least 1"
+    )

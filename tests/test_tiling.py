@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xseg_jax.inference.tiling import blend, cut, tile_length, tile_starts
+
+lengths = st.integers(1, 150)
+tile_and_overlap = st.sampled_from([32, 64]).flatmap(
+    lambda tile: st.tuples(st.just(tile), st.integers(0, tile - 1))
+)
+
+
+@pytest.mark.parametrize(
+    ("length", "tile", "expected"),
+    [(1, 64, 32), (32, 64, 32), (33, 64, 64), (64, 64, 64), (65, 64, 64), (501, 512, 512)],
+)
+def test_tiles_are_multiples_of_32_up_to_the_largest(length, tile, expected):
+    assert tile_length(length, tile) == expected
+
+
+@given(lengths, tile_and_overlap)
+def test_tiles_cover_an_axis_evenly_and_overlap(length, options):
+    tile, overlap = options
+    starts = tile_starts(length, tile, overlap)
+    assert starts[0] == 0
+    assert max(starts[-1] + tile, length) == max(tile, length)
+    gaps = np.diff(starts)
+    assert (gaps >= 1).all()
+    assert (tile - gaps >= overlap).all()
+    if len(starts) > 1:
+        assert gaps.max() - gaps.min() <= 1
+        # One tile less could not overlap so far.
+        assert (len(starts) - 1) * tile - (len(starts) - 2) * overlap < length
+
+
+@settings(max_examples=50)
+@given(lengths, lengths, tile_and_overlap)
+def test_cut_and_blend_give_the_image_back(height, width, options):
+    rng = np.random.default_rng(height)
+    image_HW = rng.standard_normal((height, width)).astype(np.float32)
+    corners, tiles_Thw = cut(image_HW, *options)
+    for (y, x), tile_hw in zip(corners, tiles_Thw, strict=True):
+        inside_hw = image_HW[y : y + tile_hw.shape[0], x : x + tile_hw.shape[1]]
+        np.testing.assert_array_equal(
+            tile_hw[: inside_hw.shape[0], : inside_hw.shape[1]], inside_hw
+        )
+    # What is a function of the position alone is the same in all tiles that hold a pixel.
+    blended_HWK = blend(corners, np.stack([tiles_Thw, 0 * tiles_Thw + 3], -1), height, width)
+    assert blended_HWK.dtype == np.float32
+    np.testing.assert_allclose(blended_HWK[..., 0], image_HW, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(blended_HWK[..., 1], 3, rtol=1e-6)
+
+
+def test_an_image_smaller_than_a_tile_is_mirrored_and_left_as_it_is():
+    image_HW = np.random.default_rng(0).standard_normal((20, 70)).astype(np.float32)
+    corners, tiles_Thw = cut(image_HW, 128, 16)
+    assert corners == [(0, 0)]
+    assert tiles_Thw.shape == (1, 32, 96)
+    np.testing.assert_array_equal(tiles_Thw[0, :20, :70], image_HW)
+    np.testing.assert_array_equal(tiles_Thw[0, 20:, :70], image_HW[:-13:-1])
+    np.testing.assert_array_equal(tiles_Thw[0, :20, 70:], image_HW[:, :-27:-1])
+    np.testing.assert_array_equal(blend(corners, tiles_Thw[..., None], 20, 70)[..., 0], image_HW)
+
+
+def test_a_tile_weighs_least_at_its_edge():
+    # Two tiles of 0 and 1, that share 4 columns of weights 4:1, 3:2, 2:3 and 1:4.
+    tiles_hwK = [np.full((8, 8, 1), value, np.float32) for value in (0, 1)]
+    blended_HW = blend([(0, 0), (0, 4)], tiles_hwK, 8, 12)[..., 0]
+    row_W = [0, 0, 0, 0, 1 / 5, 2 / 5, 3 / 5, 4 / 5, 1, 1, 1, 1]
+    np.testing.assert_allclose(blended_HW, np.tile(row_W, (8, 1)), atol=1e-6)
+
+
+def test_a_missing_tile_is_an_error():
+    with pytest.raises(ValueError, match="shorter than argument 1"):
+        blend([(0, 0), (0, 4)], [np.zeros((8, 8, 1), np.float32)], 8, 12)
