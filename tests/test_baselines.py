@@ -1,6 +1,7 @@
 """Multi-Otsu as others compute it, with the classes that fit the labels best."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,10 @@ AS_IS = Normalizer(0.0, 1.0)
 
 
 def slices_of(
-    levels=(60, 130, 190), *, noise=12.0, dtype=np.uint8, count=4, shape=(80, 96), seed=0
+    levels: Any = (60, 130, 190), *, noise=12.0, dtype: Any = np.uint8, count=4, shape=(80, 96)
 ):
     """Class k is grey `levels[k]` with noise."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     slices = []
     for z in range(count):
         label_HW = rng.integers(0, len(levels), shape).astype(np.uint8)
@@ -33,8 +34,8 @@ def slices_of(
     return slices
 
 
-def fit(slices, classes=3, kind="volume"):
-    normalizer = Normalizer.fit(kind, [item.image_HW for item in slices])
+def fit(slices, classes=3, kind="volume", normalizer: Any = None) -> tuple[Any, Any]:
+    normalizer = normalizer or Normalizer.fit(kind, [item.image_HW for item in slices])
     return Thresholds.fit(slices, normalizer, classes), normalizer
 
 
@@ -74,12 +75,11 @@ def test_thresholds_do_not_depend_on_the_grey_scale():
 
 def test_hot_pixels_do_not_change_the_thresholds():
     slices = slices_of(dtype=np.float32)
-    normalizer = Normalizer.fit("volume", [item.image_HW for item in slices])
-    clean = Thresholds.fit(slices, normalizer, 3)
+    clean, normalizer = fit(slices)
     slices[0].image_HW[0, 0] = 1e6
     for item in slices:
         item.image_HW[13, 1:5] = 1e6
-    hot = Thresholds.fit(slices, normalizer, 3)
+    hot, _ = fit(slices, normalizer=normalizer)
     np.testing.assert_allclose(hot.thresholds, clean.thresholds, atol=0.05)
 
 
@@ -172,7 +172,7 @@ def test_ignored_pixels_do_not_count():
         image_HW[:30], label_HW[:30] = 250, IGNORED
         marked.append(Slice(item.name, image_HW, label_HW))
     kept = [Slice(s.name, s.image_HW[30:], s.label_HW[30:]) for s in slices]
-    all_marked, all_kept = (Thresholds.fit(items, AS_IS, 3) for items in (marked, kept))
+    all_marked, all_kept = (fit(items, normalizer=AS_IS)[0] for items in (marked, kept))
     np.testing.assert_allclose(all_marked.thresholds, all_kept.thresholds, atol=2)
     assert all_marked.classes == all_kept.classes
     np.testing.assert_array_equal(

@@ -57,7 +57,7 @@ def test_different_sizes(pairs, write):
     write(pairs[3].label, np.zeros((10, 12), np.uint8))
     refused(
         pairs,
-        r"slice_003.tif: is 12 x 10 pixels, but its label \S*slice_003.png is 10 x 12; crop or resa",
+        r"slice_003.tif: is 12 x 10 pixels, but its label \S*slice_003.png is 10 x 12; crop or res",
     )
     with pytest.raises(InputError, match=r"is 12 x 10 pixels, but its label"):
         read_pair(pairs[3], KNOWN)

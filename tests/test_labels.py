@@ -140,8 +140,11 @@ def test_a_grayscale_image_is_not_a_label():
     assert many.encode(np.arange(200), PATH).tolist() == list(range(200))
 
 
-@pytest.mark.parametrize("text", ["0", "0:", "pore:0", ":pore", "0:a,,1:b", "0.5:a,1:b", "#ff:a,1:b",
-                                  "-1:a,1:b", "1_0:a,1:b", "#-12345:a,1:b", "#gggggg:a,1:b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["0", "0:", "pore:0", ":pore", "0:a,,1:b", "0.5:a,1:b", "-1:a,1:b", "1_0:a,1:b", "#ff:a,1:b",
+     "#-12345:a,1:b", "#gggggg:a,1:b"],
+)  # fmt: skip
 def test_bad_class_text(text):
     message = re.escape(f"config.data.classes={text!r}: ") + r".*must be VALUE:NAME with a whole nu"
     with pytest.raises(InputError, match=message):

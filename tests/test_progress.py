@@ -34,7 +34,8 @@ def lines(caplog):
     caplog.set_level(logging.INFO, "xseg_jax.progress")
 
     def read():
-        return [LINE.fullmatch(record.message).groups() for record in caplog.records]
+        found = [LINE.fullmatch(record.message) for record in caplog.records]
+        return [line.groups() if line else () for line in found]
 
     return read
 
@@ -84,8 +85,7 @@ def test_nothing_left_to_do_takes_no_time(clock, lines):
 
 
 def test_no_last_line_after_an_error(clock, lines):
-    with pytest.raises(ValueError, match="broken"), Progress("Reading", 4, "slice") as bar:
-        bar.advance()
+    with pytest.raises(ValueError, match="broken"), Progress("Reading", 4, "slice"):
         raise ValueError("broken")
     assert lines() == []
 

@@ -40,7 +40,7 @@ def assert_close(one, other):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), one, other)
 
 
-def rates(steps, **options):
+def rates(steps, **options) -> Any:
     """Learning rate of each step: Adam moves by the rate alone while the gradient is constant."""
     update = make_optimizer(**PLAIN | {"steps": steps} | options)
     places = [descended(update, [np.float32(1)] * n, np.float32(0)) for n in range(steps + 1)]
@@ -70,7 +70,8 @@ def test_plain_is_adam():
 
 
 def test_weight_decay_is_decoupled_and_on_kernels_only():
-    params = descended(make_optimizer(**PLAIN | {"weight_decay": 0.3}))
+    decay: Any = {"weight_decay": 0.3}
+    params = descended(make_optimizer(**PLAIN | decay))
     decayed = descended(optax.adamw(0.1, weight_decay=0.3))
     plain = descended(optax.adam(0.1))
     assert_close(params, {"kernel": decayed["kernel"], "bias": plain["bias"]})
@@ -82,7 +83,8 @@ def test_clipping_bounds_the_global_norm_before_adam():
     for grad in GRADS:
         norm = np.sqrt(sum((leaf**2).sum() for leaf in grad.values()))
         clipped.append(jax.tree.map(lambda leaf, n=norm: leaf * min(1, 1 / n), grad))
-    params = descended(make_optimizer(**PLAIN | {"clip_norm": 1.0}))
+    clip: Any = {"clip_norm": 1.0}
+    params = descended(make_optimizer(**PLAIN | clip))
     assert_close(params, descended(optax.adam(0.1), clipped))
     assert np.abs(params["kernel"] - descended(optax.adam(0.1))["kernel"]).max() > 0.01
 

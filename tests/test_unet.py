@@ -87,12 +87,12 @@ def test_parameter_count_of_the_default():
 def test_upconv_equals_the_transposed_convolutions_of_flax_and_jax():
     x_BHWC, kernel_C22F, bias_F = normal(2, 5, 3, 4), normal(4, 2, 2, 6), normal(6)
 
-    def ours(x_BHWC, kernel_C22F):
+    def ours(x_BHWC, kernel_C22F) -> Any:
         return UpConv(6, jnp.float32).apply(
             {"params": {"kernel": kernel_C22F, "bias": bias_F}}, x_BHWC
         )
 
-    def flax(x_BHWC, kernel_C22F):
+    def flax(x_BHWC, kernel_C22F) -> Any:
         # Flax correlates the spread-out input, so that its kernel is the mirror image.
         kernel_22CF = jnp.flip(kernel_C22F.transpose(1, 2, 0, 3), (0, 1))
         layer = nn.ConvTranspose(6, (2, 2), strides=(2, 2))
@@ -132,8 +132,12 @@ def test_two_inputs_are_convolved_like_their_concatenation():
         "conv0_skip": {"kernel": normal(3, 3, 5, 4)},
         "conv1": {"kernel": normal(3, 3, 4, 4), "bias": normal(4)},
     }
-    block = ConvBlock(4, norm="none", dropout=0.0, dtype=jnp.float32, axis_name=None, train=True)
-    conv0_33CF = np.concatenate([params["conv0"]["kernel"], params["conv0_skip"]["kernel"]], axis=2)
+    block: Any = ConvBlock(
+        4, norm="none", dropout=0.0, dtype=jnp.float32, axis_name=None, train=True
+    )
+    conv0_33CF: Any = np.concatenate(
+        [params["conv0"]["kernel"], params["conv0_skip"]["kernel"]], axis=2
+    )
 
     conv = functools.partial(
         jax.lax.conv_general_dilated,
@@ -141,7 +145,7 @@ def test_two_inputs_are_convolved_like_their_concatenation():
         padding="SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    joined_BHWC = np.concatenate([deep_BHWC, skip_BHWC], axis=-1)
+    joined_BHWC: Any = np.concatenate([deep_BHWC, skip_BHWC], axis=-1)
     x_BHWC = nn.relu(conv(joined_BHWC, conv0_33CF) + params["conv0"]["bias"])
     expected_BHWC = nn.relu(conv(x_BHWC, params["conv1"]["kernel"]) + params["conv1"]["bias"])
     np.testing.assert_allclose(
@@ -222,7 +226,7 @@ def test_with_skips_the_output_holds_the_image_itself():
 
 def test_resize_interpolates_bilinearly():
     image_HW, maxima_hw = image_and_block_maxima()
-    expected_HW = maxima_hw
+    expected_HW: Any = maxima_hw
     for _ in range(2):
         expected_HW = zoom(expected_HW, 2, order=1, mode="nearest", grid_mode=True)
     np.testing.assert_allclose(
