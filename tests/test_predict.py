@@ -99,11 +99,12 @@ def test_any_sizes_in_order_whatever_the_batch(batch_size):
     # Several tiles, then less than one, then one axis of each kind, then the first shape again.
     sizes = [(70, 40), (5, 9), (1, 1), (33, 20), (20, 100), (70, 40), (32, 32)]
     images = [noise(*size, seed) for seed, size in enumerate(sizes)]
-    predictor, _ = pixelwise(batch_size)
+    predictor, shapes = pixelwise(batch_size, tile=64)
     found = list(predictor(np.float32(1), iter(images)))
     assert [probability_HWK.shape[:2] for probability_HWK in found] == sizes
     for probability_HWK, image_HW in zip(found, images, strict=True):
         np.testing.assert_allclose(probability_HWK, logistic(image_HW), atol=1e-6)
+    assert {shape[2:4] for shape in shapes} == {(64, 64), (32, 32), (64, 32), (32, 64)}
 
 
 def test_compiles_once_a_shape_in_prediction_mode():

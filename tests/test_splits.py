@@ -239,9 +239,16 @@ def test_groups_by_file_without_a_pattern():
 
 def test_groups_do_not_depend_on_the_order_of_the_files():
     names = [f"p{i // 3}_{i}" for i in range(30)]
-    found = split("group", range(30), names=names, group_pattern=r"(p\d+)_")
-    turned = split("group", range(30), names=names[::-1], group_pattern=r"(p\d+)_")
-    assert {names[i] for i in found.test} == {names[::-1][i] for i in turned.test}
+    order = np.random.default_rng(0).permutation(30).tolist()
+    shuffled = [names[i] for i in order]
+    for seed in range(5):
+        changes = {"group_pattern": r"(p\d+)_", "seed": seed}
+        found = split("group", range(30), names=names, **changes)
+        other = split("group", range(30), names=shuffled, **changes)
+        for part in PARTS:
+            assert {names[i] for i in getattr(found, part)} == {
+                shuffled[i] for i in getattr(other, part)
+            }
 
 
 def test_too_few_groups():

@@ -56,7 +56,7 @@ def test_resumed_run_equals_an_uninterrupted_one(config, run, tmp_path, monkeypa
 def test_config_json_repeats_the_run(config, run, tmp_path):
     from configs import from_run
 
-    workdir, results = run
+    workdir, _ = run
     repeated = from_run.get_config(str(workdir))
     assert repeated.to_dict() == config.to_dict()
 
@@ -90,7 +90,7 @@ def test_run_records_which_slice_went_where(run):
 
 
 def test_changed_files_are_not_the_same_run(config, tmp_path, write_folder, write):
-    images, _ = write_folder(tmp_path / "scan", 30, shape=(40, 40))
+    write_folder(tmp_path / "scan", 30, shape=(40, 40))
     mine = config.copy_and_resolve_references()
     mine.epochs = 1
     mine.data.source = "folder"

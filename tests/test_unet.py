@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, zoom
 
 from xseg_jax.errors import InputError
-from xseg_jax.model.unet import ConvBlock, UNet, UpConv, check_model, max_pool
+from xseg_jax.model.unet import BatchNorm, ConvBlock, UNet, UpConv, check_model, max_pool
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -123,6 +123,29 @@ def test_max_pool_equals_flax(before):
     theirs, pull_theirs = jax.vjp(lambda x: nn.max_pool(before(x), (2, 2), (2, 2)), x_BHWC)
     np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(pull(cotangent_BHWC)[0], pull_theirs(cotangent_BHWC)[0])
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_norm_equals_flax(train):
+    rng = np.random.default_rng(0)
+    x_BHWC = jnp.asarray(rng.normal(2.0, 3.0, (4, 6, 5, 3)), jnp.float32)
+    weight_BHWC = jnp.asarray(rng.normal(size=x_BHWC.shape), jnp.float32)
+    ours = BatchNorm(dtype=jnp.float32, axis_name=None, train=train)
+    theirs = nn.BatchNorm(use_running_average=not train, momentum=0.9)
+    params = {"scale": jnp.array([0.5, 1.0, 2.0]), "bias": jnp.array([1.0, 0.0, -1.0])}
+    stats = {"mean": jnp.array([0.1, 2.0, 1.0]), "var": jnp.array([1.0, 9.0, 4.0])}
+
+    def loss(module, x_BHWC, params):
+        variables = {"params": params, "batch_stats": stats}
+        y_BHWC, updated = module.apply(variables, x_BHWC, mutable=["batch_stats"])
+        return jnp.sum(weight_BHWC * y_BHWC**2), updated
+
+    results = [
+        jax.value_and_grad(functools.partial(loss, module), (0, 1), has_aux=True)(x_BHWC, params)
+        for module in (ours, theirs)
+    ]
+    for one, other in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
 
 
 def test_two_inputs_are_convolved_like_their_concatenation():

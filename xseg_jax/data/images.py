@@ -16,6 +16,8 @@ TIFF = (".tif", ".tiff")
 PILLOW = (".png", ".jpg", ".jpeg")
 SUFFIXES = (*TIFF, *PILLOW, ".npy")
 
+Image.MAX_IMAGE_PIXELS = None  # Slices of big detectors are no decompression bombs.
+
 LAST_NUMBER = r"(\d+)(?!.*\d)"
 
 

@@ -178,6 +178,8 @@ def find_facts(config: Config, slices: PreparedSlices, split: Split) -> DataFact
     pixels_K = np.zeros(IGNORED + 1, np.int64)
     for item in train:
         pixels_K += np.bincount(item.label_HW.ravel(), minlength=IGNORED + 1)
+    # Independent images have numbers, but no neighbours by number.
+    z_N = slices.numbers if config.data.split.kind != "group" else [None] * len(slices)
     normalizer = Normalizer.fit(config.data.normalize, (item.image_HW for item in train))
     facts = DataFacts(
         fingerprint=slices.fingerprint,
@@ -192,10 +194,7 @@ def find_facts(config: Config, slices: PreparedSlices, split: Split) -> DataFact
             for part, indices in split.parts().items()
         },
         leak=measure_leak(
-            test,
-            train,
-            [slices.numbers[index] for index in split.test],
-            [slices.numbers[index] for index in split.train],
+            test, train, [z_N[index] for index in split.test], [z_N[index] for index in split.train]
         ),
     )
     print(f"label values to classes: {facts.label_map}")
