@@ -14,6 +14,9 @@ from xseg_jax.errors import InputError
 
 IGNORED = 255
 BLUR_RADIUS = 4
+AUGMENTATIONS = (
+    "zoom", "flip", "rotate90", "blur", "brightness", "contrast", "gamma", "noise_level", "noise"
+)  # fmt: skip
 
 
 def augment(
@@ -54,37 +57,40 @@ def augment(
     def one(
         key: jax.Array, image_HWC: jax.Array, label_HW: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        keys = iter(jax.random.split(key, 12))
+        # Each has a key of its own: to switch one off leaves the others as they were.
+        keys = {name: jax.random.fold_in(key, n) for n, name in enumerate(AUGMENTATIONS)}
         if scale or rotation:
             image_HWC, label_HW = _zoom_and_rotate(
-                next(keys), image_HWC, label_HW, scale=scale, degrees=rotation
+                keys["zoom"], image_HWC, label_HW, scale=scale, degrees=rotation
             )
         if flip:
-            for axis, mirrored in enumerate(jax.random.bernoulli(next(keys), shape=(2,))):
+            for axis, mirrored in enumerate(jax.random.bernoulli(keys["flip"], shape=(2,))):
                 image_HWC = jnp.where(mirrored, jnp.flip(image_HWC, axis), image_HWC)
                 label_HW = jnp.where(mirrored, jnp.flip(label_HW, axis), label_HW)
         if rotate90:
-            turns = jax.random.randint(next(keys), (), 0, 4)
+            turns = jax.random.randint(keys["rotate90"], (), 0, 4)
             image_HWC = _turn(turns, image_HWC)
             label_HW = _turn(turns, label_HW)
         if blur:
-            sigma = jax.random.uniform(next(keys), maxval=blur)
+            sigma = jax.random.uniform(keys["blur"], maxval=blur)
             image_HWC = _blur(image_HWC, sigma)
         if brightness:
-            image_HWC += jax.random.uniform(next(keys), minval=-brightness, maxval=brightness)
+            image_HWC += jax.random.uniform(
+                keys["brightness"], minval=-brightness, maxval=brightness
+            )
         if contrast:
-            factor = 1 + jax.random.uniform(next(keys), minval=-contrast, maxval=contrast)
+            factor = 1 + jax.random.uniform(keys["contrast"], minval=-contrast, maxval=contrast)
             mean = image_HWC.mean()
             image_HWC = (image_HWC - mean) * factor + mean
         if gamma:
             limit = jnp.log1p(gamma)
-            exponent = jnp.exp(jax.random.uniform(next(keys), minval=-limit, maxval=limit))
+            exponent = jnp.exp(jax.random.uniform(keys["gamma"], minval=-limit, maxval=limit))
             low, high = image_HWC.min(), image_HWC.max()
             span = jnp.maximum(high - low, 1e-6)
             image_HWC = ((image_HWC - low) / span) ** exponent * span + low
         if noise:
-            sigma = jax.random.uniform(next(keys), maxval=noise)
-            image_HWC += sigma * jax.random.normal(next(keys), image_HWC.shape)
+            sigma = jax.random.uniform(keys["noise_level"], maxval=noise)
+            image_HWC += sigma * jax.random.normal(keys["noise"], image_HWC.shape)
         return image_HWC, label_HW
 
     return jax.vmap(one)(key_B, image_BHWC, label_BHW)

@@ -56,7 +56,7 @@ class BatchNorm(nn.Module):
                 running_var_C.value = kept * running_var_C.value + new * var_C
         factor_C = scale_C * jax.lax.rsqrt(var_C + 1e-5)
         shift_C = bias_C - mean_C * factor_C
-        return x_BHWC * factor_C.astype(self.dtype) + shift_C.astype(self.dtype)
+        return (x_BHWC * factor_C + shift_C).astype(self.dtype)  # Computed in float32.
 
 
 NORMS: dict[str, Callable[..., nn.Module] | None] = {

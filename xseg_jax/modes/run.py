@@ -97,12 +97,12 @@ def steps_per_epoch(config: Config) -> int:
 
 @dataclass(frozen=True)
 class Learner:
-    """Model, optimizer and loss of a config, and the state they start from."""
+    """Model, optimizer and loss of a config; `init` makes the state they start from."""
 
     model: UNet
     tx: optax.GradientTransformation
     loss: Loss
-    state: TrainState
+    init: Callable[[], TrainState]
 
 
 def make_learner(config: Config, facts: DataFacts) -> Learner:
@@ -112,8 +112,10 @@ def make_learner(config: Config, facts: DataFacts) -> Learner:
     ema_decay = optimizer.pop("ema_decay")
     tx = make_optimizer(**optimizer, steps=config.epochs * steps_per_epoch(config))
     loss = make_loss(**config.loss, pixels_K=facts.train_pixels)
-    state = init_state(model, tx, seed=config.seed, size=config.data.crop, ema_decay=ema_decay)
-    return Learner(model, tx, loss, state)
+    init = functools.partial(
+        init_state, model, tx, seed=config.seed, size=config.data.crop, ema_decay=ema_decay
+    )
+    return Learner(model, tx, loss, init)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class TrainedRun:
         learner = make_learner(config, facts)
         with Checkpoints(workdir / "checkpoints") as checkpoints:
             step = checkpoints.best
-            state = checkpoints.restore(step, learner.state)
+            state = checkpoints.restore(step, jax.eval_shape(learner.init))
         predictor = Predictor(learner.model, facts.normalizer, **config.inference)
         return cls(config, facts, learner, step, functools.partial(predictor, state.variables))
 

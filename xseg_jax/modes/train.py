@@ -86,7 +86,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         return results
 
     learner = make_learner(config, facts)
-    print(parameter_table(learner.state.params))
+    print(parameter_table(jax.eval_shape(learner.init).params))
     seconds_before = fit(config, workdir, learner, facts, slices, split)
     trained = TrainedRun.load(workdir)
     logger.info("testing the checkpoint of step %d, the best by validation", trained.step)
@@ -241,13 +241,13 @@ def fit(
     )
     take_step = spread(step_here, devices, batched=2, sums=True, donate=True)
     validate = Validation(config, learner, facts, Selection(slices, split.validation))
-    state, seconds_before = learner.state, 0.0
+    state, seconds_before = None, 0.0
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.latest is not None:
-            state = checkpoints.restore(checkpoints.latest, state)
+            state = checkpoints.restore(checkpoints.latest, jax.eval_shape(learner.init))
             seconds_before = checkpoints.scores(checkpoints.latest)["seconds"]
             logger.info("continuing after step %d of %d", checkpoints.latest, steps)
-        state = replicate(state, devices)
+        state = replicate(state or learner.init(), devices)
         start, began = int(state.step), time.monotonic()
         with (
             RunLog(workdir, start) as log,

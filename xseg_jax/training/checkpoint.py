@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from xseg_jax.errors import InputError
@@ -70,8 +71,16 @@ class Checkpoints:
         self._manager.wait_until_finished()
 
     def restore(self, step: int, like: TrainState) -> TrainState:
-        """The state saved at a step, placed and typed like `like`."""
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        """The state saved at a step on one device, whatever it was saved on.
+
+        Args:
+          step: of a checkpoint.
+          like: a state, or only its shapes and dtypes.
+        """
+        here = SingleDeviceSharding(jax.local_devices()[0])
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like
+        )
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(abstract)  # pyright: ignore[reportCallIssue]
         )

@@ -1,5 +1,6 @@
 """What training changes: parameters, batch statistics, optimizer state, step."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,7 +45,8 @@ def init_state(
 ) -> TrainState:
     """Fresh state for (size, size) crops of one channel."""
     image_BHWC = jnp.zeros((1, size, size, 1))
-    variables = model.init(jax.random.key(seed), image_BHWC, train=False)
+    init = jax.jit(functools.partial(model.init, train=False))  # One compilation, not hundreds.
+    variables = init(jax.random.key(seed), image_BHWC)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

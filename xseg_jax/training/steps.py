@@ -51,10 +51,12 @@ def train_step(
       devices.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    first = jax.lax.axis_index(AXIS) * label_BHW.shape[0]
+    augment_key, dropout_key = jax.random.split(key)
+    device, examples = jax.lax.axis_index(AXIS), label_BHW.shape[0]
+    dropout_key = jax.random.fold_in(dropout_key, device)
     # An example's own key: what is random does not depend on how a batch is shared out.
-    key_B = jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(label_BHW.shape[0]))
-    dropout_key = jax.random.fold_in(key_B[0], 1)
+    example_B = device * examples + jnp.arange(examples)
+    key_B = jax.vmap(jax.random.fold_in, (None, 0))(augment_key, example_B)
     image_BHWC, label_BHW = augment(key_B, image_BHWC, label_BHW)
 
     def loss_of(params: Any) -> tuple[jax.Array, tuple[Sums, Any]]:
