@@ -23,7 +23,7 @@ def get_config() -> Any:
     config.data.ignore = ""  # Label value left out of loss and scores.
     config.data.normalize = "volume"  # One grey scale; "image" for each image's own.
     config.data.crop = 128  # Height and width, pixels.
-    config.data.crops_per_epoch = 512
+    config.data.crops_per_epoch = 400
     config.data.rare_fraction = 0.0  # Share of crops centred on a class drawn uniformly.
     config.data.train_slices = 0  # Use so many of the training block; 0 for all.
     config.data.prepared_dir = "~/.cache/xseg_jax"
