@@ -89,7 +89,7 @@ def get_config() -> Any:
     config.inference = ConfigDict()
     config.inference.tile = 512  # Pixels.
     config.inference.overlap = 64
-    config.inference.batch_size = 4
+    config.inference.batch_size = 2
 
     config.report = ConfigDict()
     config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.

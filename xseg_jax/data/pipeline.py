@@ -12,6 +12,8 @@ from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.errors import InputError
 
+READERS = 4
+PREFETCHED_BATCHES = 4
 RARE_CENTRES = 1024
 """Pixels remembered for each class of each slice, to centre crops on."""
 
@@ -113,7 +115,11 @@ def batches(
         )
 
     examples = tf.data.Dataset.range(start * batch_size, stop * batch_size)
-    dataset = examples.map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    dataset = examples.map(cut, num_parallel_calls=READERS, deterministic=True)
+    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(PREFETCHED_BATCHES)
+    # The tuner's thread takes up to half a minute to stop when a long run ends.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = dataset.with_options(options)
     iterator: Any = dataset.as_numpy_iterator()
     yield from iterator

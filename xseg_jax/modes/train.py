@@ -3,7 +3,7 @@
 import functools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +331,14 @@ class Validation:
 
     def __call__(self, log: RunLog, state: TrainState, step: int) -> dict[str, float]:
         """Logs loss, accuracy, macro F1, mean IoU and an example, and returns the numbers."""
-        segment = functools.partial(self._predictor, state.variables)
+        first_HW: list[np.ndarray] = []
+
+        def segment(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+            for probability_HWK in self._predictor(state.variables, images):
+                if not first_HW:
+                    first_HW.append(probability_HWK.argmax(axis=-1).astype(np.uint8))
+                yield probability_HWK
+
         found = evaluate(segment, self._step, self.slices)
         table = scores(found.confusion_KK, self.names)
         numbers = {"loss": found.loss} | {key: table[key] for key in ("accuracy", "f1", "miou")}
@@ -341,10 +348,8 @@ class Validation:
             step // self.epoch_steps, found.loss, table["accuracy"], table["miou"],
         )  # fmt: skip
         item = self.slices[0]
-        prediction_HW = next(segment([item.image_HW])).argmax(axis=-1)
         masks = [
-            figures.colourise(mask.astype(np.uint8), len(self.names))
-            for mask in (prediction_HW, item.label_HW)
+            figures.colourise(mask_HW, len(self.names)) for mask_HW in (*first_HW, item.label_HW)
         ]
         panels = [figures.grey(item.image_HW), *masks]
         log.image(step, "image, prediction, label", np.concatenate(panels, axis=1))
