@@ -12,7 +12,7 @@ def get_config() -> Any:
     config.data.split.kind = "group"
     config.data.normalize = "image"
     config.data.crop = 256
-    config.data.crops_per_epoch = 200
+    config.data.crops_per_epoch = 256
     config.batch_size = 8
     config.data.split.fractions = (0.7, 0.1, 0.2)
     config.model.features = (8, 16, 32, 64, 128)
