@@ -90,7 +90,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     seconds_before = fit(config, workdir, learner, facts, slices, split)
     trained = TrainedRun.load(workdir)
     logger.info("testing the checkpoint of step %d, the best by validation", trained.step)
-    results = score_and_report(
+    return score_and_report(
         workdir,
         Selection(slices, split.test),
         config=config,
@@ -101,7 +101,6 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         leak=facts.leak,
         seconds=lambda: seconds_before + time.monotonic() - began,
     )
-    return results
 
 
 def check_config(config: Config) -> None:
