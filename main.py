@@ -1,6 +1,5 @@
 """Trains, evaluates and applies U-Nets for X-ray images: `python main.py --help`."""
 
-import difflib
 import importlib
 import sys
 from pathlib import Path
@@ -9,8 +8,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from configs import default
-from xseg_jax.errors import DivergedError, InputError
-from xseg_jax.progress import log_to_terminal
+from xseg_jax.errors import InputError, RunError
+from xseg_jax.progress import log_to_terminal, mute
+from xseg_jax.training.interrupt import obey_signals
 
 MODES = ("train", "evaluate", "predict")
 
@@ -21,29 +21,35 @@ flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> by d
 flags.DEFINE_string("input", None, "Folder to evaluate or predict.")
 flags.DEFINE_string("output", None, "Folder for what evaluate or predict writes.")
 flags.DEFINE_bool("probabilities", False, "predict: also write class probabilities.")
+flags.DEFINE_string("coordinator", None, "host:port of process 0, where no launcher tells.")
+flags.DEFINE_integer("processes", None, "Number of processes, where no launcher tells.")
+flags.DEFINE_integer("process", None, "Number of this process, from 0.")
 
 
 def main(argv: list[str]) -> None:
-    """Runs one mode; an error that is the user's to mend becomes one line and exit code 1."""
-    logging.set_verbosity(logging.ERROR)  # Libraries speak through absl; this package does not.
+    """Runs one mode; what its user can act on becomes one line and an exit code."""
+    logging.set_verbosity(logging.FATAL)  # Libraries speak through absl; this package does not.
     log_to_terminal()
+    obey_signals()
     try:
         if len(argv) > 1:
             raise InputError(f"unknown argument {argv[1]!r}; flags begin with --")
         run(FLAGS.mode)
-    except (InputError, DivergedError) as error:
-        sys.exit(f"error: {error}")
+    except (RunError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
 
 
 def run(mode: str) -> None:
     """Hands a mode the flags it needs."""
-    needed = ("config",) if mode == "train" else ("workdir", "input", "output")
-    for flag in needed:
+    for flag in ("config",) if mode == "train" else ("workdir", "input", "output"):
         if FLAGS[flag].value is None:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
     # Imported late: --help answers at once, and predict needs no TensorFlow.
     module = importlib.import_module(f"xseg_jax.modes.{mode}")
-    importlib.import_module("xseg_jax.training.parallel").one_device_a_core()
+    parallel = importlib.import_module("xseg_jax.training.parallel")
+    if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
+        mute()
     if mode == "train":
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
         module.run(FLAGS.config, Path(FLAGS.workdir or f"runs/{name}"))
@@ -57,15 +63,13 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError) as error:
-        from xseg_jax.training.runlog import flatten
+        from xseg_jax.training.runlog import check_fields
 
-        names = list(flatten(default.get_config().to_dict()))
-        for flag in argv:
-            name = flag.partition("=")[0].removeprefix("--config.")
-            if flag.startswith("--config.") and name not in names:
-                close = difflib.get_close_matches(name, names, 1)
-                hint = f"did you mean config.{close[0]}?" if close else "see configs/default.py"
-                sys.exit(f"error: {flag}: no such field; {hint}")
+        fields = [flag.partition("=")[0] for flag in argv if flag.startswith("--config.")]
+        try:
+            check_fields([name.removeprefix("--config.") for name in fields], default.get_config())
+        except InputError as unknown:
+            sys.exit(f"error: {unknown}")
         raise error
 
 

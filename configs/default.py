@@ -11,6 +11,7 @@ def get_config() -> Any:
     config.epochs = 10
     config.batch_size = 16
     config.log_every = 4  # Steps in a line of metrics.jsonl.
+    config.init_from = ""  # Run folder whose weights this run starts from.
 
     config.data = ConfigDict()
     config.data.source = "phantom"  # Or "folder".
@@ -85,6 +86,16 @@ def get_config() -> Any:
     config.optimizer.clip_norm = 0.0  # 0 does not clip.
     config.optimizer.weight_decay = 0.0
     config.optimizer.ema_decay = 0.0  # 0 keeps no average of the parameters.
+
+    config.parallel = ConfigDict()
+    # jit on one device, pmap or shard_map on all; auto is pmap where there are several.
+    config.parallel.mode = "auto"
+    config.parallel.accumulate = 1  # Parts a batch is taken in, for less memory.
+
+    config.checkpoint = ConfigDict()  # After each epoch, and
+    config.checkpoint.steps = 0  # every so many steps; 0 for never,
+    config.checkpoint.minutes = 10.0  # after so many minutes; 0 for never.
+    config.checkpoint.keep = 2  # The latest; the best stays too.
 
     config.inference = ConfigDict()
     config.inference.tile = 512  # Pixels.

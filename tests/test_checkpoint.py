@@ -1,3 +1,5 @@
+import logging
+import shutil
 from typing import Any
 
 import jax
@@ -7,7 +9,7 @@ import optax
 import pytest
 
 from xseg_jax.errors import InputError
-from xseg_jax.training.checkpoint import Checkpoints
+from xseg_jax.training.checkpoint import Checkpoints, DamagedError
 from xseg_jax.training.state import TrainState
 
 
@@ -34,6 +36,13 @@ def steps_on_disk(folder):
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
+def assert_same_state(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """Four checkpoints of which the second is the best, written and closed."""
@@ -44,28 +53,39 @@ def saved(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("step", [8, 16])
-def test_a_restored_state_is_the_saved_one_to_the_bit(saved, step):
-    with Checkpoints(saved) as checkpoints:
-        state = checkpoints.restore(step, state_at(0, seed=99))
-    expected = state_at(step)
-    assert jax.tree.structure(state) == jax.tree.structure(expected)
-    for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_array_equal(one, other)
-        assert (one.dtype, one.sharding) == (other.dtype, other.sharding)
-    assert int(expected.opt_state[0].count) == 1
+@pytest.fixture
+def three(tmp_path):
+    """Three latest checkpoints, the first validated."""
+    with Checkpoints(tmp_path / "checkpoints", keep=3) as checkpoints:
+        checkpoints.save(state_at(1), {"miou": 0.5, "seconds": 1.0})
+        for step in (2, 3):
+            checkpoints.save(state_at(step), {"seconds": float(step)})
+    return tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize(("step", "miou"), [(8, 0.9), (16, 0.6)])
+def test_a_restored_state_is_the_saved_one_to_the_bit(saved, step, miou):
+    with Checkpoints(saved, read_only=True) as checkpoints:
+        state, notes = checkpoints.restore(step, state_at(0, seed=99))
+    assert_same_state(state, jax.device_get(state_at(step)))
+    assert int(state.opt_state[0].count) == 1
+    assert notes == {"miou": miou, "seconds": step / 10}
 
 
 def test_latest_and_best_are_kept_and_no_other(saved):
     assert steps_on_disk(saved) == [8, 16]
-    with Checkpoints(saved) as checkpoints:
+    with Checkpoints(saved, read_only=True) as checkpoints:
         assert (checkpoints.latest, checkpoints.best) == (16, 8)
 
 
-def test_scores_come_back_with_their_checkpoint(saved):
-    with Checkpoints(saved) as checkpoints:
-        assert checkpoints.scores(8) == {"miou": 0.9, "seconds": 0.8}
-        assert checkpoints.scores(16) == {"miou": 0.6, "seconds": 1.6}
+def test_some_latest_are_kept_and_only_validated_ones_can_be_best(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in range(1, 7):
+            notes = {"miou": 0.1 * step} if step in (2, 3) else {}
+            checkpoints.save(state_at(step), notes)
+        checkpoints.wait()
+        assert (checkpoints.latest, checkpoints.best) == (6, 3)
+    assert steps_on_disk(tmp_path) == [3, 5, 6]
 
 
 def test_the_best_stays_when_training_goes_on_and_ties_can_be_restored(tmp_path):
@@ -80,14 +100,120 @@ def test_the_best_stays_when_training_goes_on_and_ties_can_be_restored(tmp_path)
         best = checkpoints.best
         assert best in (1, 3, 4)
         assert steps_on_disk(folder) == [best, 5]
-        state = checkpoints.restore(best, state_at(0))
-    np.testing.assert_array_equal(
-        state.params["conv"]["kernel"], state_at(best).params["conv"]["kernel"]
-    )
+        state, _ = checkpoints.restore(best, state_at(0))
+    assert_same_state(state, jax.device_get(state_at(best)))
 
 
 def test_without_a_checkpoint_there_is_no_latest_and_no_best(tmp_path):
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        assert checkpoints.latest is None
-        with pytest.raises(InputError, match=r"checkpoints: no checkpoint yet; train the run"):
+        assert checkpoints.restore_latest(state_at(0)) is None
+        with pytest.raises(InputError, match=r"checkpoints: no validated checkpoint yet; train"):
             checkpoints.best  # noqa: B018
+
+
+def data_file(path):
+    """The largest file: it holds arrays."""
+    return max((p for p in path.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def cut_off(path):
+    file = data_file(path / "state")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty(path):
+    for file in (path / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+
+
+def flip_a_bit(path):
+    file = data_file(path / "state")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def other_numbers(path):
+    """Whole files of another state: only the checksum can tell."""
+    other = path.parent / "2"
+    shutil.rmtree(path / "state")
+    shutil.copytree(other / "state", path / "state")
+
+
+def no_state(path):
+    shutil.rmtree(path / "state")
+
+
+def no_notes(path):
+    (path / "notes" / "metadata").write_text("{")
+
+
+def half_a_score(path):
+    (path / "metrics").mkdir(exist_ok=True)
+    (path / "metrics" / "metrics").write_text('{"miou": ')
+
+
+@pytest.mark.parametrize(
+    "damage", [cut_off, empty, flip_a_bit, other_numbers, no_state, no_notes, half_a_score]
+)
+def test_a_damaged_latest_is_named_and_the_one_before_is_taken(three, damage, caplog):
+    damage(three / "3")
+    with caplog.at_level(logging.WARNING, "xseg_jax"), Checkpoints(three, keep=3) as checkpoints:
+        state, notes = checkpoints.restore_latest(state_at(0))
+        assert notes == {"seconds": 2.0}
+        # Training goes on and saves that step again.
+        checkpoints.save(state_at(3), {"seconds": 9.0})
+    assert_same_state(state, jax.device_get(state_at(2)))
+    (said,) = [r.message for r in caplog.records if r.name.startswith("xseg_jax")]
+    assert f"{three}/3" in said
+    assert "it is skipped, and kept as damaged_3_" in said
+    assert len(list(three.glob("damaged_3_*"))) == 1
+    with Checkpoints(three, read_only=True) as checkpoints:
+        assert checkpoints.restore(3, state_at(0))[1] == {"seconds": 9.0}
+
+
+def test_when_all_are_damaged_nothing_starts_anew(three):
+    for step in (1, 2, 3):
+        cut_off(three / str(step))
+    with (
+        Checkpoints(three) as checkpoints,
+        pytest.raises(InputError, match=r"no checkpoint can be read.*/3.*/2.*/1.*another --work"),
+    ):
+        checkpoints.restore_latest(state_at(0))
+
+
+def test_a_damaged_best_is_named(three):
+    cut_off(three / "1")
+    with (
+        Checkpoints(three, read_only=True) as checkpoints,
+        pytest.raises(DamagedError, match=r"checkpoints/1: cannot be read"),
+    ):
+        checkpoints.restore(checkpoints.best, state_at(0))
+
+
+def test_what_is_half_written_is_not_seen_and_swept_up(three):
+    half = three / "4.orbax-checkpoint-tmp"
+    shutil.copytree(three / "3", half)
+    with Checkpoints(three, read_only=True) as checkpoints:
+        assert checkpoints.latest == 3
+    assert half.exists()  # Another process may be writing it.
+    with Checkpoints(three) as checkpoints:
+        assert checkpoints.latest == 3
+        checkpoints.save(state_at(4), {})
+    assert not half.exists()
+
+
+def test_another_model_is_refused_by_the_names_of_its_parameters(three):
+    other = state_at(0)
+    other.params["conv"]["kernel"] = np.zeros((3, 3, 1, 8), np.float32)
+    other.params["head"] = {"bias": np.zeros(2, np.float32)}
+    with Checkpoints(three) as checkpoints, pytest.raises(InputError) as caught:
+        checkpoints.restore_latest(other)
+    assert not isinstance(caught.value, DamagedError)
+    assert str(caught.value) == (
+        f"{three}/3: is of another model than the config describes; 2 arrays differ: "
+        "params/conv/kernel is (3, 3, 1, 4) there, (3, 3, 1, 8) here; "
+        "params/head/bias is missing there, (2,) here"
+    )
+    assert steps_on_disk(three) == [1, 2, 3]

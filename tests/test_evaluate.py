@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -7,12 +5,12 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import confusion_matrix
 
 from xseg_jax.data.folder import Slice
-from xseg_jax.evaluation.evaluate import Evaluation, evaluate
+from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.model.losses import cross_entropy
-from xseg_jax.training.steps import eval_step
+from xseg_jax.training.parallel import Parallel
 
 SIZES = [(40, 33), (32, 32), (1, 70), (40, 33)]
-step = jax.jit(functools.partial(eval_step, loss=cross_entropy))
+evaluate = Scorer(Parallel("jit", tuple(jax.devices()[:1])), cross_entropy, 3)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,7 @@ def segment(images):
 
 
 def test_confusion_of_each_slice_equals_scikit_learn_without_ignored_pixels(slices):
-    found = evaluate(segment, step, slices)
+    found = evaluate(segment, slices)
     assert found.confusion_NKK.shape == (4, 3, 3)
     assert found.confusion_NKK.dtype == np.int64
     for item, found_KK in zip(slices, found.confusion_NKK, strict=True):
@@ -60,33 +58,39 @@ def test_loss_is_the_mean_over_all_pixels_not_over_slices(slices):
         logs_NK = log_softmax(logits_of(item.image_HW), axis=-1)[valid_HW]
         losses.append(-logs_NK[np.arange(len(logs_NK)), item.label_HW[valid_HW]])
     expected = np.concatenate(losses).mean()
-    assert evaluate(segment, step, slices).loss == pytest.approx(expected, rel=1e-5)
+    assert evaluate(segment, slices).loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_segmenter_may_read_ahead(slices):
     def all_at_once(images):
         yield from segment(list(images))
 
-    ahead, one_by_one = evaluate(all_at_once, step, slices), evaluate(segment, step, slices)
+    ahead, one_by_one = evaluate(all_at_once, slices), evaluate(segment, slices)
     np.testing.assert_array_equal(ahead.confusion_NKK, one_by_one.confusion_NKK)
     assert ahead.loss == one_by_one.loss
 
 
-def test_padding_makes_few_shapes_and_every_slice_is_counted_once(slices):
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_several_devices_count_what_one_counts(slices, mode):
     shapes, done = [], []
 
-    def noting_step(probability_BHWK, label_BHW):
-        shapes.append((probability_BHWK.shape, label_BHW.shape))
-        return step(probability_BHWK, label_BHW)
+    def noting_loss(logits_BHWK, label_BHW):
+        shapes.append(label_BHW.shape)
+        return cross_entropy(logits_BHWK, label_BHW)
 
-    evaluate(segment, noting_step, slices, lambda: done.append(len(shapes)))
-    assert done == [1, 2, 3, 4]
-    padded = [(64, 64), (32, 32), (32, 96), (64, 64)]
-    assert shapes == [((1, *size, 3), (1, *size)) for size in padded]
+    slices = [*slices, *slices[3:], slices[0]]  # Two batches of one size, the latter not full.
+    scorer = Scorer(Parallel(mode, tuple(jax.devices()[:2])), noting_loss, 3)
+    found = scorer(segment, slices, lambda: done.append(len(shapes)))
+    expected = evaluate(segment, slices)
+    np.testing.assert_array_equal(found.confusion_NKK, expected.confusion_NKK)
+    assert found.loss == pytest.approx(expected.loss, rel=1e-6)
+    # Sizes are rounded up, so that few shapes compile.
+    assert shapes == [(1, 64, 64), (1, 32, 32), (1, 32, 96)]
+    assert done == [1, 2, 3, 3, 3, 3]
 
 
 def test_only_ignored_pixels_have_no_loss(slices):
-    found = evaluate(segment, step, slices[1:2])
+    found = evaluate(segment, slices[1:2])
     assert found.loss == 0
     assert found.confusion_KK.sum() == 0
 

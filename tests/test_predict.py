@@ -11,9 +11,11 @@ from xseg_jax.errors import InputError
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.inference.tiling import cut
 from xseg_jax.model.unet import UNet
+from xseg_jax.training.parallel import Parallel
 
 KEY = jax.random.key(0)
 AS_IT_IS = Normalizer(0.0, 1.0)
+ONE = Parallel("jit", tuple(jax.devices()[:1]))
 
 
 def network(**fields):
@@ -51,7 +53,7 @@ def pixelwise(batch_size=3, normalizer=AS_IT_IS, tile=32, overlap=8):
             return jnp.concatenate([0 * image_BHWC, variables * image_BHWC], axis=-1)
 
     options = {"tile": tile, "overlap": overlap, "batch_size": batch_size}
-    return Predictor(Model(), normalizer, **options), shapes  # pyright: ignore[reportArgumentType]
+    return Predictor(Model(), normalizer, ONE, **options), shapes  # pyright: ignore[reportArgumentType]
 
 
 def logistic(image_HW):
@@ -61,7 +63,7 @@ def logistic(image_HW):
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_an_image_of_one_tile_is_what_the_network_says(batch_size):
     model, variables = network(features=(2, 4))
-    predictor = Predictor(model, AS_IT_IS, tile=64, overlap=16, batch_size=batch_size)
+    predictor = Predictor(model, AS_IT_IS, ONE, tile=64, overlap=16, batch_size=batch_size)
     image_HW = noise(64, 32)
     probability_HWK = one(predictor, variables, image_HW)
     assert probability_HWK.dtype == np.float32
@@ -70,7 +72,7 @@ def test_an_image_of_one_tile_is_what_the_network_says(batch_size):
 
 def test_tiles_agree_with_the_whole_image_away_from_their_edges():
     model, variables = network(features=(4,))
-    predictor = Predictor(model, AS_IT_IS, tile=32, overlap=8, batch_size=2)
+    predictor = Predictor(model, AS_IT_IS, ONE, tile=32, overlap=8, batch_size=2)
     image_HW = noise(71, 60)
     found_HWK = one(predictor, variables, image_HW)
     expected_HWK = directly(model, variables, image_HW)
@@ -112,8 +114,22 @@ def test_compiles_once_a_shape_in_prediction_mode():
     for _ in range(2):
         for size in [(20, 30), (32, 32), (31, 5), (40, 40), (64, 33), (100, 70)]:
             one(predictor, np.float32(1), noise(*size))
-    # A batch of 3 is shared out to 3 devices.
-    assert shapes == [(False, 1, 32, 32, 1), (False, 1, 64, 64, 1)]
+    assert shapes == [(False, 3, 32, 32, 1), (False, 3, 64, 64, 1)]
+
+
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_several_devices_share_a_batch_and_change_nothing(mode):
+    model, variables = network(features=(2, 4))
+    layout = Parallel(mode, tuple(jax.devices()))
+    several = Predictor(model, AS_IT_IS, layout, tile=32, overlap=8, batch_size=2)
+    alone = Predictor(model, AS_IT_IS, ONE, tile=32, overlap=8, batch_size=2)
+    assert (several.batch_size, alone.batch_size) == (4, 2)  # One for every device.
+    image_HW = noise(71, 60)
+    np.testing.assert_allclose(
+        one(several, layout.replicate(variables), image_HW),
+        one(alone, variables, image_HW),
+        atol=1e-6,
+    )
 
 
 def test_other_variables_give_another_result_without_compiling():
@@ -148,7 +164,7 @@ def test_images_are_taken_as_they_are_needed():
 
 def test_padding_and_neighbours_in_a_batch_change_no_bit():
     model, variables = network(features=(2, 4))
-    predictor = Predictor(model, AS_IT_IS, tile=32, overlap=8, batch_size=4)
+    predictor = Predictor(model, AS_IT_IS, ONE, tile=32, overlap=8, batch_size=4)
     images = [noise(70, 32, 0), noise(32, 32, 1), noise(40, 32, 2)]
     together = list(predictor(variables, images))
     alone = [one(predictor, variables, image_HW) for image_HW in images]
@@ -173,7 +189,7 @@ def test_grey_values_are_normalised_by_the_whole_image(normalizer, dtype):
 def test_impossible_tiles_are_refused_by_name(change):
     options = {"tile": 32, "overlap": 8, "batch_size": 4} | change
     with pytest.raises(InputError) as caught:
-        Predictor(UNet(classes=2), AS_IT_IS, **options)
+        Predictor(UNet(classes=2), AS_IT_IS, ONE, **options)
     values = ", ".join(f"{key}={value}" for key, value in options.items())
     assert str(caught.value) == (
         f"config.inference: {values}; the tile must be a multiple of 32, the overlap from 0 to "

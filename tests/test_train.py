@@ -8,7 +8,7 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import DivergedError, InputError
-from xseg_jax.modes import train
+from xseg_jax.modes import fit, train
 from xseg_jax.training.runlog import read_metrics
 
 
@@ -37,18 +37,18 @@ def test_same_config_same_results_to_the_last_digit(config, run, tmp_path):
 
 def test_resumed_run_equals_an_uninterrupted_one(config, run, tmp_path, monkeypatch):
     workdir, results = run
-    validate = train.Validation.__call__
+    validate = fit.Validation.__call__
 
     def interrupted(self, log, state, step):
         if step == 8:
             raise KeyboardInterrupt
         return validate(self, log, state, step)
 
-    monkeypatch.setattr(train.Validation, "__call__", interrupted)
+    monkeypatch.setattr(fit.Validation, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.run(config, tmp_path)
     assert read_metrics(tmp_path)[-1]["step"] == 8  # Logged, but in no checkpoint.
-    monkeypatch.setattr(train.Validation, "__call__", validate)
+    monkeypatch.setattr(fit.Validation, "__call__", validate)
     assert without_time(train.run(config, tmp_path)) == without_time(results)
     assert read_metrics(tmp_path) == read_metrics(workdir)
 

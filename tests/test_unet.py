@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, zoom
 
 from xseg_jax.errors import InputError
-from xseg_jax.model.unet import BatchNorm, ConvBlock, UNet, UpConv, check_model, max_pool
+from xseg_jax.model.unet import (
+    BatchNorm,
+    ConvBlock,
+    UNet,
+    UpConv,
+    check_model,
+    dropout,
+    max_pool,
+)
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -155,9 +163,7 @@ def test_two_inputs_are_convolved_like_their_concatenation():
         "conv0_skip": {"kernel": normal(3, 3, 5, 4)},
         "conv1": {"kernel": normal(3, 3, 4, 4), "bias": normal(4)},
     }
-    block: Any = ConvBlock(
-        4, norm="none", dropout=0.0, dtype=jnp.float32, axis_name=None, train=True
-    )
+    block: Any = ConvBlock(4, norm="none", dtype=jnp.float32, axis_name=None, train=True)
     conv0_33CF: Any = np.concatenate(
         [params["conv0"]["kernel"], params["conv0_skip"]["kernel"]], axis=2
     )
@@ -307,20 +313,31 @@ def test_dropout_acts_in_training_only_and_by_key():
         applied(model, variables, image_BHWC),
         applied(UNet(classes=2, features=(2, 4), norm="none"), variables, image_BHWC),
     )
-    draw = jax.jit(lambda k: model.apply(variables, image_BHWC, train=True, rngs={"dropout": k}))
-    first, again, other = (np.asarray(draw(jax.random.key(k))) for k in (1, 1, 2))
+    draw = jax.jit(lambda k: model.apply(variables, image_BHWC, train=True, dropout_key_B=k))
+    first, again, other = (np.asarray(draw(jax.random.key(k)[None])) for k in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.5
 
 
+def test_dropout_needs_keys_in_training():
+    model = UNet(classes=2, features=(2, 4), norm="none", dropout=0.5)
+    with pytest.raises(ValueError, match="dropout_key_B"):
+        model.apply(filled(model), normal(1, 8, 8, 1), train=True)
+
+
 def test_dropout_zeroes_its_rate_and_keeps_the_mean():
-    block = ConvBlock(8, norm="none", dropout=0.25, dtype=jnp.float32, axis_name=None, train=True)
-    bias = {"kernel": np.zeros((3, 3, 8, 8), np.float32), "bias": np.ones(8, np.float32)}
-    params = {"conv0": bias | {"kernel": np.zeros((3, 3, 1, 8), np.float32)}, "conv1": bias}
-    y_BHWC = block.apply({"params": params}, normal(4, 32, 32, 1), rngs={"dropout": KEY})
+    y_BHWC = dropout(jnp.ones((4, 32, 32, 8)), jax.random.split(KEY, 4), 0.25)
     values, counts = np.unique(np.asarray(y_BHWC), return_counts=True)
     np.testing.assert_allclose(values, [0, 1 / 0.75], rtol=1e-6)
     np.testing.assert_allclose(counts / counts.sum(), [0.25, 0.75], atol=0.015)
+
+
+def test_a_dropout_mask_is_of_its_example_s_key_alone():
+    key_B = jax.random.split(KEY, 4)
+    x_BHWC = jnp.ones((4, 8, 8, 2))
+    whole_BHWC = dropout(x_BHWC, key_B, 0.5)
+    np.testing.assert_array_equal(dropout(x_BHWC[2:], key_B[2:], 0.5), whole_BHWC[2:])
+    assert (whole_BHWC[0] != whole_BHWC[1]).any()
 
 
 def test_initial_kernels_have_he_variance():

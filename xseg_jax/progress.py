@@ -1,6 +1,7 @@
 """One progress bar on a terminal, plain log lines when the output is piped."""
 
 import logging
+import os
 import sys
 import time
 from types import TracebackType
@@ -27,6 +28,12 @@ def log_to_terminal() -> None:
     package.propagate = False
 
 
+def mute() -> None:
+    """Makes this process silent but for errors, where another one speaks."""
+    logging.getLogger(__name__.partition(".")[0]).setLevel(logging.ERROR)
+    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - for as long as the process lives
+
+
 class Progress:
     """Counts work done and shows it with a rate and the time left.
 
@@ -43,7 +50,7 @@ class Progress:
         self.note = ""
         self.began = self.spoke = time.monotonic()
         self.bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
             self.bar = tqdm(
                 desc=task, total=total, initial=done, unit=unit, smoothing=0.05, dynamic_ncols=True
             )

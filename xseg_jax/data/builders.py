@@ -1,6 +1,7 @@
 """The TFDS builder: slices from a folder or from physics, prepared once and kept on disk."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import shutil
@@ -190,9 +191,13 @@ def _prepare(
     text = json.dumps(made_from, sort_keys=True)
     fingerprint = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
     path = prepared_dir / XraySlices.name / fingerprint / str(XraySlices.VERSION)
-    if not (path / "dataset_info.json").exists():
-        shutil.rmtree(path, ignore_errors=True)  # Half deleted: TFDS would take it for whole.
-        builder = make({"prepared_dir": prepared_dir, "fingerprint": fingerprint})
-        with contextlib.redirect_stdout(None):  # TFDS announces a download; there is none.
-            builder.download_and_prepare()
+    prepared_dir.mkdir(parents=True, exist_ok=True)
+    # Of several processes one prepares, and the others wait for it.
+    with (prepared_dir / f"{fingerprint}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (path / "dataset_info.json").exists():
+            shutil.rmtree(path, ignore_errors=True)  # Half deleted: TFDS would take it for whole.
+            builder = make({"prepared_dir": prepared_dir, "fingerprint": fingerprint})
+            with contextlib.redirect_stdout(None):  # TFDS announces a download; there is none.
+                builder.download_and_prepare()
     return PreparedSlices(path, memory_gib)

@@ -96,9 +96,23 @@ def _centres_by_class(label_HW: np.ndarray, key: list[int]) -> list[np.ndarray]:
 
 
 def batches(
-    crops: Crops, *, batch_size: int, start: int, stop: int
+    crops: Crops,
+    *,
+    batch_size: int,
+    start: int,
+    stop: int,
+    process: int = 0,
+    processes: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of the steps from `start` to `stop`, made ahead by tf.data.
+
+    Args:
+      crops: by example number.
+      batch_size: crops in a batch of all processes.
+      start: first step, from 0.
+      stop: the step after the last.
+      process: which of the equal parts of every batch to make.
+      processes: number of parts.
 
     Yields:
       image_BHWC float32 and label_BHW uint8.
@@ -114,9 +128,13 @@ def batches(
             label, signature[1].shape
         )
 
-    examples = tf.data.Dataset.range(start * batch_size, stop * batch_size)
+    part = batch_size // processes
+    firsts = tf.data.Dataset.range(start * batch_size, stop * batch_size, batch_size)
+    examples = firsts.flat_map(
+        lambda first: tf.data.Dataset.range(first + process * part, first + (process + 1) * part)
+    )
     dataset = examples.map(cut, num_parallel_calls=READERS, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(PREFETCHED_BATCHES)
+    dataset = dataset.batch(part, drop_remainder=True).prefetch(PREFETCHED_BATCHES)
     # The tuner's thread takes up to half a minute to stop when a long run ends.
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -1,16 +1,18 @@
 """Scores of a segmentation on whole slices, as sums over pixels."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
 from xseg_jax.data.folder import Slice
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.inference.tiling import SHAPE_MULTIPLE
-from xseg_jax.training.steps import Sums
+from xseg_jax.model.losses import Loss
+from xseg_jax.training.parallel import Parallel, share_of, sum_over_processes
+from xseg_jax.training.steps import eval_step
 
 Segment = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 """Class probabilities (H, W, K) float32 of each image (H, W), in order."""
@@ -41,37 +43,77 @@ class Evaluation:
         return order[:count].tolist()
 
 
-def evaluate(
-    segment: Segment,
-    eval_step: Callable[[np.ndarray, np.ndarray], Sums],
-    slices: Sequence[Slice],
-    advance: Callable[[], None] = lambda: None,
-) -> Evaluation:
+class Scorer:
     """Segments and scores whole slices; no pixel but ignored ones is left out.
 
+    Every process takes a share of the slices, and every device a slice at a time.
+
     Args:
-      segment: gives the probabilities of images.
-      eval_step: compiled, of probabilities (1, H, W, K) and labels (1, H, W).
-      slices: what to score.
-      advance: called after each slice.
+      parallel: devices of this process.
+      loss: gives a sum and a weight.
+      classes: number of classes.
     """
-    sums, labels_HW = [], deque()
 
-    def images() -> Iterator[np.ndarray]:
-        for item in slices:
-            labels_HW.append(item.label_HW)
-            yield item.image_HW
+    def __init__(self, parallel: Parallel, loss: Loss, classes: int) -> None:
+        self._count, self._classes = len(parallel.devices), classes
+        step = functools.partial(eval_step, loss=loss)
+        self._step = parallel.spread(step, in_axes=(0, 0), sums=False)
 
-    for probability_HWK in segment(images()):
-        label_HW = labels_HW.popleft()
-        padding = [(0, -n % SHAPE_MULTIPLE) for n in label_HW.shape]
-        # Few shapes compile when sizes vary; the padding is ignored.
-        label_HW = np.pad(label_HW, padding, constant_values=IGNORED)
-        probability_HWK = np.pad(probability_HWK, [*padding, (0, 0)])
-        sums.append(jax.device_get(eval_step(probability_HWK[None], label_HW[None])))
-        advance()
-    weight = sum(float(one["weight"]) for one in sums)
-    return Evaluation(
-        loss=sum(float(one["loss_sum"]) for one in sums) / max(weight, 1e-6),
-        confusion_NKK=np.stack([one["confusion"] for one in sums]).astype(np.int64),
-    )
+    def __call__(
+        self,
+        segment: Segment,
+        slices: Sequence[Slice],
+        advance: Callable[[], None] = lambda: None,
+    ) -> Evaluation:
+        """Sums over slices.
+
+        Args:
+          segment: gives the probabilities of images.
+          slices: what to score.
+          advance: called after each slice of this process.
+        """
+        mine = share_of(slices)
+        labels_HW: deque[np.ndarray] = deque()
+        confusion_NKK = np.zeros((len(slices), self._classes, self._classes), np.int32)
+        loss_sum_N, weight_N = np.zeros((2, len(slices)), np.float32)
+        waiting: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+        def images() -> Iterator[np.ndarray]:
+            for place in mine:
+                item = slices[place]
+                labels_HW.append(item.label_HW)
+                yield item.image_HW
+
+        def score() -> None:
+            places, probabilities_HWK, labels_HW = zip(*waiting, strict=True)
+            missing = [(0, self._count - len(waiting)), (0, 0), (0, 0)]
+            sums = self._step(
+                np.pad(np.stack(probabilities_HWK), [*missing, (0, 0)]),
+                np.pad(np.stack(labels_HW), missing, constant_values=IGNORED),
+            )
+            for row, place in enumerate(places):
+                confusion_NKK[place] = sums["confusion"][row]
+                loss_sum_N[place], weight_N[place] = sums["loss_sum"][row], sums["weight"][row]
+                advance()
+            waiting.clear()
+
+        for place, probability_HWK in zip(mine, segment(images()), strict=True):
+            label_HW = labels_HW.popleft()
+            padding = [(0, -n % SHAPE_MULTIPLE) for n in label_HW.shape]
+            # Few shapes compile when sizes vary; the padding is ignored.
+            label_HW = np.pad(label_HW, padding, constant_values=IGNORED)
+            if waiting and waiting[0][2].shape != label_HW.shape:
+                score()
+            waiting.append((place, np.pad(probability_HWK, [*padding, (0, 0)]), label_HW))
+            if len(waiting) == self._count:
+                score()
+        if waiting:
+            score()
+        # A slice is in one process alone: the sums are exact, and the same for any number.
+        confusion_NKK, loss_sum_N, weight_N = sum_over_processes(
+            (confusion_NKK, loss_sum_N, weight_N)
+        )
+        return Evaluation(
+            loss=sum(loss_sum_N.tolist()) / max(sum(weight_N.tolist()), 1e-6),
+            confusion_NKK=confusion_NKK.astype(np.int64),
+        )

@@ -12,7 +12,7 @@ import numpy as np
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.errors import InputError
 from xseg_jax.inference import tiling
-from xseg_jax.training.parallel import devices_for, spread
+from xseg_jax.training.parallel import Parallel
 from xseg_jax.training.steps import predict_step
 
 
@@ -36,14 +36,23 @@ class Predictor:
     Args:
       model: the network.
       normalizer: grey values to float32.
+      parallel: devices of this process, which share a batch.
       tile: largest height and width that the network sees at once.
       overlap: pixels that neighbouring tiles share.
-      batch_size: tiles in one call of the network. Every call has this many, the last ones
-        repeated where there are fewer, so that an image's result depends on no other image.
+      batch_size: tiles in one call of the network, at least; there is one for every device.
+        Every call has equally many, the last ones repeated where there are fewer, so that an
+        image's result depends on no other image.
     """
 
     def __init__(
-        self, model: nn.Module, normalizer: Normalizer, *, tile: int, overlap: int, batch_size: int
+        self,
+        model: nn.Module,
+        normalizer: Normalizer,
+        parallel: Parallel,
+        *,
+        tile: int,
+        overlap: int,
+        batch_size: int,
     ) -> None:
         if tile % tiling.SHAPE_MULTIPLE or not 0 <= overlap < tile or batch_size < 1:
             raise InputError(
@@ -52,15 +61,16 @@ class Predictor:
                 "the tile, the batch at least 1"
             )
         self.normalizer, self.tile, self.overlap = normalizer, tile, overlap
-        self.batch_size = batch_size
+        devices = len(parallel.devices)
+        self.batch_size = -(-batch_size // devices) * devices
         step = functools.partial(predict_step, model=model)
-        self._step = spread(step, devices_for(batch_size), batched=1, sums=False)
+        self._step = parallel.spread(step, in_axes=(None, 0), sums=False)
 
     def __call__(self, variables: Any, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Probabilities (H, W, K) float32 of each image (H, W), in order.
 
         Args:
-          variables: parameters and batch statistics of the network.
+          variables: parameters and batch statistics of the network, replicated.
           images: grey values as read from files; taken as they are needed.
         """
         jobs: deque[_Job] = deque()

@@ -1,6 +1,7 @@
 """The U-Net of Ronneberger, Fischer and Brox (2015, arXiv:1505.04597) in Flax Linen."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -111,7 +112,6 @@ class ConvBlock(nn.Module):
 
     features: int
     norm: str
-    dropout: float
     dtype: Any
     axis_name: str | None
     train: bool
@@ -139,7 +139,17 @@ class ConvBlock(nn.Module):
                     extra = {"train": self.train, "axis_name": self.axis_name}
                 x_BHWC = norm(dtype=self.dtype, name=f"norm{layer}", **extra)(x_BHWC)
             inputs_BHWC, initializer = (nn.relu(x_BHWC),), he_normal
-        return nn.Dropout(self.dropout, deterministic=not self.train)(inputs_BHWC[0])
+        return inputs_BHWC[0]
+
+
+def dropout(x_BHWC: jax.Array, key_B: jax.Array, rate: float) -> jax.Array:
+    """Zeroes activations at a rate and scales the others to keep the mean (Srivastava et al. 2014).
+
+    Every example has a mask of its own key, so that a mask does not depend on which device has
+    the example, as `nn.Dropout` would have it.
+    """
+    draw = functools.partial(jax.random.bernoulli, p=1 - rate, shape=x_BHWC.shape[1:])
+    return jnp.where(jax.vmap(draw)(key_B), x_BHWC / (1 - rate), 0)
 
 
 class UNet(nn.Module):
@@ -170,18 +180,30 @@ class UNet(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, image_BHWC: jax.Array, *, train: bool) -> jax.Array:
-        """Logits (B, H, W, classes) float32 of images (B, H, W, C)."""
+    def __call__(
+        self, image_BHWC: jax.Array, *, train: bool, dropout_key_B: jax.Array | None = None
+    ) -> jax.Array:
+        """Logits (B, H, W, classes) float32 of images (B, H, W, C).
+
+        Args:
+          image_BHWC: normalised.
+          train: whether BatchNorm takes the statistics of this batch, and dropout acts.
+          dropout_key_B: a random key for each example; needed by dropout in training.
+        """
         dtype = DTYPES[self.dtype]
         block_type = nn.remat(ConvBlock) if self.remat else ConvBlock
-        block = functools.partial(
-            block_type,
-            norm=self.norm,
-            dropout=self.dropout,
-            dtype=dtype,
-            axis_name=self.axis_name,
-            train=train,
-        )
+        numbers = itertools.count()
+
+        def block(name: str, features: int, *inputs_BHWC: jax.Array) -> jax.Array:
+            made = block_type(features, self.norm, dtype, self.axis_name, train, name=name)
+            x_BHWC = made(*inputs_BHWC)
+            if not (train and self.dropout):
+                return x_BHWC
+            if dropout_key_B is None:
+                raise ValueError("dropout needs dropout_key_B in training")
+            key_B = jax.vmap(jax.random.fold_in, (0, None))(dropout_key_B, next(numbers))
+            return dropout(x_BHWC, key_B, self.dropout)
+
         height, width = image_BHWC.shape[1:3]
         multiple = 2 ** (len(self.features) - 1)
         padding = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
@@ -189,14 +211,14 @@ class UNet(nn.Module):
 
         skips_BHWC = []
         for level, features in enumerate(self.features[:-1]):
-            x_BHWC = block(features, name=f"down{level}")(x_BHWC)
+            x_BHWC = block(f"down{level}", features, x_BHWC)
             skips_BHWC.append(x_BHWC)
             x_BHWC = max_pool(x_BHWC)
-        x_BHWC = block(self.features[-1], name="bottom")(x_BHWC)
+        x_BHWC = block("bottom", self.features[-1], x_BHWC)
         for level, features in reversed(list(enumerate(self.features[:-1]))):
             x_BHWC = self._up(x_BHWC, features, f"up{level}_sample", dtype)
             inputs = (x_BHWC, skips_BHWC[level]) if self.skip else (x_BHWC,)
-            x_BHWC = block(features, name=f"up{level}")(*inputs)
+            x_BHWC = block(f"up{level}", features, *inputs)
 
         # The last layer has no ReLU behind it: LeCun's scale keeps the first loss near log K.
         logits_BHWK = nn.Conv(self.classes, (1, 1), dtype=dtype, name="head")(x_BHWC)

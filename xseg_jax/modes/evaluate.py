@@ -46,10 +46,7 @@ def run(workdir: Path, source: Path, output: Path) -> dict[str, Any]:
     return score_and_report(
         output,
         folder.FolderSlices(pairs, trained.facts.label_map),
-        config=trained.config,
-        facts=trained.facts,
-        segment=trained.segment,
-        loss=trained.learner.loss,
+        trained,
         split=str(source),
         leak={"agreement": None, "chance": None, "trained_on": seen},
         seconds=lambda: time.monotonic() - began,

@@ -10,7 +10,8 @@ import tifffile
 from xseg_jax.data.images import list_images, read_image
 from xseg_jax.modes.run import TrainedRun
 from xseg_jax.progress import Progress
-from xseg_jax.training.runlog import claim
+from xseg_jax.training.parallel import is_first_process, share_of, wait_for_processes
+from xseg_jax.training.runlog import claim, refuse_other
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,14 @@ def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> No
         "input": str(source.resolve()),
         "probabilities": probabilities,
     }
-    claim(output / "prediction.json", made_by)
+    if is_first_process():
+        claim(output / "prediction.json", made_by)
+    wait_for_processes("claim")
+    refuse_other(output / "prediction.json", made_by)
     targets = {stem: output / f"{stem}.tif" for stem in images}
-    todo = [stem for stem, target in targets.items() if not target.exists()]
+    stems = list(images)
+    mine = [stems[place] for place in share_of(stems)]
+    todo = [stem for stem in mine if not targets[stem].exists()]
 
     def read() -> Iterator[np.ndarray]:
         for stem in todo:
@@ -50,7 +56,7 @@ def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> No
             trained.check_pixel_type(images[stem], image_HW.dtype)
             yield image_HW
 
-    with Progress("Segmenting", len(images), "image", len(images) - len(todo)) as progress:
+    with Progress("Segmenting", len(mine), "image", len(mine) - len(todo)) as progress:
         for stem, probability_HWK in zip(todo, trained.segment(read()), strict=True):
             if probabilities:
                 write_tiff(output / f"{stem}_probabilities.tif", probability_HWK.transpose(2, 0, 1))

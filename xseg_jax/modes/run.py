@@ -19,7 +19,7 @@ from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
-from xseg_jax.evaluation.evaluate import Evaluation, Segment, evaluate
+from xseg_jax.evaluation.evaluate import Evaluation, Scorer, Segment
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.losses import Loss, make_loss
 from xseg_jax.model.metrics import scores
@@ -28,10 +28,9 @@ from xseg_jax.progress import Progress
 from xseg_jax.report import figures
 from xseg_jax.report.table import results_table
 from xseg_jax.training.checkpoint import Checkpoints
-from xseg_jax.training.parallel import AXIS
+from xseg_jax.training.parallel import AXIS, Parallel, is_first_process, share_of
 from xseg_jax.training.runlog import provenance, read_json, write_json
 from xseg_jax.training.state import TrainState, init_state, make_optimizer
-from xseg_jax.training.steps import eval_step
 
 Config = Any
 """An ml_collections ConfigDict as `configs/default.py` makes it; its fields have no types."""
@@ -120,28 +119,43 @@ def make_learner(config: Config, facts: DataFacts) -> Learner:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run that can segment: its config, facts, loss, and best checkpoint's network."""
+    """A run that can segment: its config, facts, loss, and best checkpoint's network.
+
+    Attributes:
+      parallel: devices of this process, which it segments on.
+      step: of the checkpoint.
+      variables: parameters and batch statistics, NumPy arrays.
+      segment: gives the probabilities of images.
+    """
 
     config: Config
     facts: DataFacts
     learner: Learner
+    parallel: Parallel
     step: int
+    variables: Any
     segment: Segment
 
     @classmethod
-    def load(cls, workdir: Path) -> "TrainedRun":
+    def load(cls, workdir: Path, parallel: Parallel | None = None) -> "TrainedRun":
         """Reads a run folder.
 
+        Args:
+          workdir: the folder.
+          parallel: devices of this process; all of them where it is None.
+
         Raises:
-          InputError: the folder holds no run with a checkpoint.
+          InputError: the folder holds no run with a checkpoint, or a damaged one.
         """
         config, facts = read_config(workdir), DataFacts.read(workdir)
+        parallel = parallel or Parallel.choose(config.parallel.mode).local
         learner = make_learner(config, facts)
-        with Checkpoints(workdir / "checkpoints") as checkpoints:
+        with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
             step = checkpoints.best
-            state = checkpoints.restore(step, jax.eval_shape(learner.init))
-        predictor = Predictor(learner.model, facts.normalizer, **config.inference)
-        return cls(config, facts, learner, step, functools.partial(predictor, state.variables))
+            state, _ = checkpoints.restore(step, jax.eval_shape(learner.init))
+        predictor = Predictor(learner.model, facts.normalizer, parallel, **config.inference)
+        segment = functools.partial(predictor, parallel.replicate(state.variables))
+        return cls(config, facts, learner, parallel, step, state.variables, segment)
 
     def check_pixel_type(self, path: Path, dtype: np.dtype) -> None:
         """Refuses an image whose grey scale cannot be that of the training images."""
@@ -155,11 +169,8 @@ class TrainedRun:
 def score_and_report(
     output: Path,
     slices: Sequence[Slice],
+    trained: TrainedRun,
     *,
-    config: Config,
-    facts: DataFacts,
-    segment: Segment,
-    loss: Loss,
     split: str,
     leak: dict[str, Any] | None,
     seconds: Callable[[], float],
@@ -169,10 +180,7 @@ def score_and_report(
     Args:
       output: folder.
       slices: to be scored.
-      config: of the run.
-      facts: of the run.
-      segment: gives the probabilities of images.
-      loss: of the run.
+      trained: what is scored.
       split: name of what is scored.
       leak: what `measure_leak` found, if known.
       seconds: tells the time taken so far.
@@ -180,15 +188,15 @@ def score_and_report(
     Returns:
       The contents of `results.json`.
     """
-    names, overlaid = facts.label_map.names, overlaid_class(config, facts)
-    step = jax.jit(functools.partial(eval_step, loss=loss))
-    with Progress("Evaluating", len(slices), "slice") as progress:
-        found = evaluate(segment, step, slices, progress.advance)
+    facts = trained.facts
+    names, overlaid = facts.label_map.names, overlaid_class(trained.config, facts)
+    scorer = Scorer(trained.parallel, trained.learner.loss, len(names))
+    with Progress("Evaluating", len(share_of(slices)), "slice") as progress:
+        found = scorer(trained.segment, slices, progress.advance)
     baseline = None
     if facts.thresholds is not None:
         confusion_KK = facts.thresholds.confusion(slices, facts.normalizer)
         baseline = {"method": "multi-Otsu thresholding"} | scores(confusion_KK, names)
-    draw_slices(output / "figures", slices, segment, found, names, overlaid)
     results = (
         {"split": split, "slices": len(slices), "loss": found.loss}
         | scores(found.confusion_KK, names)
@@ -196,7 +204,9 @@ def score_and_report(
         | provenance()
         | {"seconds": seconds()}
     )
-    write_json(output / "results.json", results)
+    if is_first_process():
+        draw_slices(output / "figures", slices, trained.segment, found, names, overlaid)
+        write_json(output / "results.json", results)
     print(results_table(results))
     return results
 

@@ -1,37 +1,74 @@
-"""Orbax checkpoints: the latest and the best. The only file that knows orbax."""
+"""Orbax checkpoints: the latest few and the best. The only file that knows orbax."""
 
+import json
+import logging
+import time
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
-from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from xseg_jax.errors import InputError
-from xseg_jax.training.state import TrainState
+from xseg_jax.errors import InputError, SaveError
+from xseg_jax.training.parallel import is_first_process, wait_for_processes
+from xseg_jax.training.state import TrainState, differences, summary
+
+logger = logging.getLogger(__name__)
 
 SCORE = "miou"
 
 
-class Checkpoints:
-    """Checkpoints of a run, one folder a step; a save appears whole or not at all."""
+class DamagedError(InputError):
+    """A checkpoint cannot be read, or not as it was written."""
 
-    def __init__(self, folder: Path) -> None:
-        keep = [LatestN(n=1), BestN(n=1, get_metric_fn=_score)]
+
+class Checkpoints:
+    """Checkpoints of a run, one folder a step; a save appears whole or not at all.
+
+    A checkpoint holds the state as host arrays, so that it fits any number of devices and
+    processes, and notes: plain JSON with what else a run needs to go on. All processes of a run
+    call every method together; the first writes.
+
+    Args:
+      folder: made if missing.
+      keep: how many of the latest stay; the best stays too.
+      read_only: leave what is being written there alone.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 1, read_only: bool = False) -> None:
+        self.folder = folder.absolute()
+        if not read_only:
+            self._set_aside_unreadable()
+        best = BestN(n=1, get_metric_fn=_score, keep_checkpoints_without_metrics=False)
         self._manager = ocp.CheckpointManager(
-            folder.absolute(),
+            self.folder,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=AnyPreservationPolicy(keep), best_fn=_score
+                preservation_policy=AnyPreservationPolicy([LatestN(n=keep), best]),
+                best_fn=_score,
+                cleanup_tmp_directories=not read_only,
+                read_only=read_only,
             ),
-            item_names=("state", "scores"),
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "notes": ocp.JsonCheckpointHandler(),
+            },
         )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *reason: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *reason: object) -> None:
+        try:
+            self.wait()
+        except SaveError:
+            if kind is None:
+                raise  # Else another error is on its way, and says why.
+        finally:
+            self._manager.close()
 
     @property
     def latest(self) -> int | None:
@@ -43,49 +80,145 @@ class Checkpoints:
         """Step of the checkpoint with the highest validation mean IoU.
 
         Raises:
-          InputError: there is no checkpoint yet.
+          InputError: no checkpoint has been validated yet.
         """
         step = self._manager.best_step()
         if step is None:
             raise InputError(
-                f"{self._manager.directory}: no checkpoint yet; train the run first, with "
+                f"{self.folder}: no validated checkpoint yet; train the run first, with "
                 "python main.py --config=CONFIG --workdir=RUN"
             )
         return step
 
-    def save(self, state: TrainState, scores: dict[str, float]) -> None:
-        """Saves in the background; `scores` must hold "miou"."""
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),  # pyright: ignore[reportCallIssue]
-            scores=ocp.args.JsonSave(scores),  # pyright: ignore[reportCallIssue]
-        )
-        self._manager.save(int(state.step), args=items, metrics=scores)
-
-    def scores(self, step: int) -> dict[str, float]:
-        """What was saved beside the state of a step."""
-        items = ocp.args.Composite(scores=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=items)["scores"]
-
-    def wait(self) -> None:
-        """Returns when all saves are on disk."""
-        self._manager.wait_until_finished()
-
-    def restore(self, step: int, like: TrainState) -> TrainState:
-        """The state saved at a step on one device, whatever it was saved on.
+    def save(self, state: TrainState, notes: Mapping[str, Any]) -> None:
+        """Saves in the background, once an earlier save is done.
 
         Args:
-          step: of a checkpoint.
-          like: a state, or only its shapes and dtypes.
+          state: replicated.
+          notes: JSON; those with "miou" make the checkpoint a candidate for the best.
+
+        Raises:
+          SaveError: this or the earlier save failed.
         """
-        here = SingleDeviceSharding(jax.local_devices()[0])
-        abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like
-        )
+        host = jax.device_get(state)
         items = ocp.args.Composite(
-            state=ocp.args.StandardRestore(abstract)  # pyright: ignore[reportCallIssue]
+            state=ocp.args.StandardSave(host),  # pyright: ignore[reportCallIssue]
+            notes=ocp.args.JsonSave({**notes, "checksum": _checksum(host)}),  # pyright: ignore[reportCallIssue]
         )
-        return self._manager.restore(step, args=items)["state"]
+        metrics = {SCORE: notes[SCORE]} if SCORE in notes else None
+        try:
+            self._manager.save(int(host.step), args=items, metrics=metrics)
+        except Exception as error:
+            raise self._save_error(error) from error
+
+    def wait(self) -> None:
+        """Returns when all saves are on disk.
+
+        Raises:
+          SaveError: one is not.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise self._save_error(error) from error
+
+    def restore_latest(self, like: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+        """State and notes of the newest checkpoint that is whole; None where there is none.
+
+        Damaged ones are moved out of the way and named.
+
+        Args:
+          like: a state, or only its shapes and dtypes.
+
+        Raises:
+          InputError: checkpoints are of another model, or all are damaged.
+        """
+        damaged = []
+        while (step := self.latest) is not None:
+            try:
+                return self.restore(step, like)
+            except DamagedError as error:
+                damaged.append(str(error))
+                self._set_aside(step, str(error))
+                self._manager.reload()
+        if damaged:
+            raise InputError(
+                f"{self.folder}: no checkpoint can be read: {'; '.join(damaged)}. To train anew, "
+                "choose another --workdir"
+            )
+        return None
+
+    def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """State, as NumPy arrays, and notes of a step.
+
+        Raises:
+          DamagedError: they are not what was saved; names the folder.
+          InputError: they are of another model; names the parameters that differ.
+        """
+        path = self.folder / str(step)
+        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+        items = ocp.args.Composite(
+            state=ocp.args.StandardRestore(target),  # pyright: ignore[reportCallIssue]
+            notes=ocp.args.JsonRestore(),
+        )
+        try:
+            saved: Any = self._manager.item_metadata(step)["state"]
+            differ = differences(saved.tree, target)
+            restored: Any = None if differ else self._manager.restore(step, args=items)
+        except Exception as error:  # Orbax and its storage raise all kinds.
+            raise DamagedError(f"{path}: cannot be read ({_reason(error)})") from error
+        if differ:
+            raise InputError(
+                f"{path}: is of another model than the config describes; {summary(differ)}"
+            )
+        state, notes = restored["state"], restored["notes"]
+        if _checksum(state) != notes.pop("checksum"):
+            raise DamagedError(f"{path}: its checksum is wrong")
+        return state, notes
+
+    def _save_error(self, error: Exception) -> SaveError:
+        whole = [int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit()]
+        left = f"checkpoint {max(whole)} is whole" if whole else "there is no earlier checkpoint"
+        return SaveError(
+            f"{self.folder}: a checkpoint could not be saved ({_reason(error)}); {left}. Make room "
+            "or mend the disk, and start the same command again to continue"
+        )
+
+    def _set_aside_unreadable(self) -> None:
+        """Moves checkpoints away that orbax would stumble over when it lists them."""
+        for path in sorted(self.folder.glob("[0-9]*")):
+            scores = path / "metrics" / "metrics"
+            if not path.name.isdigit() or not scores.exists():
+                continue
+            try:
+                json.loads(scores.read_text())
+            except ValueError:
+                self._set_aside(int(path.name), f"{scores}: is not JSON")
+
+    def _set_aside(self, step: int, reason: str) -> None:
+        """Renames a checkpoint, for it may be the disk that is ill."""
+        if is_first_process():
+            target = self.folder / f"damaged_{step}_{time.time_ns()}"
+            (self.folder / str(step)).rename(target)
+            logger.warning("%s; it is skipped, and kept as %s", reason, target.name)
+        wait_for_processes(f"set aside {step}")
 
 
 def _score(metrics: dict[str, Any]) -> float:
     return metrics[SCORE]
+
+
+def _checksum(tree: Any) -> int:
+    """CRC-32 over all arrays."""
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        total = zlib.crc32(np.ascontiguousarray(leaf).data, total)
+    return total
+
+
+def _reason(error: BaseException) -> str:
+    """The end of the first line of the error at the root of a chain: what the system said."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    line = str(error).strip().partition("\n")[0]
+    return line.rpartition(": ")[2] or type(error).__name__

@@ -1,9 +1,10 @@
 """The run folder: configuration, metrics, TensorBoard events, results."""
 
+import difflib
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -13,12 +14,14 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from xseg_jax.errors import InputError
+from xseg_jax.training.parallel import is_first_process
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-image")
 
-RUNTIME_FIELDS = frozenset(
-    {"log_every", "data.prepared_dir", "data.memory_gib", "data.root", "data.images", "data.labels"}
-)
+RUNTIME_FIELDS = frozenset({
+    "log_every", "parallel.mode", "checkpoint.steps", "checkpoint.minutes", "checkpoint.keep",
+    "data.prepared_dir", "data.memory_gib", "data.root", "data.images", "data.labels",
+})  # fmt: skip
 """Fields that say where and how, not what: they may differ when a run goes on. The data itself
 is held to its content, see `data.json`."""
 
@@ -91,8 +94,22 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def check_fields(names: Iterable[str], config: Any) -> None:
+    """Refuses dotted names of fields that a config does not have.
+
+    Raises:
+      InputError: names the closest field.
+    """
+    fields = list(flatten(config.to_dict()))
+    for name in names:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, 1)
+            hint = f"did you mean config.{close[0]}?" if close else "see configs/default.py"
+            raise InputError(f"config.{name}: no such field; {hint}")
+
+
 class RunLog:
-    """Appends metrics to `metrics.jsonl` and TensorBoard.
+    """Appends metrics to `metrics.jsonl` and TensorBoard, in the first process alone.
 
     Args:
       workdir: folder of the run.
@@ -101,6 +118,9 @@ class RunLog:
     """
 
     def __init__(self, workdir: Path, step: int) -> None:
+        self._board = None
+        if not is_first_process():
+            return
         self.path = workdir / "metrics.jsonl"
         kept = [row for row in read_metrics(workdir) if row["step"] <= step]
         temporary = self.path.with_name(self.path.name + ".tmp")
@@ -112,10 +132,13 @@ class RunLog:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
 
     def scalars(self, step: int, split: str, **values: float) -> None:
         """One line of metrics after a step."""
+        if self._board is None:
+            return
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step, "split": split} | values) + "\n")
         for name, value in values.items():
@@ -123,7 +146,8 @@ class RunLog:
 
     def image(self, step: int, name: str, rgb_HW3: np.ndarray) -> None:
         """An example image, uint8, for TensorBoard."""
-        self._board.add_image(name, rgb_HW3, step, dataformats="HWC")
+        if self._board is not None:
+            self._board.add_image(name, rgb_HW3, step, dataformats="HWC")
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What training changes: parameters, batch statistics, optimizer state, step."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +14,8 @@ from flax import struct, traverse_util
 from xseg_jax.errors import InputError
 
 SCHEDULES = ("constant", "cosine")
+HEAD = "head"
+"""Name of the layer whose size is the number of classes."""
 
 
 @struct.dataclass
@@ -107,6 +109,57 @@ def make_optimizer(
     if clip_norm:
         parts.insert(0, optax.clip_by_global_norm(clip_norm))
     return optax.chain(*parts)
+
+
+def take_over(state: TrainState, variables: Any, *, new_head: bool) -> tuple[TrainState, list[str]]:
+    """A fresh state with another network's parameters and batch statistics.
+
+    Args:
+      state: fresh.
+      variables: params and batch_stats of the other network.
+      new_head: keep the fresh last layer, for other classes.
+
+    Returns:
+      The state, and the names of the arrays that stayed fresh.
+
+    Raises:
+      InputError: arrays besides the head differ in shape; names them.
+    """
+    mine = {"params": state.params, "batch_stats": state.batch_stats}
+    theirs = {"params": dict(variables["params"]), "batch_stats": variables["batch_stats"]}
+    fresh = []
+    if new_head:
+        theirs["params"][HEAD] = state.params[HEAD]
+        fresh = [f"params/{HEAD}/{name}" for name in state.params[HEAD]]
+    differ = differences(theirs, mine)
+    if differ:
+        raise InputError(f"config.init_from: the networks are not alike; {summary(differ)}")
+    params = jax.tree.map(jnp.asarray, theirs["params"])
+    batch_stats = jax.tree.map(jnp.asarray, theirs["batch_stats"])
+    ema_params = jax.tree.map(jnp.copy, params) if state.ema_params else {}
+    return TrainState(state.step, params, batch_stats, state.opt_state, ema_params), fresh
+
+
+def differences(saved: Any, wanted: Any) -> list[str]:
+    """A line for each array that is missing, not wanted, or of another shape."""
+    there, here = _shapes(saved), _shapes(wanted)
+    return [
+        f"{name} is {there.get(name, 'missing')} there, {here.get(name, 'missing')} here"
+        for name in sorted(there.keys() | here.keys(), key=lambda n: (n[:6] != "params", n))
+        if there.get(name) != here.get(name)
+    ]
+
+
+def summary(differ: Sequence[str]) -> str:
+    """The first of the differences, and how many there are."""
+    more = "; ..." if len(differ) > 5 else ""
+    return f"{len(differ)} arrays differ: {'; '.join(differ[:5])}{more}"
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
+    return {name(path): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def parameter_table(params: Mapping[str, Any]) -> str:

@@ -19,6 +19,8 @@ from xseg_jax.training.state import TrainState
 
 Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 Sums = dict[str, jax.Array]
+Part = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+"""Images, labels, and each example's keys for augmentation and dropout."""
 
 
 def train_step(
@@ -32,6 +34,7 @@ def train_step(
     augment: Augment,
     seed: int,
     ema_decay: float,
+    accumulate: int = 1,
 ) -> tuple[TrainState, Sums]:
     """One step of gradient descent.
 
@@ -42,34 +45,36 @@ def train_step(
       model: the network.
       tx: the optimizer.
       loss: gives a sum and a weight.
-      augment: of (key, images, labels).
+      augment: of (keys, images, labels).
       seed: of the run; with the step it fixes all that is random.
       ema_decay: of the moving average of the parameters; 0 for none.
+      accumulate: parts that the share is taken in, one after another, to need less memory. The
+        gradient is that of the whole batch; BatchNorm's statistics are those of a part.
 
     Returns:
       The state after the step, and the sums loss_sum, weight, correct and pixels over all
       devices.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    augment_key, dropout_key = jax.random.split(key)
-    device, examples = jax.lax.axis_index(AXIS), label_BHW.shape[0]
-    dropout_key = jax.random.fold_in(dropout_key, device)
-    # An example's own key: what is random does not depend on how a batch is shared out.
-    example_B = device * examples + jnp.arange(examples)
-    key_B = jax.vmap(jax.random.fold_in, (None, 0))(augment_key, example_B)
-    image_BHWC, label_BHW = augment(key_B, image_BHWC, label_BHW)
+    examples = label_BHW.shape[0]
+    # An example's own keys: what is random does not depend on how a batch is shared out.
+    example_B = jax.lax.axis_index(AXIS) * examples + jnp.arange(examples)
+    augment_key_B, dropout_key_B = (
+        jax.vmap(jax.random.fold_in, (None, 0))(stream, example_B)
+        for stream in jax.random.split(key)
+    )
 
-    def loss_of(params: Any) -> tuple[jax.Array, tuple[Sums, Any]]:
+    def loss_of(params: Any, batch_stats: Any, part: Part) -> tuple[jax.Array, tuple[Sums, Any]]:
+        image_BHWC, label_BHW, augment_key_B, dropout_key_B = part
+        image_BHWC, label_BHW = augment(augment_key_B, image_BHWC, label_BHW)
         logits_BHWK, updated = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
+            {"params": params, "batch_stats": batch_stats},
             image_BHWC,
             train=True,
-            rngs={"dropout": dropout_key},
+            dropout_key_B=dropout_key_B,
             mutable=["batch_stats"],
         )
         loss_sum, weight = loss(logits_BHWK, label_BHW)
-        # A batch of ignored pixels alone has no weight and teaches nothing.
-        share = loss_sum / jnp.maximum(jax.lax.psum(weight, AXIS), 1e-6)
         valid_BHW = label_BHW != IGNORED
         correct_BHW = (jnp.argmax(logits_BHWK, axis=-1) == label_BHW) & valid_BHW
         sums = {
@@ -78,10 +83,30 @@ def train_step(
             "correct": jnp.sum(correct_BHW),
             "pixels": jnp.sum(valid_BHW),
         }
+        # A batch of ignored pixels alone has no weight and teaches nothing.
+        share = loss_sum / jnp.maximum(jax.lax.psum(weight, AXIS), 1e-6)
         return share, (sums, updated.get("batch_stats", {}))
 
-    (_, (sums, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-    grads, sums = jax.lax.psum((grads, sums), AXIS)
+    gradient = jax.value_and_grad(loss_of, has_aux=True)
+    batch = (image_BHWC, label_BHW, augment_key_B, dropout_key_B)
+    if accumulate == 1:
+        (_, (sums, batch_stats)), grads = gradient(state.params, state.batch_stats, batch)
+        grads, sums = jax.lax.psum((grads, sums), AXIS)
+    else:
+
+        def add_part(carry: tuple[Any, Any], part: Part) -> tuple[tuple[Any, Any], Sums]:
+            batch_stats, total = carry
+            (_, (sums, batch_stats)), grads = gradient(state.params, batch_stats, part)
+            weight = jax.lax.psum(sums["weight"], AXIS)
+            total = jax.tree.map(lambda old, new: old + weight * new, total, grads)
+            return (batch_stats, total), sums
+
+        parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+        start = (state.batch_stats, jax.tree.map(jnp.zeros_like, state.params))
+        (batch_stats, total), sums_A = jax.lax.scan(add_part, start, parts)
+        total, sums_A = jax.lax.psum((total, sums_A), AXIS)
+        sums = jax.tree.map(lambda sum_A: jnp.sum(sum_A, axis=0), sums_A)
+        grads = jax.tree.map(lambda g: g / jnp.maximum(sums["weight"], 1e-6), total)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     ema_params = state.ema_params
@@ -97,10 +122,14 @@ def predict_step(variables: Any, image_BHWC: jax.Array, *, model: nn.Module) -> 
 
 
 def eval_step(probability_BHWK: jax.Array, label_BHW: jax.Array, *, loss: Loss) -> Sums:
-    """The sums loss_sum, weight and confusion (K, K) of predicted probabilities."""
+    """The sums loss_sum (B,), weight (B,) and confusion (B, K, K) of each prediction."""
     classes = probability_BHWK.shape[-1]
-    # Logarithms of probabilities are logits; far below any probability float32 can tell from 0.
-    loss_sum, weight = loss(jnp.log(jnp.maximum(probability_BHWK, 1e-30)), label_BHW)
-    prediction_BHW = jnp.argmax(probability_BHWK, axis=-1)
-    confusion_KK = confusion_matrix(label_BHW, prediction_BHW, classes)
-    return {"loss_sum": loss_sum, "weight": weight, "confusion": confusion_KK}
+
+    def sums(probability_HWK: jax.Array, label_HW: jax.Array) -> Sums:
+        # Logarithms of probabilities are logits; far below any that float32 can tell from 0.
+        logits_HWK = jnp.log(jnp.maximum(probability_HWK, 1e-30))
+        loss_sum, weight = loss(logits_HWK[None], label_HW[None])
+        confusion_KK = confusion_matrix(label_HW, jnp.argmax(probability_HWK, axis=-1), classes)
+        return {"loss_sum": loss_sum, "weight": weight, "confusion": confusion_KK}
+
+    return jax.vmap(sums)(probability_BHWK, label_BHW)
