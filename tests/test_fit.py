@@ -1,6 +1,8 @@
 """The training loop gives the same run however it is spread, interrupted and continued."""
 
+import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from configs import tiny
+from xseg_jax.errors import InputError
 from xseg_jax.modes import train
 from xseg_jax.modes.run import TrainedRun
 from xseg_jax.training.runlog import read_json, read_metrics
@@ -38,7 +41,7 @@ def parameters(workdir):
     return TrainedRun.load(workdir).variables
 
 
-def in_two_processes(config, workdir):
+def in_two_processes(config, workdir, *flags):
     """Trains in two processes of two devices each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -48,7 +51,7 @@ def in_two_processes(config, workdir):
         "--config.epochs=5", f"--config.data.prepared_dir={config.data.prepared_dir}",
         f"--config.model.norm={config.model.norm}",
         f"--config.parallel.mode={config.parallel.mode}", f"--coordinator={address}",
-        "--processes=2",
+        "--processes=2", *flags,
     ]  # fmt: skip
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     processes = [
@@ -61,6 +64,63 @@ def in_two_processes(config, workdir):
     said = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     return said
+
+
+@pytest.mark.parametrize("on_one_device", ["batch"], indirect=True)
+def test_a_run_of_two_processes_goes_on_in_one(prepared, on_one_device, tmp_path):
+    norm, expected = on_one_device
+    in_two_processes(config_of(prepared, norm, "shard_map"), tmp_path, "--config.checkpoint.keep=9")
+    # As if it had been interrupted after step 8.
+    (tmp_path / "results.json").unlink()
+    for step in (12, 16, 20):
+        shutil.rmtree(tmp_path / "checkpoints" / str(step))
+    train.run(config_of(prepared, norm, "jit"), tmp_path)
+    assert_same_run(tmp_path, expected)
+
+
+@pytest.mark.parametrize("on_one_device", ["batch"], indirect=True)
+def test_the_weights_of_another_run_start_a_run(prepared, on_one_device, tmp_path, caplog):
+    norm, source = on_one_device
+    config = config_of(prepared, norm, init_from=str(source), epochs=1)
+    config.optimizer.learning_rate = 0.0
+    with caplog.at_level(logging.INFO, "xseg_jax"):
+        train.run(config, tmp_path / "same")
+    old, new = parameters(source), parameters(tmp_path / "same")
+    for a, b in zip(jax.tree.leaves(old["params"]), jax.tree.leaves(new["params"]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert "taken are bottom, down0, head, up0, up0_sample; fresh are none" in caplog.text
+
+    # Two phases instead of three: the last layer is new, all others are the source's.
+    config.data.phantom.fractions = (0.4, 0.6)
+    config.data.phantom.attenuation = (0.0005, 0.0035)
+    with caplog.at_level(logging.INFO, "xseg_jax"):
+        train.run(config, tmp_path / "two")
+    assert "fresh are params/head/bias, params/head/kernel" in caplog.text
+    new = parameters(tmp_path / "two")["params"]
+    assert new.pop("head")["kernel"].shape == (1, 1, 4, 2)
+    for name, layer in new.items():
+        jax.tree.map(np.testing.assert_array_equal, layer, old["params"][name])
+
+    config.model.features = (4, 16)
+    with pytest.raises(InputError, match=r"config\.init_from: the networks are not alike.*bottom"):
+        train.run(config, tmp_path / "wide")
+    config.init_from = str(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"nowhere/config\.json: no such file"):
+        train.run(config, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("on_one_device", ["batch"], indirect=True)
+def test_a_run_with_its_own_checkpoint_needs_no_source_any_more(prepared, on_one_device, tmp_path):
+    norm, source = on_one_device
+    shutil.copytree(source, tmp_path / "source")
+    config = config_of(prepared, norm, init_from=str(tmp_path / "source"), epochs=1)
+    results = train.run(config, tmp_path / "run")
+    shutil.rmtree(tmp_path / "source")
+    (tmp_path / "run" / "results.json").unlink()
+    again = train.run(config, tmp_path / "run")
+    assert results.pop("seconds") != again.pop("seconds")
+    assert results == again
 
 
 def assert_same_run(workdir, expected):

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import threading
 import time
 from types import TracebackType
 
@@ -21,11 +22,16 @@ class _TqdmHandler(logging.Handler):
 
 
 def log_to_terminal() -> None:
-    """Shows this package's log lines on stderr."""
+    """Shows this package's log lines on stderr, and what ends a background thread, a line each."""
     package = logging.getLogger(__name__.partition(".")[0])
     package.handlers = [_TqdmHandler()]
     package.setLevel(logging.INFO)
     package.propagate = False
+    threading.excepthook = lambda failed: package.error(
+        "%s: %s", getattr(failed.thread, "name", "thread"), failed.exc_value
+    )
+    # What cannot be raised is debris of an error that is raised elsewhere.
+    sys.unraisablehook = lambda failed: package.debug("%s: %s", failed.object, failed.exc_value)
 
 
 def mute() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 import zlib
 from collections.abc import Mapping
@@ -220,5 +221,5 @@ def _reason(error: BaseException) -> str:
     """The end of the first line of the error at the root of a chain: what the system said."""
     while error.__cause__ is not None:
         error = error.__cause__
-    line = str(error).strip().partition("\n")[0]
+    line = re.sub(r" \[\w+=.*", "", str(error).strip().partition("\n")[0])
     return line.rpartition(": ")[2] or type(error).__name__

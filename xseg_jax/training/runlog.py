@@ -1,10 +1,11 @@
 """The run folder: configuration, metrics, TensorBoard events, results."""
 
+import contextlib
 import difflib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ import jax
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from xseg_jax.errors import InputError
+from xseg_jax.errors import InputError, SaveError
 from xseg_jax.training.parallel import is_first_process
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-image")
@@ -136,18 +137,38 @@ class RunLog:
             self._board.close()
 
     def scalars(self, step: int, split: str, **values: float) -> None:
-        """One line of metrics after a step."""
+        """One line of metrics after a step.
+
+        Raises:
+          SaveError: the disk is full, or failed.
+        """
         if self._board is None:
             return
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, "split": split} | values) + "\n")
-        for name, value in values.items():
-            self._board.add_scalar(f"{name}/{split}", value, step)
+        with self._writing():
+            with self.path.open("a") as file:
+                file.write(json.dumps({"step": step, "split": split} | values) + "\n")
+            for name, value in values.items():
+                self._board.add_scalar(f"{name}/{split}", value, step)
 
     def image(self, step: int, name: str, rgb_HW3: np.ndarray) -> None:
-        """An example image, uint8, for TensorBoard."""
+        """An example image, uint8, for TensorBoard.
+
+        Raises:
+          SaveError: as `scalars`.
+        """
         if self._board is not None:
-            self._board.add_image(name, rgb_HW3, step, dataformats="HWC")
+            with self._writing():
+                self._board.add_image(name, rgb_HW3, step, dataformats="HWC")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SaveError(
+                f"{self.path.parent}: metrics cannot be written ({error.strerror}). Make room or "
+                "mend the disk, and start the same command again to continue"
+            ) from error
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
