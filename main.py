@@ -30,7 +30,6 @@ def main(argv: list[str]) -> None:
     """Runs one mode; what its user can act on becomes one line and an exit code."""
     logging.set_verbosity(logging.FATAL)  # Libraries speak through absl; this package does not.
     log_to_terminal()
-    obey_signals()
     try:
         if len(argv) > 1:
             raise InputError(f"unknown argument {argv[1]!r}; flags begin with --")
@@ -50,6 +49,7 @@ def run(mode: str) -> None:
     parallel = importlib.import_module("xseg_jax.training.parallel")
     if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
         mute()
+    obey_signals()
     if mode == "train":
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
         module.run(FLAGS.config, Path(FLAGS.workdir or f"runs/{name}"))

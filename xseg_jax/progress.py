@@ -37,6 +37,7 @@ def log_to_terminal() -> None:
 def mute() -> None:
     """Makes this process silent but for errors, where another one speaks."""
     logging.getLogger(__name__.partition(".")[0]).setLevel(logging.ERROR)
+    Progress.visible = False
     sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - for as long as the process lives
 
 
@@ -50,13 +51,15 @@ class Progress:
       done: units that an earlier run already did.
     """
 
+    visible = True
+
     def __init__(self, task: str, total: int, unit: str, done: int = 0) -> None:
         self.task, self.total, self.unit = task, total, unit
         self.done = self.first = done
         self.note = ""
         self.began = self.spoke = time.monotonic()
         self.bar = None
-        if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
+        if sys.stderr.isatty() and self.visible:
             self.bar = tqdm(
                 desc=task, total=total, initial=done, unit=unit, smoothing=0.05, dynamic_ncols=True
             )

@@ -132,9 +132,15 @@ class RunLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *reason: object) -> None:
-        if self._board is not None:
-            self._board.close()
+    def __exit__(self, kind: type[BaseException] | None, *reason: object) -> None:
+        if self._board is None:
+            return
+        try:
+            with self._writing():
+                self._board.close()
+        except SaveError:
+            if kind is None:
+                raise  # Else another error is on its way, and says why.
 
     def scalars(self, step: int, split: str, **values: float) -> None:
         """One line of metrics after a step.
