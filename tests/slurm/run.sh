@@ -31,7 +31,7 @@ grep -E "^training with|^pixel accuracy" "$folder/whole.log"
 
 echo "## the same training, preempted"
 job=$(submit preempted)
-wait_for 100 "its first epochs" "[ -f '$folder/preempted/checkpoints/8/commit_success.txt' ]"
+wait_for 100 "its first epochs" "[ \"\$(cat '$folder/preempted/metrics.jsonl' 2>/dev/null | wc -l)\" -gt 8 ]"
 scancel --signal=TERM "$job"
 wait_for 60 "the queue" "[ \"\$(squeue -h -j $job -o %T)\" = PENDING ]"
 squeue -j "$job" -o "%.6i %.10T %.12r"
