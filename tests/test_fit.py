@@ -159,3 +159,15 @@ def test_two_processes_train_the_run_of_one(prepared, on_one_device, tmp_path, m
     assert_same_run(tmp_path, expected)
     assert "pixel accuracy" in first
     assert all(line.startswith("[Gloo]") for line in second.splitlines())
+
+
+def test_checkpoints_are_saved_by_steps_and_by_minutes(prepared, tmp_path):
+    common = {"epochs": 1, "checkpoint.keep": 9}
+    for name, minutes, steps in (("minutes", 1e-9, 0), ("steps", 1000.0, 3), ("epoch", 0.0, 0)):
+        changes = {"checkpoint.minutes": minutes, "checkpoint.steps": steps} | common
+        train.run(config_of(prepared, **changes), tmp_path / name)
+    saved = {
+        run.name: sorted(int(p.name) for p in (run / "checkpoints").iterdir())
+        for run in tmp_path.iterdir()
+    }
+    assert saved == {"minutes": [1, 2, 3, 4], "steps": [3, 4], "epoch": [4]}
