@@ -4,19 +4,19 @@ import importlib
 import sys
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
-from configs import default
+from configs import default, slurm
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.progress import log_to_terminal, mute
 from xseg_jax.training.interrupt import obey_signals
 
-MODES = ("train", "evaluate", "predict")
+OPTIONS = {"predict": ("probabilities",), "sweep": ("executor", "jobs", "slurm")}
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration, for example configs/default.py.")
-flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+flags.DEFINE_enum("mode", "train", ("train", "evaluate", "predict", "sweep"), "What to do.")
 flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> by default.")
 flags.DEFINE_string("input", None, "Folder to evaluate or predict.")
 flags.DEFINE_string("output", None, "Folder for what evaluate or predict writes.")
@@ -24,11 +24,13 @@ flags.DEFINE_bool("probabilities", False, "predict: also write class probabiliti
 flags.DEFINE_string("coordinator", None, "host:port of process 0, where no launcher tells.")
 flags.DEFINE_integer("processes", None, "Number of processes, where no launcher tells.")
 flags.DEFINE_integer("process", None, "Number of this process, from 0.")
+flags.DEFINE_enum("executor", "local", ("local", "slurm"), "sweep: where runs go.")
+flags.DEFINE_integer("jobs", 1, "sweep: runs at a time on this machine.")
+config_flags.DEFINE_config_dict("slurm", slurm.get_config())
 
 
 def main(argv: list[str]) -> None:
     """Runs one mode; what its user can act on becomes one line and an exit code."""
-    logging.set_verbosity(logging.FATAL)  # Libraries speak through absl; this package does not.
     log_to_terminal()
     try:
         if len(argv) > 1:
@@ -41,7 +43,8 @@ def main(argv: list[str]) -> None:
 
 def run(mode: str) -> None:
     """Hands a mode the flags it needs."""
-    for flag in ("config",) if mode == "train" else ("workdir", "input", "output"):
+    trains = mode in ("train", "sweep")
+    for flag in ("config",) if trains else ("workdir", "input", "output"):
         if FLAGS[flag].value is None:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
     # Imported late: --help answers at once, and predict needs no TensorFlow.
@@ -50,12 +53,12 @@ def run(mode: str) -> None:
     if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
         mute()
     obey_signals()
-    if mode == "train":
+    options = {flag: FLAGS[flag].value for flag in OPTIONS.get(mode, ())}
+    if trains:
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
-        module.run(FLAGS.config, Path(FLAGS.workdir or f"runs/{name}"))
-        return
-    options = {"probabilities": FLAGS.probabilities} if mode == "predict" else {}
-    module.run(Path(FLAGS.workdir), Path(FLAGS.input), Path(FLAGS.output), **options)
+        module.run(FLAGS.config, Path(FLAGS.workdir or f"runs/{name}"), **options)
+    else:
+        module.run(Path(FLAGS.workdir), Path(FLAGS.input), Path(FLAGS.output), **options)
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -63,11 +66,10 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError) as error:
-        from xseg_jax.training.runlog import check_fields
+        from xseg_jax.training.runlog import check_flags
 
-        fields = [flag.partition("=")[0] for flag in argv if flag.startswith("--config.")]
         try:
-            check_fields([name.removeprefix("--config.") for name in fields], default.get_config())
+            check_flags(argv, default.get_config())
         except InputError as unknown:
             sys.exit(f"error: {unknown}")
         raise error

@@ -7,6 +7,7 @@ import threading
 import time
 from types import TracebackType
 
+import absl.logging
 from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def log_to_terminal() -> None:
     package.handlers = [_TqdmHandler()]
     package.setLevel(logging.INFO)
     package.propagate = False
+    absl.logging.set_verbosity(absl.logging.FATAL)  # Libraries speak through it; this one does not.
     threading.excepthook = lambda failed: package.error(
         "%s: %s", getattr(failed.thread, "name", "thread"), failed.exc_value
     )
@@ -93,7 +95,8 @@ class Progress:
         rate = (self.done - self.first) / max(self.spoke - self.began, 1e-9)
         todo = self.total - self.done
         left = todo / rate if rate > 0 else float("inf") if todo else 0.0
+        per = f"{rate:.1f} {self.unit}s/s" if rate >= 0.1 else f"{rate * 3600:.0f} {self.unit}s/h"
         logger.info(
-            "%s: %d of %d %ss, %.1f %ss/s, %.0f s left %s",
-            self.task, self.done, self.total, self.unit, rate, self.unit, left, self.note,
+            "%s: %d of %d %ss, %s, %.0f s left %s",
+            self.task, self.done, self.total, self.unit, per, left, self.note,
         )  # fmt: skip

@@ -38,35 +38,46 @@ def scores(confusion_KK: np.ndarray, class_names: Sequence[str]) -> dict[str, An
       confusion.
     """
     confusion_KK = np.asarray(confusion_KK, np.int64)
-    hits_K = np.diag(confusion_KK)
-    truth_K, predicted_K = confusion_KK.sum(axis=1), confusion_KK.sum(axis=0)
-    present_K = truth_K + predicted_K > 0
-    columns = {
-        "precision": _ratio(hits_K, predicted_K),
-        "recall": _ratio(hits_K, truth_K),
-        "f1": _ratio(2 * hits_K, truth_K + predicted_K),
-        "iou": _ratio(hits_K, truth_K + predicted_K - hits_K),
-    }
+    columns, present_K, truth_K = _columns(confusion_KK)
     per_class = {
         name: {key: float(column[k]) if present_K[k] else None for key, column in columns.items()}
         | {"pixels": int(truth_K[k])}
         for k, name in enumerate(class_names)
     }
-    macro = {
-        key: float(column[present_K].mean()) if present_K.any() else 0.0
-        for key, column in columns.items()
-    }
     return {
         "pixels": int(confusion_KK.sum()),
-        "accuracy": float(_ratio(hits_K.sum(), confusion_KK.sum())),
-        "precision": macro["precision"],
-        "recall": macro["recall"],
-        "f1": macro["f1"],
-        "miou": macro["iou"],
+        **{key: float(value) for key, value in macro_scores(confusion_KK).items()},
         "per_class": per_class,
         "absent_classes": [n for n, here in zip(class_names, present_K, strict=True) if not here],
         "confusion": confusion_KK.tolist(),
     }
+
+
+def macro_scores(confusion_XKK: np.ndarray) -> dict[str, np.ndarray]:
+    """The accuracy, and the macro precision, recall, f1 and miou of `scores`, (X,), of many."""
+    columns, present_XK, _ = _columns(confusion_XKK)
+    hits_X = np.trace(confusion_XKK, axis1=-2, axis2=-1)
+    macro = {
+        key: _ratio(np.where(present_XK, column_XK, 0).sum(axis=-1), present_XK.sum(axis=-1))
+        for key, column_XK in columns.items()
+    }
+    macro["miou"] = macro.pop("iou")
+    return {"accuracy": _ratio(hits_X, confusion_XKK.sum(axis=(-2, -1))), **macro}
+
+
+def _columns(
+    confusion_XKK: np.ndarray,
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Scores of each class, which classes are in truth or prediction, and pixels in truth."""
+    hits_XK = np.diagonal(confusion_XKK, axis1=-2, axis2=-1)
+    truth_XK, predicted_XK = confusion_XKK.sum(axis=-1), confusion_XKK.sum(axis=-2)
+    columns = {
+        "precision": _ratio(hits_XK, predicted_XK),
+        "recall": _ratio(hits_XK, truth_XK),
+        "f1": _ratio(2 * hits_XK, truth_XK + predicted_XK),
+        "iou": _ratio(hits_XK, truth_XK + predicted_XK - hits_XK),
+    }
+    return columns, truth_XK + predicted_XK > 0, truth_XK
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -175,7 +175,7 @@ def score_and_report(
     leak: dict[str, Any] | None,
     seconds: Callable[[], float],
 ) -> dict[str, Any]:
-    """Scores slices, and writes `results.json` and the figures of single slices to `output`.
+    """Scores slices, and writes `results.json`, `slices.json` and figures to `output`.
 
     Args:
       output: folder.
@@ -201,11 +201,14 @@ def score_and_report(
         {"split": split, "slices": len(slices), "loss": found.loss}
         | scores(found.confusion_KK, names)
         | {"baseline": baseline, "leak": leak, "label_map": facts.label_map.to_json()}
+        | {"parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"]))}
         | provenance()
         | {"seconds": seconds()}
     )
     if is_first_process():
         draw_slices(output / "figures", slices, trained.segment, found, names, overlaid)
+        rows = zip((item.name for item in slices), found.confusion_NKK.tolist(), strict=True)
+        write_json(output / "slices.json", dict(rows))
         write_json(output / "results.json", results)
     print(results_table(results))
     return results

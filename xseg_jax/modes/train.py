@@ -61,7 +61,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     began = time.monotonic()
     check_config(config)
     refuse_other(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
-    if config.init_from and not workdir.exists():
+    if config.init_from and not (workdir / "checkpoints").exists():
         read_config(Path(config.init_from))  # Is there such a run?
     parallel = Parallel.choose(config.parallel.mode, config.batch_size, config.parallel.accumulate)
     slices = prepare_data(config)

@@ -193,7 +193,7 @@ def history(
     figure.legend(
         handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=FONT
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def confusion(path: Path, confusion_KK: np.ndarray, class_names: Sequence[str]) -> None:
@@ -238,7 +238,7 @@ def confusion(path: Path, confusion_KK: np.ndarray, class_names: Sequence[str]) 
     bar = figure.colorbar(image, ax=axes, fraction=0.2 / cells, pad=0.1 / cells, aspect=6 * cells)
     bar.set_label("fraction of the labelled class", fontsize=FONT)
     bar.ax.tick_params(labelsize=FONT)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def compact(count: int) -> str:
@@ -307,7 +307,7 @@ def _panels(
         frameon=False,
         fontsize=FONT,
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _legend_lines(legends: Sequence[Legend]) -> list[Legend]:
@@ -385,7 +385,7 @@ def _text(text: str, most: int = 60) -> str:
     return text.replace("$", r"\$")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write the PNG whole or not at all: a reader, or a crash, never meets half a file."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:

@@ -109,6 +109,13 @@ def check_fields(names: Iterable[str], config: Any) -> None:
             raise InputError(f"config.{name}: no such field; {hint}")
 
 
+def check_flags(flags: Iterable[str], config: Any) -> None:
+    """Refuses flags --config.FIELD of fields that a config does not have, as `check_fields`."""
+    fields = [flag.partition("=")[0] for flag in flags if flag.startswith("--config.")]
+    names = [name.removeprefix("--config.").removeprefix("base.") for name in fields]
+    check_fields(names, config)
+
+
 class RunLog:
     """Appends metrics to `metrics.jsonl` and TensorBoard, in the first process alone.
 

@@ -1,0 +1,116 @@
+"""Runs commands: here, a few at a time, or as a SLURM job array. Each writes a log of its own."""
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from xseg_jax.errors import InputError
+
+SECONDS_BETWEEN_LOOKS = 2.0
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and the file that its output is added to."""
+
+    arguments: tuple[str, ...]
+    log: Path
+
+
+def run_here(commands: Sequence[Command], at_once: int) -> Iterator[Command]:
+    """Runs commands on this machine and yields each as it ends, however it ends.
+
+    Several at once share the cores, and the GPUs that CUDA_VISIBLE_DEVICES names, evenly. When
+    the caller is stopped the commands are too, and asked to save first.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
+    places: SimpleQueue[int] = SimpleQueue()
+    for place in range(at_once):
+        places.put(place)
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    stopped = False
+
+    def run(command: Command) -> Command:
+        place = places.get()
+        try:
+            mine = cores[place::at_once] or cores
+            environment = dict(os.environ)
+            if gpus:
+                environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[place::at_once] or gpus)
+            with command.log.open("ab") as log:
+                if not stopped:
+                    running[place] = subprocess.Popen(
+                        command.arguments, stdout=log, stderr=subprocess.STDOUT, env=environment,
+                        preexec_fn=lambda: os.sched_setaffinity(0, mine),
+                    )  # fmt: skip
+                    running[place].wait()
+        finally:
+            places.put(place)
+        return command
+
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: set[Future[Command]] = {pool.submit(run, command) for command in commands}
+        try:
+            while waiting:
+                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in ended)
+        except BaseException:
+            stopped = True
+            for future in waiting:
+                future.cancel()
+            for process in running.values():
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            raise  # After the pool's threads have seen their commands end.
+
+
+def run_on_slurm(
+    commands: Sequence[Command], folder: Path, parameters: Mapping[str, Any]
+) -> Iterator[Command]:
+    """Runs commands as one SLURM job array and yields each as it ends, however it ends.
+
+    Args:
+      commands: to run.
+      folder: of submitit's scripts and logs, on a disk that all nodes see.
+      parameters: as `configs/slurm.py`; what is empty or 0 is left to SLURM.
+
+    Raises:
+      InputError: submitit is not installed.
+    """
+    if not commands:
+        return
+    try:
+        import submitit
+    except ImportError as error:
+        raise InputError(
+            "--executor=slurm needs submitit: pip install 'submitit>=1.5,<2'"
+        ) from error
+    executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
+    own = ("partition", "array_parallelism")  # SLURM's, where submitit wants a prefix.
+    executor.update_parameters(**{
+        f"slurm_{name}" if name in own else name: value
+        for name, value in parameters.items() if value
+    })  # fmt: skip
+    jobs = []
+    with executor.batch():
+        for command in commands:
+            line = f"exec {shlex.join(command.arguments)} >> {shlex.quote(str(command.log))} 2>&1"
+            jobs.append(executor.submit(submitit.helpers.CommandFunction(["bash", "-c", line])))
+    waiting = dict(zip(jobs, commands, strict=True))
+    try:
+        while waiting:
+            for job in [job for job in waiting if job.done()]:
+                yield waiting.pop(job)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    finally:
+        for job in waiting:
+            job.cancel()
