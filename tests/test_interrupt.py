@@ -43,14 +43,12 @@ def config_of(base):
 
 
 def train_here(base, workdir):
-    """Runs in a process of its own, which compiles each function once for all processes."""
+    """Runs in a process of its own."""
     import jax
 
     from xseg_jax.modes import train
 
     jax.config.update("jax_num_cpu_devices", 2)
-    jax.config.update("jax_compilation_cache_dir", str(base / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     train.run(config_of(base), workdir)
 
 

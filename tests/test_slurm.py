@@ -24,7 +24,7 @@ def test_a_preempted_job_is_queued_again_and_ends_with_the_same_numbers(tmp_path
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert "tasks 0-1: Exited with exit code 75" in done.stdout
+    assert "Exited with exit code 75" in done.stdout
     assert "continuing after step" in done.stdout
     assert done.stdout.count("pixel accuracy: U-Net") == 2
     assert done.stdout.endswith("metrics.jsonl: the same bytes\n")

@@ -95,7 +95,8 @@ class Progress:
         rate = (self.done - self.first) / max(self.spoke - self.began, 1e-9)
         todo = self.total - self.done
         left = todo / rate if rate > 0 else float("inf") if todo else 0.0
-        per = f"{rate:.1f} {self.unit}s/s" if rate >= 0.1 else f"{rate * 3600:.0f} {self.unit}s/h"
+        slow = 0 < rate < 0.1
+        per = f"{rate * 3600:.0f} {self.unit}s/h" if slow else f"{rate:.1f} {self.unit}s/s"
         logger.info(
             "%s: %d of %d %ss, %s, %.0f s left %s",
             self.task, self.done, self.total, self.unit, per, left, self.note,
