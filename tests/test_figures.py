@@ -26,7 +26,7 @@ def example(name="slice_017.tif", shape=(60, 80), classes=3, seed=0):
 def shown(monkeypatch, draw, *args, **kwargs):
     """Give the figure that a function would have written."""
     kept = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: kept.append(figure))
     draw(None, *args, **kwargs)
     return kept[0]
 

@@ -158,6 +158,8 @@ def test_a_signal_saves_the_step_and_exits_with_75(base, uninterrupted, number):
     )
     assert "Traceback" not in said
     assert (workdir / "checkpoints" / str(step)).exists()
+    if number == signal.SIGINT:
+        return  # Its checkpoint is as the other's.
     again = main(base, workdir)
     _, said = again.communicate(timeout=120)
     assert again.returncode == 0

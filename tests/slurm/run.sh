@@ -11,7 +11,7 @@ trap '"$here/stop.sh" "$folder/slurm"' EXIT
 submit() { # run name
     sbatch --parsable --mem=3000 --chdir="$here/../.." --output="$folder/$1.log" \
         "$here/train.sbatch" --config=configs/tiny.py --workdir="$folder/$1" \
-        --config.epochs=40 --config.data.prepared_dir="$folder/prepared"
+        --config.epochs=24 --config.data.prepared_dir="$folder/prepared"
 }
 wait_for() { # seconds, what, command
     for _ in $(seq "$1"); do
