@@ -1,6 +1,7 @@
-"""Training under a real SLURM on this machine."""
+"""Training and studies under a real SLURM on this machine."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,21 +11,36 @@ import pytest
 
 HERE = Path(__file__).parent
 
-
-@pytest.mark.skipif(
+pytestmark = pytest.mark.skipif(
     not shutil.which("slurmctld") or not shutil.which("munged") or os.geteuid() != 0,
     reason="needs root and Debian's packages slurm-wlm and munge",
 )
-def test_a_preempted_job_is_queued_again_and_ends_with_the_same_numbers(tmp_path):
-    python = Path(sys.executable).parent
-    environment = os.environ | {"PATH": f"{python}:{os.environ['PATH']}"}
+
+
+def run(script, folder):
+    """What a script of tests/slurm says."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment.pop("JAX_NUM_CPU_DEVICES", None)
     done = subprocess.run(
-        [str(HERE / "slurm" / "run.sh"), str(tmp_path)], env=environment, text=True,
+        [str(HERE / "slurm" / script), str(folder)], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert "Exited with exit code 75" in done.stdout
-    assert "continuing after step" in done.stdout
-    assert done.stdout.count("pixel accuracy: U-Net") == 2
-    assert done.stdout.endswith("metrics.jsonl: the same bytes\n")
+    return done.stdout
+
+
+def test_a_preempted_job_is_queued_again_and_ends_with_the_same_numbers(tmp_path):
+    said = run("run.sh", tmp_path)
+    assert "Exited with exit code 75" in said
+    assert "continuing after step" in said
+    assert said.count("pixel accuracy: U-Net") == 2
+    assert said.endswith("metrics.jsonl: the same bytes\n")
+
+
+def test_a_study_is_one_job_array(tmp_path):
+    said = run("sweep.sh", tmp_path)
+    jobs = re.findall(r"^ *(\d+)_(\d) +debug", said, re.MULTILINE)
+    assert len({array for array, _ in jobs}) == 1
+    assert sorted(index for _, index in jobs) == list("012345")
+    assert len(list((tmp_path / "study").glob("*/seed_*/results.json"))) == 6
+    assert "| base | 2 |" in (tmp_path / "study" / "study.md").read_text()

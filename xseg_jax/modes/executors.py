@@ -108,9 +108,19 @@ def run_on_slurm(
     waiting = dict(zip(jobs, commands, strict=True))
     try:
         while waiting:
-            for job in [job for job in waiting if job.done()]:
+            queued = _queued()
+            for job in [job for job in waiting if queued is not None and job.job_id not in queued]:
                 yield waiting.pop(job)
             time.sleep(SECONDS_BETWEEN_LOOKS)
     finally:
         for job in waiting:
             job.cancel()
+
+
+def _queued() -> set[str] | None:
+    """Numbers of the jobs that wait or run; None when SLURM does not answer."""
+    found = subprocess.run(
+        ["squeue", "--noheader", "--array", "--format=%i"], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    return None if found.returncode else set(found.stdout.split())
