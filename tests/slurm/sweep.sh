@@ -8,7 +8,7 @@ mkdir -p "$folder"
 trap '"$here/stop.sh" "$folder/slurm"' EXIT
 cd "$here/../.."
 python main.py --mode=sweep --config=configs/ablations/smoke.py --workdir="$folder/study" \
-    --config.base.data.prepared_dir="$folder/prepared" \
+    --config.base.data.prepared_dir="$folder/prepared" --config.seeds="(0,)" \
     --executor=slurm --slurm.partition=debug --slurm.cpus_per_task=1 --slurm.mem_gb=1 &
 study=$!
 while kill -0 $study 2>/dev/null && [ -z "$(squeue -h -r)" ]; do sleep 0.2; done
