@@ -92,7 +92,16 @@ def test_fields_that_do_not_exist_fail_before_anything_starts(tmp_path, delta, m
     assert not (tmp_path / "study").exists()
 
 
-@pytest.mark.parametrize(("field", "value"), [("score", "dice"), ("variants", {"base": {}})])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("score", "dice"),
+        ("variants", {"base": {}}),
+        ("seeds", (1, 1)),
+        ("seeds", ()),
+        ("blocks", 0),
+    ],
+)
 def test_other_mistakes_in_a_study(tmp_path, field, value):
     config = smoke.get_config()
     config[field] = value

@@ -78,6 +78,10 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
         raise InputError(f"--jobs={jobs}: must be at least 1")
     if study.score not in SCORES:
         raise InputError(f"config.score={study.score!r}: choose one of {', '.join(SCORES)}")
+    if not study.seeds or len(set(study.seeds)) < len(study.seeds):
+        raise InputError(f"config.seeds={study.seeds}: give one or more different numbers")
+    if study.blocks < 1:
+        raise InputError(f"config.blocks={study.blocks}: must be at least 1")
     variants = expand(study)
     runs = [
         Run(name, workdir.absolute() / name.replace("/", "_") / f"seed_{seed}", config)
