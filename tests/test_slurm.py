@@ -25,6 +25,8 @@ def run(script, folder):
         [str(HERE / "slurm" / script), str(folder)], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
+    if done.returncode == 77:
+        pytest.skip(f"SLURM does not start on this machine: {done.stdout[-2000:]}")
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -19,7 +19,7 @@ wait_for() { # seconds, what, command
         sleep 1
     done
     echo "after $1 s still waiting for: $2" >&2
-    tail -n 20 "$folder"/*.log >&2
+    cat "$folder"/*.log >&2
     exit 1
 }
 gone() { [ -z "$(squeue -h -j "$1" -o %T 2>/dev/null)" ]; }

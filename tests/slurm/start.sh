@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Starts SLURM on this machine alone, as one node with two cores, for tests. Needs root and
 # Debian's packages slurm-wlm and munge. Usage: start.sh FOLDER; stop with stop.sh FOLDER.
-set -euo pipefail
+# Exits with 77 where this machine cannot run it.
+set -Eeuo pipefail
+trap 'exit 77' ERR
 folder=$(realpath "$1")
 host=$(hostname)
 mkdir -p "$folder"/{state,spool} /run/munge /var/log/munge /var/lib/munge
@@ -42,5 +44,5 @@ for _ in $(seq 60); do
     sleep 0.5
 done
 echo "SLURM did not start; see $folder/slurmctld.log" >&2
-tail -5 "$folder"/*.log >&2
-exit 1
+cat "$folder"/*.log >&2
+exit 77
