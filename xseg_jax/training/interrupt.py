@@ -1,7 +1,7 @@
 """Signals that ask a run to stop: Ctrl-C, a preemption, the end of a job's time."""
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from xseg_jax.errors import StoppedError
@@ -38,12 +38,7 @@ class StopRequest:
             self._before[one] = signal.signal(one, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *reason: object) -> None:
         for one, handler in self._before.items():
             signal.signal(one, handler)
 
