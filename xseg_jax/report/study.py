@@ -162,6 +162,7 @@ def _bars(figure: Figure, score: str, runs: Frame, summary: Frame) -> None:
     ends = np.stack([centre - found["low"], found["high"] - centre])
     right.errorbar(centre, places[known], xerr=ends, fmt="o", color="0.2", capsize=3, markersize=5)
     right.axvline(0, color="0.5", linewidth=1)
+    right.locator_params(axis="x", nbins=5)  # Numbers with many digits stand apart.
     right.set_xlabel("difference to the base: 95% interval", fontsize=FONT)
     for axes in (left, right):
         _tidy(axes)
