@@ -7,21 +7,12 @@ accelerator four CPU devices share the cores.
 """
 
 import argparse
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
-import numpy as np
-import optax
 
-from benchmarks.timing import alternate, median_and_spread, save
-from xseg_jax.model.losses import cross_entropy
-from xseg_jax.model.unet import UNet
-from xseg_jax.training.parallel import AXIS, Parallel
-from xseg_jax.training.state import init_state
-from xseg_jax.training.steps import train_step
+from benchmarks.timing import Contender, alternate, median_and_spread, print_table, save
+from benchmarks.unet_jax import trainer
 
 CPU_DEVICES = 4
 CLASSES = 3
@@ -43,48 +34,28 @@ def main() -> None:
     count = 1
     while count <= len(jax.devices()) and options.batch % count == 0:
         for mode in ("jit", "pmap", "shard_map")[count > 1 :]:
-            layout = Parallel(mode, tuple(jax.devices()[:count]))
-            contenders[mode, count] = stepper(layout, options.batch, options.size, features)
+            contenders[mode, count] = Contender(
+                trainer, batch_size=options.batch, size=options.size, features=features,
+                classes=CLASSES, dtype="float32", mode=mode, devices=count,
+            )  # fmt: skip
         count *= 2
-    seconds = alternate(contenders, rounds=options.rounds, warm_up=2)
+    seconds = alternate(contenders, rounds=options.rounds)
+    for contender in contenders.values():
+        contender.finish()
 
     base, _ = median_and_spread(seconds["jit", 1])
     kind = jax.devices()[0].device_kind
     print(f"{options.batch} crops of {options.size}x{options.size}, features {features}, {kind}\n")
-    print(f"{'mode':<12}{'devices':>8}{'steps/s':>10}{'crops/s':>10}{'spread':>9}{'to jit':>9}")
-    rows = []
+    rows, cells = [], []
     for (mode, count), times in seconds.items():
         middle, spread = median_and_spread(times)
-        print(
-            f"{mode:<12}{count:>8}{1 / middle:>10.2f}{options.batch / middle:>10.1f}"
-            f"{spread:>9.1%}{base / middle:>9.2f}"
-        )
+        cells.append([
+            mode, str(count), f"{1 / middle:.2f}", f"{options.batch / middle:.1f}",
+            f"{spread:.1%}", f"{base / middle:.2f}",
+        ])  # fmt: skip
         rows.append({"mode": mode, "devices": count, "seconds": times, "to_jit": base / middle})
+    print_table(("mode", "devices", "steps/s", "crops/s", "spread", "to jit"), cells)
     save(options.output, {"options": vars(options) | {"output": None}, "rows": rows})
-
-
-def stepper(
-    layout: Parallel, batch_size: int, size: int, features: tuple[int, ...]
-) -> Callable[[], Any]:
-    """A function that takes one step, as training does, and waits for its loss."""
-    model = UNet(classes=CLASSES, features=features, axis_name=AXIS)
-    tx = optax.adam(1e-3)
-    step = functools.partial(
-        train_step, model=model, tx=tx, loss=cross_entropy, seed=0, ema_decay=0.0,
-        augment=lambda key_B, image_BHWC, label_BHW: (image_BHWC, label_BHW),
-    )  # fmt: skip
-    take = layout.spread(step, in_axes=(None, 0, 0), sums=True, donate=True)
-    state = layout.replicate(init_state(model, tx, seed=0, size=size, ema_decay=0.0))
-    rng = np.random.default_rng(0)
-    image_BHWC = rng.normal(size=(batch_size, size, size, 1)).astype(np.float32)
-    label_BHW = rng.integers(0, CLASSES, (batch_size, size, size)).astype(np.uint8)
-
-    def call() -> float:
-        nonlocal state
-        state, sums = take(state, image_BHWC, label_BHW)
-        return float(sums["loss_sum"])
-
-    return call
 
 
 if __name__ == "__main__":

@@ -1,0 +1,35 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from benchmarks.timing import Contender, alternate, median_and_spread
+from benchmarks.unet_jax import forward_flops, matmul
+from xseg_jax.model.unet import UNet
+
+
+@pytest.mark.parametrize("features", [(8, 16), (16, 32, 64)])
+def test_operations_are_those_that_xla_counts(features):
+    model = UNet(classes=3, features=features, norm="none")
+    image_BHWC = jnp.zeros((1, 64, 64, 1))
+    variables = model.init(jax.random.key(0), image_BHWC, train=False)
+    compiled = jax.jit(lambda v, x: model.apply(v, x, train=False)).lower(variables, image_BHWC)
+    # XLA leaves out products with the padding, and counts biases, maxima and ReLU.
+    assert forward_flops(features, 64, 64, 3) == pytest.approx(
+        compiled.cost_analysis()["flops"], rel=0.1
+    )
+
+
+def test_contenders_take_turns_and_tell_what_they_need():
+    contenders = {"a": Contender(matmul, size=8, dtype="float32"), "b": lambda: 3.0}
+    seconds = alternate(contenders, rounds=4)
+    contenders["a"].finish()
+    assert len(seconds["a"]) == 4
+    assert 0 < max(seconds["a"]) < contenders["a"].first_seconds
+    assert median_and_spread(seconds["b"]) == (3.0, 0.0)
+    assert 0 < contenders["a"].peak_gib < 2
+
+
+def test_a_contender_that_fails_says_why():
+    failed = Contender(matmul, size=8, dtype="float31")
+    failed.finish()
+    assert "float31" in failed.failure
