@@ -3,7 +3,7 @@
     python -m benchmarks.scaling [--batch=16] [--size=128] [--features=16,32,64,128] [--rounds=7]
 
 Strong scaling: the batch is the same whatever the number of devices. On a machine without an
-accelerator four CPU devices share the cores.
+accelerator up to four CPU devices share the cores.
 """
 
 import argparse

@@ -13,6 +13,9 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+# JAX would take most of an accelerator's memory at once, here and in every contender.
+os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+
 Run = Callable[[int], Any]
 """Does a piece of work so many times, and returns when all is done."""
 
@@ -35,8 +38,6 @@ class Contender:
     """
 
     def __init__(self, make: Callable[..., Run], **arguments: Any) -> None:
-        # JAX would take most of an accelerator's memory at once.
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)

@@ -1,4 +1,4 @@
-"""This project's training step and prediction as contenders, and what they cost in operations."""
+"""This project's training step as a contender, and what it costs in operations."""
 
 import functools
 import itertools

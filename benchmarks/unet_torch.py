@@ -1,7 +1,7 @@
-"""The same U-Net in PyTorch, trained and applied as PyTorch's own guide to speed says.
+"""The same U-Net in PyTorch, trained as PyTorch's own guide to speed says.
 
 https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html: channels last, fused Adam,
-no gradients at inference, cuDNN's search for the fastest convolution.
+cuDNN's search for the fastest convolution.
 """
 
 from collections.abc import Sequence
@@ -91,8 +91,9 @@ class UNet(nn.Module):
 
 def _set_up() -> None:
     torch.backends.cudnn.benchmark = True
-    torch.set_float32_matmul_precision("high")  # TensorFloat-32, as JAX has it by default.
-    torch.backends.cudnn.allow_tf32 = True
+    if DEVICE == "cuda":  # TensorFloat-32, as JAX has it by default there, and nowhere else.
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
 
 
 def _finish() -> None:
