@@ -49,6 +49,7 @@ def run(mode: str) -> None:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
     # Imported late: --help answers at once, and predict needs no TensorFlow.
     module = importlib.import_module(f"xseg_jax.modes.{mode}")
+    importlib.import_module("xseg_jax.training.compilation").keep_compiled()
     parallel = importlib.import_module("xseg_jax.training.parallel")
     if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
         mute()

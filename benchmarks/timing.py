@@ -22,6 +22,9 @@ Run = Callable[[int], Any]
 ROUND_SECONDS = 0.5
 """A shorter piece of work is repeated within a round, so that its start and end weigh little."""
 
+REST_SECONDS = 0.3
+"""Before each turn: the threads of the contender before may still spin, waiting for work."""
+
 
 class Contender:
     """A contender in a process of its own: its memory is its own, and it shares no threads.
@@ -81,6 +84,8 @@ def _serve(connection: Any, make: Callable[..., Run], arguments: Mapping[str, An
     while connection.recv() == "run":
         if not repeats:
             repeats = math.ceil(ROUND_SECONDS / _seconds(run, 1))
+        time.sleep(REST_SECONDS)
+        run(1)
         connection.send(_seconds(run, repeats) / repeats)
     connection.send(_device_gib() or _host_gib("VmHWM") - base_gib)
 

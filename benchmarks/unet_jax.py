@@ -1,8 +1,8 @@
-"""This project's training step as a contender, and what it costs in operations."""
+"""This project's network as a contender, and what it costs in operations."""
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,6 +11,8 @@ import numpy as np
 import optax
 
 from benchmarks.timing import Run
+from xseg_jax.data.intensity import Normalizer
+from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.losses import cross_entropy
 from xseg_jax.model.unet import UNet
 from xseg_jax.training.parallel import AXIS, Parallel
@@ -32,7 +34,7 @@ def forward_flops(features: Sequence[int], height: int, width: int, classes: int
     return total
 
 
-def trainer(
+def stepper(
     *,
     batch_size: int,
     size: int,
@@ -41,8 +43,21 @@ def trainer(
     dtype: str,
     mode: str = "auto",
     devices: int = 0,
-) -> Run:
-    """Training steps, spread over devices as `--config.parallel.mode` says; 0 devices are all."""
+) -> Callable[[np.ndarray, np.ndarray], Any]:
+    """A training step that keeps its state and does not wait.
+
+    Args:
+      batch_size: images (B, H, W, 1) float32 and labels (B, H, W) uint8 of a step.
+      size: height and width.
+      features: channels of each level.
+      classes: of the labels.
+      dtype: of the computation.
+      mode: as `--config.parallel.mode`.
+      devices: to spread over; 0 for all.
+
+    Returns:
+      The step; it returns sums on the devices.
+    """
     if devices:
         jax.config.update("jax_num_cpu_devices", devices)
         layout = Parallel(mode, tuple(jax.devices()[:devices]))
@@ -56,15 +71,53 @@ def trainer(
     )  # fmt: skip
     take = layout.spread(step, in_axes=(None, 0, 0), sums=True, donate=True)
     state = layout.replicate(init_state(model, tx, seed=0, size=size, ema_decay=0.0))
+
+    def step_once(image_BHWC: np.ndarray, label_BHW: np.ndarray) -> Any:
+        nonlocal state
+        state, sums = take(state, image_BHWC, label_BHW)
+        return sums
+
+    return step_once
+
+
+def trainer(*, batch_size: int, size: int, classes: int, **others: Any) -> Run:
+    """Steps of `stepper`, all with the same random batch."""
+    step = stepper(batch_size=batch_size, size=size, classes=classes, **others)
     rng = np.random.default_rng(0)
     image_BHWC = rng.normal(size=(batch_size, size, size, 1)).astype(np.float32)
     label_BHW = rng.integers(0, classes, (batch_size, size, size)).astype(np.uint8)
 
     def run(steps: int) -> None:
-        nonlocal state
-        for _ in range(steps):
-            state, _ = take(state, image_BHWC, label_BHW)
-        jax.block_until_ready(state)
+        sums = [step(image_BHWC, label_BHW) for _ in range(steps)]
+        jax.block_until_ready(sums)
+
+    return run
+
+
+def predictor(
+    *,
+    slices: int,
+    size: int,
+    features: Sequence[int],
+    classes: int,
+    dtype: str,
+    batch_size: int,
+) -> Run:
+    """Masks of a volume by `Predictor`, as `--mode=predict` makes them."""
+    layout = Parallel.choose("auto")
+    model = UNet(classes=classes, features=tuple(features), dtype=dtype)
+    state = init_state(model, optax.adam(1e-3), seed=0, size=64, ema_decay=0.0)
+    variables = layout.replicate(state.variables)
+    volume_ZHW = np.random.default_rng(0).normal(size=(slices, size, size)).astype(np.float32)
+    normalizer = Normalizer.fit("volume", volume_ZHW)
+    segment = Predictor(
+        model, normalizer, layout, tile=512, overlap=64, batch_size=batch_size
+    )  # fmt: skip
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            for probability_HWK in segment(variables, volume_ZHW):
+                probability_HWK.argmax(axis=-1).astype(np.uint8)
 
     return run
 

@@ -131,6 +131,43 @@ def trainer(
     return run
 
 
+def predictor(
+    *,
+    slices: int,
+    size: int,
+    features: Sequence[int],
+    classes: int,
+    dtype: str,
+    batch_size: int,
+    compiled: bool,
+) -> Run:
+    """Masks of a volume, a batch of whole slices at a time."""
+    _set_up()
+    model = UNet(classes, features).to(DEVICE, memory_format=torch.channels_last).eval()
+    volume_ZHW = np.random.default_rng(0).normal(size=(slices, size, size)).astype(np.float32)
+    mean, std = float(volume_ZHW.mean()), float(volume_ZHW.std())
+    rest = -size % 2 ** (len(features) - 1)
+
+    def classes_of(image_BCHW: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=dtype == "bfloat16"):
+            logits_BKHW = model(image_BCHW)
+        return logits_BKHW.float().softmax(dim=1)[..., :size, :size].argmax(dim=1)
+
+    if compiled:
+        classes_of = torch.compile(classes_of)
+
+    @torch.inference_mode()
+    def run(count: int) -> None:
+        for start in [z for _ in range(count) for z in range(0, slices, batch_size)]:
+            image_BHW = (volume_ZHW[start : start + batch_size] - mean) / std
+            image_BCHW = torch.from_numpy(image_BHW)[:, None]
+            image_BCHW = functional.pad(image_BCHW, (0, rest, 0, rest), mode="reflect")
+            image_BCHW = image_BCHW.to(DEVICE, memory_format=torch.channels_last)
+            classes_of(image_BCHW).to(torch.uint8).cpu().numpy()
+
+    return run
+
+
 def matmul(*, size: int, dtype: str) -> Run:
     """Products of two square matrices."""
     _set_up()

@@ -376,7 +376,7 @@ VALID = {
     [
         ({"norm": "layer"}, r"model\.norm='layer': choose one of none, batch, group, instance$"),
         ({"upsample": "up"}, r"model\.upsample='up': choose one of transposed, resize$"),
-        ({"dtype": "float16"}, r"model\.dtype='float16': choose one of float32, bfloat16$"),
+        ({"dtype": "float16"}, r"model\.dtype='float16': choose one of auto, float32, bfloat16$"),
         ({"features": ()}, r"model\.features=\(\): give channels, as in \(16, 32, 64\)$"),
         ({"features": (4, 0)}, r"model\.features=\(4, 0\): give channels"),
         (

@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,11 @@ class _Job:
     @property
     def finished(self) -> bool:
         return len(self.tiles_hwK) == len(self.corners)
+
+
+_Tile = tuple[_Job, np.ndarray]
+_Batch = tuple[Sequence[_Job], Callable[[], np.ndarray]]
+"""The images that its tiles belong to, and what waits for their probabilities (B, h, w, K)."""
 
 
 class Predictor:
@@ -74,30 +79,41 @@ class Predictor:
           images: grey values as read from files; taken as they are needed.
         """
         jobs: deque[_Job] = deque()
-        waiting: deque[tuple[_Job, np.ndarray]] = deque()
+        waiting: deque[_Tile] = deque()
+        running: deque[_Batch] = deque()
         for image_HW in images:
             normalised_HW = self.normalizer.of(image_HW)(image_HW)
             corners, tiles_Thw = tiling.cut(normalised_HW, self.tile, self.overlap)
             if waiting and waiting[0][1].shape != tiles_Thw.shape[1:]:
-                self._segment(variables, waiting)
+                running.append(self._start(variables, waiting))
             height, width = image_HW.shape
             jobs.append(_Job(height, width, corners))
             waiting.extend((jobs[-1], tile_hw) for tile_hw in tiles_Thw)
             while len(waiting) >= self.batch_size:
-                self._segment(variables, waiting)
+                running.append(self._start(variables, waiting))
+                _finish(running, but=1)  # The devices have work while the host blends.
             while jobs and jobs[0].finished:
                 yield _blend(jobs.popleft())
         while waiting:
-            self._segment(variables, waiting)
+            running.append(self._start(variables, waiting))
+            _finish(running, but=1)
+        _finish(running, but=0)
         yield from map(_blend, jobs)
 
-    def _segment(self, variables: Any, waiting: deque[tuple[_Job, np.ndarray]]) -> None:
-        """Takes up to one batch of tiles and hands each result to its image."""
+    def _start(self, variables: Any, waiting: deque[_Tile]) -> _Batch:
+        """Hands up to one batch of tiles to the devices, and does not wait for them."""
         count = min(self.batch_size, len(waiting))
         owners, tiles_hw = zip(*(waiting.popleft() for _ in range(count)), strict=True)
         tiles_Bhw = np.resize(np.stack(tiles_hw), (self.batch_size, *tiles_hw[0].shape))
-        probability_BhwK = self._step(variables, tiles_Bhw[..., None])
-        for job, tile_hwK in zip(owners, probability_BhwK[:count], strict=True):
+        return owners, self._step(variables, tiles_Bhw[..., None])
+
+
+def _finish(running: deque[_Batch], *, but: int) -> None:
+    """Waits for all batches but the last ones, and hands each tile's result to its image."""
+    while len(running) > but:
+        owners, probabilities = running.popleft()
+        # Behind the tiles of images are those that fill the batch.
+        for job, tile_hwK in zip(owners, probabilities(), strict=False):
             job.tiles_hwK.append(tile_hwK)
 
 

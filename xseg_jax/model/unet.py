@@ -67,7 +67,7 @@ NORMS: dict[str, Callable[..., nn.Module] | None] = {
     "instance": functools.partial(nn.InstanceNorm),
 }
 UPSAMPLES = ("transposed", "resize")
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+DTYPES = ("auto", "float32", "bfloat16")
 
 
 def max_pool(x_BHWC: jax.Array) -> jax.Array:
@@ -164,7 +164,8 @@ class UNet(nn.Module):
         a 1x1 convolution.
       dropout: rate after each block.
       skip: whether the way up sees the way down at equal resolution.
-      dtype: "float32" or "bfloat16" for the computation; parameters and logits are float32.
+      dtype: "float32" or "bfloat16" for the computation, or "auto" for bfloat16 on a GPU or TPU
+        and float32 on a CPU; parameters and logits are float32.
       remat: recompute blocks in the backward pass, for less memory.
       axis_name: axis of devices over which BatchNorm takes its statistics in training.
     """
@@ -190,7 +191,9 @@ class UNet(nn.Module):
           train: whether BatchNorm takes the statistics of this batch, and dropout acts.
           dropout_key_B: a random key for each example; needed by dropout in training.
         """
-        dtype = DTYPES[self.dtype]
+        dtype: Any = self.dtype
+        if dtype == "auto":
+            dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
         block_type = nn.remat(ConvBlock) if self.remat else ConvBlock
         numbers = itertools.count()
 

@@ -1,5 +1,6 @@
 """The one place that knows how a step is spread over devices and processes."""
 
+import functools
 import importlib.util
 import os
 import sys
@@ -168,8 +169,9 @@ class Parallel:
           donate: let the result reuse the memory of the first argument.
 
         Returns:
-          A function of this process's part of the batch. It returns arrays on the devices where
-          the step sums, and else NumPy arrays.
+          A function of this process's part of the batch, which does not wait for the devices. It
+          returns their arrays where the step sums, and else a function that waits and returns
+          NumPy arrays.
         """
         donated = (0,) if donate else ()
         if self.mode == "shard_map":
@@ -212,7 +214,7 @@ class Parallel:
                 for axis, argument in zip(in_axes, arguments, strict=True)
             )
             result = mapped(*placed)
-            return result if sums else jax.tree.map(gather, result)
+            return result if sums else functools.partial(jax.tree.map, gather, result)
 
         return call
 
