@@ -2,8 +2,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.input import measure
 from benchmarks.timing import Contender, alternate, median_and_spread
-from benchmarks.unet_jax import forward_flops, matmul
+from benchmarks.unet_jax import forward_flops, matmul, predictor
 from xseg_jax.model.unet import UNet
 
 
@@ -33,3 +34,19 @@ def test_a_contender_that_fails_says_why():
     failed = Contender(matmul, size=8, dtype="float31")
     failed.finish()
     assert "float31" in failed.failure
+
+
+def test_waiting_for_data_is_a_share_of_a_step():
+    found = measure(4, 32, (4, 8), 3)
+    assert 0 <= found["waiting"] < 1
+    assert found["alone"] > found["training"] > 0
+
+
+def test_a_volume_is_segmented_as_a_contender():
+    volume = Contender(
+        predictor, slices=3, size=40, features=(4, 8), classes=2, dtype="float32", batch_size=2
+    )
+    seconds = volume()
+    volume.finish()
+    assert not volume.failure
+    assert 0 < seconds < volume.first_seconds

@@ -90,7 +90,7 @@ class Scorer:
             sums = self._step(
                 np.pad(np.stack(probabilities_HWK), [*missing, (0, 0)]),
                 np.pad(np.stack(labels_HW), missing, constant_values=IGNORED),
-            )
+            )()
             for row, place in enumerate(places):
                 confusion_NKK[place] = sums["confusion"][row]
                 loss_sum_N[place], weight_N[place] = sums["loss_sum"][row], sums["weight"][row]
