@@ -70,7 +70,7 @@ def get_config() -> Any:
     config.model.upsample = "transposed"  # Or "resize".
     config.model.dropout = 0.0
     config.model.skip = True
-    # bfloat16, float32, or auto: bfloat16 on a GPU or TPU, float32 on a CPU. Parameters are float32.
+    # bfloat16, float32, or auto: bfloat16 on a GPU or TPU, else float32. Parameters are float32.
     config.model.dtype = "auto"
     config.model.remat = False
 

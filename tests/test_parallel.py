@@ -86,7 +86,7 @@ def test_batched_results_keep_their_order(mode):
     layout = Parallel(mode, tuple(jax.devices()[: 1 if mode == "jit" else 4]))
     double = layout.spread(lambda scale, x_B3: scale * x_B3, in_axes=(None, 0), sums=False)
     x_B3 = np.arange(24.0, dtype=np.float32).reshape(8, 3)
-    np.testing.assert_array_equal(double(layout.replicate(np.float32(2)), x_B3), 2 * x_B3)
+    np.testing.assert_array_equal(double(layout.replicate(np.float32(2)), x_B3)(), 2 * x_B3)
 
 
 @pytest.mark.parametrize(
