@@ -13,7 +13,6 @@ from xseg_jax.progress import log_to_terminal, mute
 from xseg_jax.training.interrupt import obey_signals
 
 OPTIONS = {"predict": ("probabilities",), "sweep": ("executor", "jobs", "slurm")}
-
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration, for example configs/default.py.")
 flags.DEFINE_enum("mode", "train", ("train", "evaluate", "predict", "sweep"), "What to do.")

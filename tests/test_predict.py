@@ -154,10 +154,10 @@ def test_images_are_taken_as_they_are_needed():
     results = predictor(np.float32(1), images())
     assert taken == []
     next(results)
-    assert taken == [0, 1]
+    assert taken == [0, 1, 2, 3]  # The second batch runs while the first is handed over.
     next(results)
     next(results)
-    assert taken == [0, 1, 2, 3]
+    assert taken == [0, 1, 2, 3, 4, 5]
     assert len(list(results)) == 3
     assert list(predictor(np.float32(1), [])) == []
 
