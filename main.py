@@ -1,7 +1,7 @@
 """Trains, evaluates and applies U-Nets for X-ray images: `python main.py --help`."""
 
-import importlib
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from absl import app, flags
@@ -9,8 +9,8 @@ from ml_collections import config_flags
 
 from configs import default, slurm
 from xseg_jax.errors import InputError, RunError
+from xseg_jax.memory import use_huge_pages
 from xseg_jax.progress import log_to_terminal, mute
-from xseg_jax.training.interrupt import obey_signals
 
 OPTIONS = {"predict": ("probabilities",), "sweep": ("executor", "jobs", "slurm")}
 FLAGS = flags.FLAGS
@@ -47,12 +47,12 @@ def run(mode: str) -> None:
         if FLAGS[flag].value is None:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
     # Imported late: --help answers at once, and predict needs no TensorFlow.
-    module = importlib.import_module(f"xseg_jax.modes.{mode}")
-    importlib.import_module("xseg_jax.training.compilation").keep_compiled()
-    parallel = importlib.import_module("xseg_jax.training.parallel")
+    module = import_module(f"xseg_jax.modes.{mode}")
+    import_module("xseg_jax.training.compilation").keep_compiled()
+    parallel = import_module("xseg_jax.training.parallel")
     if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
         mute()
-    obey_signals()
+    import_module("xseg_jax.training.interrupt").obey_signals()
     options = {flag: FLAGS[flag].value for flag in OPTIONS.get(mode, ())}
     if trains:
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
@@ -66,14 +66,13 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError) as error:
-        from xseg_jax.training.runlog import check_flags
-
         try:
-            check_flags(argv, default.get_config())
+            import_module("xseg_jax.training.runlog").check_flags(argv, default.get_config())
         except InputError as unknown:
             sys.exit(f"error: {unknown}")
         raise error
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     app.run(main, flags_parser=parse)

@@ -61,7 +61,7 @@ class UNet(nn.Module):
         return self.head(x_BCHW)
 
     def take(self, variables: Any) -> None:
-        """Weights of this project's U-Net, whose skips have kernels of their own."""
+        """Weights of this project's U-Net."""
         params, stats = variables["params"], variables["batch_stats"]
 
         def put(parameter: torch.Tensor, value: Any, axes: tuple[int, ...]) -> None:
@@ -73,10 +73,7 @@ class UNet(nn.Module):
         blocks += [(f"up{level}", block) for level, block in enumerate(self.up)]
         for name, block in blocks:
             for layer in range(2):
-                kernels = [params[name][f"conv{layer}"]["kernel"]]
-                if f"conv{layer}_skip" in params[name]:
-                    kernels.append(params[name][f"conv{layer}_skip"]["kernel"])
-                put(block[3 * layer].weight, np.concatenate(kernels, axis=2), (3, 2, 0, 1))
+                put(block[3 * layer].weight, params[name][f"conv{layer}"]["kernel"], (3, 2, 0, 1))
                 norm = block[3 * layer + 1]
                 put(norm.weight, params[name][f"norm{layer}"]["scale"], (0,))
                 put(norm.bias, params[name][f"norm{layer}"]["bias"], (0,))
@@ -85,7 +82,7 @@ class UNet(nn.Module):
         for level, layer in enumerate(self.up_sample):
             put(layer.weight, params[f"up{level}_sample"]["kernel"], (0, 3, 1, 2))
             put(layer.bias, params[f"up{level}_sample"]["bias"], (0,))
-        put(self.head.weight, params["head"]["kernel"], (3, 2, 0, 1))
+        put(self.head.weight, params["head"]["kernel"][None, None], (3, 2, 0, 1))
         put(self.head.bias, params["head"]["bias"], (0,))
 
 

@@ -12,7 +12,7 @@ PACKAGE = "xseg_jax"
 
 # From the base up; a part imports from itself and from the rows above its own.
 LAYERS = (
-    ("errors", "progress"),
+    ("errors", "memory", "progress"),
     ("data", "model"),
     ("training",),
     ("inference",),
@@ -23,7 +23,10 @@ LAYERS = (
 )
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # Stricter than the order: what draws takes arrays and knows no other part.
-ONLY = {"report": {"errors", "progress"}, "main": {"errors", "progress", "training", "modes"}}
+ONLY = {
+    "report": {"errors", "progress"},
+    "main": {"errors", "memory", "progress", "training", "modes"},
+}
 
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 SOURCES = [*MODULES, ROOT / "main.py", *sorted((ROOT / "configs").glob("*.py"))]

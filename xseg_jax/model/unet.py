@@ -11,10 +11,9 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from xseg_jax.errors import InputError
+from xseg_jax.model.convolution import conv3x3
 
 he_normal = nn.initializers.he_normal()
-# Two kernels that share one output: each carries half of the variance He et al. ask for.
-half_he_normal = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 
 
 class BatchNorm(nn.Module):
@@ -99,16 +98,35 @@ class UpConv(nn.Module):
         kernel_C22F = self.param("kernel", initializer, (channels, 2, 2, self.features))
         bias_F = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         x_BHWC, kernel_C22F, bias_F = promote_dtype(x_BHWC, kernel_C22F, bias_F, dtype=self.dtype)
-        y_BHaWbF = jnp.einsum("bhwc,cijf->bhiwjf", x_BHWC, kernel_C22F)
-        return y_BHaWbF.reshape(batch, 2 * height, 2 * width, self.features) + bias_F
+        # Pixels as rows of one matrix: as an einsum XLA transposes the whole image twice.
+        y_BHWabF = (x_BHWC.reshape(-1, channels) @ kernel_C22F.reshape(channels, -1)).reshape(
+            batch, height, width, 2, 2, self.features
+        )
+        y_BHaWbF = y_BHWabF.swapaxes(2, 3) + bias_F
+        return y_BHaWbF.reshape(batch, 2 * height, 2 * width, self.features)
+
+
+class Conv(nn.Module):
+    """3x3 convolution."""
+
+    features: int
+    use_bias: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+        """(B, H, W, C) to (B, H, W, features)."""
+        kernel_33CF = self.param("kernel", he_normal, (3, 3, x_BHWC.shape[-1], self.features))
+        x_BHWC, kernel_33CF = promote_dtype(x_BHWC, kernel_33CF, dtype=self.dtype)
+        y_BHWF = conv3x3(x_BHWC, kernel_33CF)
+        if self.use_bias:
+            bias_F = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+            y_BHWF += bias_F.astype(self.dtype)
+        return y_BHWF
 
 
 class ConvBlock(nn.Module):
-    """Two 3x3 convolutions, each with norm and ReLU.
-
-    Several inputs are convolved each with a kernel of its own and added, which equals one
-    convolution of their concatenation without building it.
-    """
+    """Two 3x3 convolutions, each with norm and ReLU."""
 
     features: int
     norm: str
@@ -117,29 +135,18 @@ class ConvBlock(nn.Module):
     train: bool
 
     @nn.compact
-    def __call__(self, *inputs_BHWC: jax.Array) -> jax.Array:
-        """Inputs of one height and width to (B, H, W, features)."""
+    def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+        """(B, H, W, C) to (B, H, W, features)."""
         norm = NORMS[self.norm]
-        initializer = he_normal if len(inputs_BHWC) == 1 else half_he_normal
         for layer in range(2):
-            x_BHWC = sum(
-                nn.Conv(
-                    self.features,
-                    (3, 3),
-                    use_bias=norm is None and index == 0,
-                    kernel_init=initializer,
-                    dtype=self.dtype,
-                    name=f"conv{layer}" if index == 0 else f"conv{layer}_skip",
-                )(x_BHWC)
-                for index, x_BHWC in enumerate(inputs_BHWC)
-            )
+            x_BHWC = Conv(self.features, norm is None, self.dtype, name=f"conv{layer}")(x_BHWC)
             if norm is not None:
                 extra = {}
                 if self.norm == "batch":
                     extra = {"train": self.train, "axis_name": self.axis_name}
                 x_BHWC = norm(dtype=self.dtype, name=f"norm{layer}", **extra)(x_BHWC)
-            inputs_BHWC, initializer = (nn.relu(x_BHWC),), he_normal
-        return inputs_BHWC[0]
+            x_BHWC = nn.relu(x_BHWC)
+        return x_BHWC
 
 
 def dropout(x_BHWC: jax.Array, key_B: jax.Array, rate: float) -> jax.Array:
@@ -197,9 +204,9 @@ class UNet(nn.Module):
         block_type = nn.remat(ConvBlock) if self.remat else ConvBlock
         numbers = itertools.count()
 
-        def block(name: str, features: int, *inputs_BHWC: jax.Array) -> jax.Array:
+        def block(name: str, features: int, x_BHWC: jax.Array) -> jax.Array:
             made = block_type(features, self.norm, dtype, self.axis_name, train, name=name)
-            x_BHWC = made(*inputs_BHWC)
+            x_BHWC = made(x_BHWC)
             if not (train and self.dropout):
                 return x_BHWC
             if dropout_key_B is None:
@@ -220,11 +227,15 @@ class UNet(nn.Module):
         x_BHWC = block("bottom", self.features[-1], x_BHWC)
         for level, features in reversed(list(enumerate(self.features[:-1]))):
             x_BHWC = self._up(x_BHWC, features, f"up{level}_sample", dtype)
-            inputs = (x_BHWC, skips_BHWC[level]) if self.skip else (x_BHWC,)
-            x_BHWC = block(f"up{level}", features, *inputs)
+            if self.skip:
+                x_BHWC = jnp.concatenate([x_BHWC, skips_BHWC[level]], axis=-1)
+            x_BHWC = block(f"up{level}", features, x_BHWC)
 
         # The last layer has no ReLU behind it: LeCun's scale keeps the first loss near log K.
-        logits_BHWK = nn.Conv(self.classes, (1, 1), dtype=dtype, name="head")(x_BHWC)
+        logits_NK = nn.Dense(self.classes, dtype=dtype, name="head")(
+            x_BHWC.reshape(-1, self.features[0])
+        )
+        logits_BHWK = logits_NK.reshape(*x_BHWC.shape[:3], self.classes)
         return logits_BHWK[:, :height, :width].astype(jnp.float32)
 
     def _up(self, x_BHWC: jax.Array, features: int, name: str, dtype: Any) -> jax.Array:
