@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 from benchmarks.timing import (
-    Contender,
-    alternate,
+    beside_pytorch,
+    compete,
     median_and_spread,
     need_torch,
     print_table,
@@ -44,18 +44,8 @@ def main() -> None:
         "features": tuple(int(count) for count in options.features.split(",")),
         "classes": CLASSES, "dtype": options.dtype,
     }  # fmt: skip
-    contenders = {
-        "xseg_jax": Contender(unet_jax.predictor, **work),
-        "PyTorch eager": Contender(unet_torch.predictor, compiled=False, **work),
-        "torch.compile": Contender(unet_torch.predictor, compiled=True, **work),
-    }
-    for name, contender in contenders.items():
-        if contender.failure:
-            print(f"{name} could not run: {contender.failure}")
-    able = {name: contender for name, contender in contenders.items() if not contender.failure}
-    seconds = alternate(able, rounds=options.rounds)
-    for contender in able.values():
-        contender.finish()
+    contenders = beside_pytorch(unet_jax.predictor, unet_torch.predictor, **work)
+    able, seconds = compete(contenders, rounds=options.rounds)
     eager, _ = median_and_spread(seconds["PyTorch eager"])
     voxels = options.slices * options.size**2
     print(f"{options.slices} slices of {options.size}x{options.size}, "

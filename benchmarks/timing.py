@@ -11,7 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata, util
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from unittest import mock
+
+from xseg_jax.memory import huge_pages
 
 # JAX would take most of an accelerator's memory at once, here and in every contender.
 os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
@@ -31,7 +35,8 @@ class Contender:
 
     Args:
       make: of `arguments`, makes a `Run`; a function of a module, which the process imports.
-      arguments: for it.
+      environment: variables of the process, beside those of this one.
+      arguments: for `make`.
 
     Attributes:
       first_seconds: until its first run was done, which compiles.
@@ -40,11 +45,17 @@ class Contender:
       failure: why it could not run; "" where it could.
     """
 
-    def __init__(self, make: Callable[..., Run], **arguments: Any) -> None:
+    def __init__(
+        self,
+        make: Callable[..., Run],
+        environment: Mapping[str, str] = MappingProxyType({}),
+        **arguments: Any,
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
-        self._process.start()
+        with mock.patch.dict(os.environ, environment):
+            self._process.start()
         self.peak_gib = 0.0
         self.failure, self.first_seconds = self._answer()
 
@@ -126,6 +137,34 @@ def alternate(
         for name, call in contenders.items():
             seconds[name].append(call())
     return {name: times[1:] for name, times in seconds.items()}
+
+
+def beside_pytorch(
+    ours: Callable[..., Run], theirs: Callable[..., Run], **work: Any
+) -> dict[str, Contender]:
+    """The same work by this project as main.py does it, and by PyTorch's ways."""
+    huge = huge_pages()
+    contenders = {
+        "xseg_jax": Contender(ours, huge, **work),
+        "PyTorch eager": Contender(theirs, compiled=False, **work),
+    }
+    if huge:
+        contenders["PyTorch eager, huge pages"] = Contender(theirs, huge, compiled=False, **work)
+    return contenders | {"torch.compile": Contender(theirs, compiled=True, **work)}
+
+
+def compete(
+    contenders: Mapping[str, Contender], *, rounds: int
+) -> tuple[dict[str, Contender], dict[str, list[float]]]:
+    """Those that could run, and the seconds of each of their rounds; says why others could not."""
+    for name, contender in contenders.items():
+        if contender.failure:
+            print(f"{name} could not run: {contender.failure}")
+    able = {name: contender for name, contender in contenders.items() if not contender.failure}
+    seconds = alternate(able, rounds=rounds)
+    for contender in able.values():
+        contender.finish()
+    return able, seconds
 
 
 def median_and_spread(seconds: Sequence[float]) -> tuple[float, float]:

@@ -5,6 +5,8 @@
 
 Architecture, batch, precision and optimizer are the same; first the logits that both networks
 give with the same weights are compared. Each contender is a process of its own; they take turns.
+main.py asks for huge pages where Linux leaves that to programs, and so does "xseg_jax"; PyTorch
+is measured as it comes and with them.
 """
 
 import argparse
@@ -14,7 +16,8 @@ from typing import Any
 
 from benchmarks.timing import (
     Contender,
-    alternate,
+    beside_pytorch,
+    compete,
     median_and_spread,
     need_torch,
     print_table,
@@ -96,20 +99,11 @@ def measure(
         "dtype": dtype,
     }  # fmt: skip
     matrix = {"size": MATRIX[dtype], "dtype": dtype}
-    contenders = {
-        "xseg_jax": Contender(unet_jax.trainer, **work),
-        "PyTorch eager": Contender(unet_torch.trainer, compiled=False, **work),
-        "torch.compile": Contender(unet_torch.trainer, compiled=True, **work),
+    contenders = beside_pytorch(unet_jax.trainer, unet_torch.trainer, **work) | {
         "product, JAX": Contender(unet_jax.matmul, **matrix),
         "product, PyTorch": Contender(unet_torch.matmul, **matrix),
     }
-    for name, contender in contenders.items():
-        if contender.failure:
-            print(f"{name} could not run: {contender.failure}")
-    able = {name: contender for name, contender in contenders.items() if not contender.failure}
-    seconds = alternate(able, rounds=rounds)
-    for contender in able.values():
-        contender.finish()
+    able, seconds = compete(contenders, rounds=rounds)
     medians = {name: median_and_spread(times) for name, times in seconds.items()}
     product_flops = 2 * MATRIX[dtype] ** 3
     peak = max(product_flops / middle for name, (middle, _) in medians.items() if "prod" in name)

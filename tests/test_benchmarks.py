@@ -1,9 +1,14 @@
+import os
+import time
+
 import jax
 import jax.numpy as jnp
 import pytest
+from PIL import Image
 
+from benchmarks import cost
 from benchmarks.input import measure
-from benchmarks.timing import Contender, alternate, median_and_spread
+from benchmarks.timing import Contender, alternate, compete, median_and_spread
 from benchmarks.unet_jax import forward_flops, matmul, predictor
 from xseg_jax.model.unet import UNet
 
@@ -34,6 +39,49 @@ def test_a_contender_that_fails_says_why():
     failed = Contender(matmul, size=8, dtype="float31")
     failed.finish()
     assert "float31" in failed.failure
+
+
+def sleeper(seconds_in):
+    """A run that takes as many seconds as a variable of its process says."""
+    seconds = float(os.environ[seconds_in])
+    return lambda count: time.sleep(count * seconds)
+
+
+def test_contenders_have_an_environment_of_their_own(capsys):
+    contenders = {
+        "slow": Contender(sleeper, {"PACE": "0.3"}, seconds_in="PACE"),
+        "fast": Contender(sleeper, {"PACE": "0.1"}, seconds_in="PACE"),
+        "lost": Contender(sleeper, seconds_in="PACE"),
+    }
+    assert "PACE" not in os.environ
+    able, seconds = compete(contenders, rounds=2)
+    assert list(able) == ["slow", "fast"]
+    assert min(seconds["slow"]) >= 0.3 > max(seconds["fast"]) >= 0.1
+    assert "lost could not run: KeyError: 'PACE'" in capsys.readouterr().out
+
+
+def test_the_exponent_is_that_of_a_power():
+    assert cost.exponent([1, 2, 8], [3, 12, 192]) == pytest.approx(2)
+
+
+def test_cost_is_measured_and_drawn(tmp_path):
+    rows = [
+        {"curve": f"prediction: {name}", "value": value}
+        | cost.measure(cost.predictor, work | {"first": 2, "batch_size": 1}, rounds=1)
+        for name, value, work in [
+            ("slices", 1, {"slices": 1, "size": 32}),
+            ("slices", 2, {"slices": 2, "size": 32}),
+        ]
+    ]
+    assert all(row["seconds"] > 0 < row["peak_gib"] < 2 for row in rows)
+    cost.draw(tmp_path / "cost.png", rows)
+    with Image.open(tmp_path / "cost.png") as image:
+        assert image.size == (480, 840)
+
+
+def test_cost_tells_what_could_not_run():
+    with pytest.raises(RuntimeError, match="'size': 0"):
+        cost.measure(cost.trainer, {"batch_size": 1, "size": 0, "first": 1}, rounds=1)
 
 
 def test_waiting_for_data_is_a_share_of_a_step():
