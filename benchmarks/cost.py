@@ -91,8 +91,9 @@ def draw(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
     titles = list(dict.fromkeys(row["curve"] for row in rows))
     figure, axes = plt.subplots(
-        2, len(titles), figsize=(3.2 * len(titles), 5.6), sharex="col", layout="constrained"
-    )
+        2, len(titles), figsize=(3.2 * len(titles), 5.6), sharex="col", squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
     for column, title in enumerate(titles):
         points = [row for row in rows if row["curve"] == title]
         values = [row["value"] for row in points]

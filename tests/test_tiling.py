@@ -19,6 +19,7 @@ def test_tiles_are_multiples_of_32_up_to_the_largest(length, tile, expected):
     assert tile_length(length, tile) == expected
 
 
+@settings(deadline=None)
 @given(lengths, tile_and_overlap)
 def test_tiles_cover_an_axis_evenly_and_overlap(length, options):
     tile, overlap = options
@@ -34,7 +35,7 @@ def test_tiles_cover_an_axis_evenly_and_overlap(length, options):
         assert (len(starts) - 1) * tile - (len(starts) - 2) * overlap < length
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(lengths, lengths, tile_and_overlap)
 def test_cut_and_blend_give_the_image_back(height, width, options):
     rng = np.random.default_rng(height)
