@@ -6,12 +6,18 @@ there stays the same, but is written so that neither happens. What each form gai
 docs/performance.md.
 """
 
+import math
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 NARROW = 16
 """Channels up to which XLA leaves a convolution on a CPU to Eigen."""
+
+BAND_BYTES = 1 << 19
+"""Of the copies that a kernel's gradient works on at a time: they fit a core's second cache."""
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -67,27 +73,52 @@ _conv_on_cpu.defvjp(_forward, _backward)
 
 
 def _kernel_gradient(x_BHWC: jax.Array, grad_BHWF: jax.Array) -> jax.Array:
-    """(3, 3, C, F), as one matrix product an example.
+    """(3, 3, C, F), as one matrix product for each band of rows.
 
     Three rows of the image as channels of one pixel, times three columns of the gradient as
-    channels of one, are all nine taps.
+    channels of one, are all nine taps. Both are copied into place in buffers that all bands share:
+    what lies beyond the image is zero in them and stays it, and they do not leave the cache.
     """
-    _, height, width, channels = x_BHWC.shape
+    batch, height, width, channels = x_BHWC.shape
     features = grad_BHWF.shape[-1]
+    row_bytes = 3 * width * (channels + features) * x_BHWC.dtype.itemsize
+    # Not more often than its size pays is the sum of all bands added to.
+    band_bytes = max(BAND_BYTES, 9 * channels * features * 4)
+    enough = min(height, math.ceil(band_bytes / row_bytes))
+    band = next(rows for rows in range(enough, height + 1) if height % rows == 0)
+    bands = height // band
 
-    def add_example(
-        total: jax.Array, example: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, None]:
-        x_HWC = jnp.pad(example[0], ((1, 1), (0, 0), (0, 0)))
-        grad_HWF = jnp.pad(example[1], ((0, 0), (1, 1), (0, 0)))
-        rows = jnp.concatenate([x_HWC[i : i + height] for i in range(3)], axis=-1)
-        columns = jnp.concatenate([grad_HWF[:, 2 - j : 2 - j + width] for j in range(3)], axis=-1)
-        rows_PC, columns_PF = (a.reshape(height * width, -1) for a in (rows, columns))
+    def add_band(
+        index: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        rows_RWC, columns_RWF, total = carry
+        example, top = index // bands, index % bands * band
+
+        def cut(a_BHWC: jax.Array, start: Any, count: int, left: int = 0, right: int = 0) -> Any:
+            size = (1, count, width - left - right, a_BHWC.shape[-1])
+            return lax.dynamic_slice(a_BHWC, (example, start, left, 0), size)[0]
+
+        put = lax.dynamic_update_slice
+        above_1WC = jnp.where(top > 0, cut(x_BHWC, top - 1, 1), 0)
+        below_1WC = jnp.where(top + band < height, cut(x_BHWC, top + band, 1), 0)
+        rows_RWC = put(rows_RWC, above_1WC, (0, 0, 0))
+        rows_RWC = put(rows_RWC, below_1WC, (band - 1, 0, 2 * channels))
+        rows_RWC = put(rows_RWC, cut(x_BHWC, top, band - 1), (1, 0, 0))
+        rows_RWC = put(rows_RWC, cut(x_BHWC, top, band), (0, 0, channels))
+        rows_RWC = put(rows_RWC, cut(x_BHWC, top + 1, band - 1), (0, 0, 2 * channels))
+        columns_RWF = put(columns_RWF, cut(grad_BHWF, top, band, left=1), (0, 0, 0))
+        columns_RWF = put(columns_RWF, cut(grad_BHWF, top, band), (0, 0, features))
+        columns_RWF = put(columns_RWF, cut(grad_BHWF, top, band, right=1), (0, 1, 2 * features))
+        columns_PF, rows_PC = (a.reshape(band * width, -1) for a in (columns_RWF, rows_RWC))
         pixels = (((0,), (0,)), ((), ()))
         found = lax.dot_general(columns_PF, rows_PC, pixels, preferred_element_type=jnp.float32)
-        return total + found, None
+        return rows_RWC, columns_RWF, total + found
 
-    start = jnp.zeros((3 * features, 3 * channels), jnp.float32)
-    total, _ = lax.scan(add_example, start, (x_BHWC, grad_BHWF))
+    start = (
+        jnp.zeros((band, width, 3 * channels), x_BHWC.dtype),
+        jnp.zeros((band, width, 3 * features), grad_BHWF.dtype),
+        jnp.zeros((3 * features, 3 * channels), jnp.float32),
+    )
+    *_, total = lax.fori_loop(0, batch * bands, add_band, start)
     total = total.reshape(3, features, 3, channels).transpose(2, 0, 3, 1)
     return total.astype(x_BHWC.dtype)
