@@ -16,7 +16,7 @@ from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.losses import cross_entropy
 from xseg_jax.model.unet import UNet
 from xseg_jax.training.parallel import AXIS, Parallel
-from xseg_jax.training.state import init_state
+from xseg_jax.training.state import init_state, run_once
 from xseg_jax.training.steps import train_step
 
 
@@ -70,7 +70,8 @@ def stepper(
         augment=lambda key_B, image_BHWC, label_BHW: (image_BHWC, label_BHW),
     )  # fmt: skip
     take = layout.spread(step, in_axes=(None, 0, 0), sums=True, donate=True)
-    state = layout.replicate(init_state(model, tx, seed=0, size=size, ema_decay=0.0))
+    init = functools.partial(init_state, model, tx, seed=0, size=size, ema_decay=0.0)
+    state = layout.replicate(run_once(init))
 
     def step_once(image_BHWC: np.ndarray, label_BHW: np.ndarray) -> Any:
         nonlocal state
@@ -106,8 +107,8 @@ def predictor(
     """Masks of a volume by `Predictor`, as `--mode=predict` makes them."""
     layout = Parallel.choose("auto")
     model = UNet(classes=classes, features=tuple(features), dtype=dtype)
-    state = init_state(model, optax.adam(1e-3), seed=0, size=64, ema_decay=0.0)
-    variables = layout.replicate(state.variables)
+    init = functools.partial(init_state, model, optax.adam(1e-3), seed=0, size=64, ema_decay=0.0)
+    variables = layout.replicate(run_once(init).variables)
     volume_ZHW = np.random.default_rng(0).normal(size=(slices, size, size)).astype(np.float32)
     normalizer = Normalizer.fit("volume", volume_ZHW)
     segment = Predictor(

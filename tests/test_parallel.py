@@ -16,7 +16,7 @@ from xseg_jax.model.losses import cross_entropy_dice
 from xseg_jax.model.unet import UNet
 from xseg_jax.training import parallel
 from xseg_jax.training.parallel import AXIS, Parallel, join_processes
-from xseg_jax.training.state import init_state
+from xseg_jax.training.state import init_state, run_once
 from xseg_jax.training.steps import train_step
 
 MAGNITUDES = dict.fromkeys(
@@ -44,7 +44,7 @@ def one_step(layout, norm, accumulate=1):
             augment, flip=True, rotate90=True, **MAGNITUDES | {"brightness": 0.1, "noise": 0.1}
         ),
     )  # fmt: skip
-    state = init_state(model, tx, seed=0, size=16, ema_decay=0.9)
+    state = run_once(functools.partial(init_state, model, tx, seed=0, size=16, ema_decay=0.9))
     take = layout.spread(step, in_axes=(None, 0, 0), sums=True)
     return jax.device_get(take(layout.replicate(state), *batch()))
 

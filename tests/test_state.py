@@ -9,7 +9,13 @@ import pytest
 
 from xseg_jax.errors import InputError
 from xseg_jax.model.unet import UNet
-from xseg_jax.training.state import TrainState, init_state, make_optimizer, parameter_table
+from xseg_jax.training.state import (
+    TrainState,
+    init_state,
+    make_optimizer,
+    parameter_table,
+    run_once,
+)
 
 PLAIN: dict[str, Any] = {
     "learning_rate": 0.1, "schedule": "constant", "warmup_steps": 0, "clip_norm": 0.0,
@@ -122,7 +128,8 @@ def test_parameter_table_sums_up():
 @pytest.fixture(scope="module")
 def state():
     model = UNet(classes=3, features=(4, 8))
-    return init_state(model, optax.adam(0.1), seed=3, size=16, ema_decay=0.9)
+    init = functools.partial(init_state, model, optax.adam(0.1), seed=3, size=16, ema_decay=0.9)
+    return run_once(init)
 
 
 def test_initial_state(state):

@@ -13,7 +13,7 @@ from xseg_jax.model.augment import augment
 from xseg_jax.model.losses import cross_entropy
 from xseg_jax.model.unet import UNet
 from xseg_jax.training.parallel import AXIS, Parallel
-from xseg_jax.training.state import TrainState, init_state
+from xseg_jax.training.state import TrainState, init_state, run_once
 from xseg_jax.training.steps import eval_step, predict_step, train_step
 
 MODEL = UNet(classes=3, features=(4, 8), axis_name=AXIS)
@@ -52,7 +52,7 @@ def batch(seed=0, count=4, size=16):
 
 @pytest.fixture(scope="module")
 def state():
-    return init_state(MODEL, TX, seed=0, size=16, ema_decay=EMA)
+    return run_once(functools.partial(init_state, MODEL, TX, seed=0, size=16, ema_decay=EMA))
 
 
 @pytest.fixture(scope="module")

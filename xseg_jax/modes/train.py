@@ -27,7 +27,13 @@ from xseg_jax.modes.run import (
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import Parallel, is_first_process, wait_for_processes
 from xseg_jax.training.runlog import RUNTIME_FIELDS, claim, read_json, refuse_other
-from xseg_jax.training.state import TrainState, make_optimizer, parameter_table, take_over
+from xseg_jax.training.state import (
+    TrainState,
+    make_optimizer,
+    parameter_table,
+    run_once,
+    take_over,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +118,7 @@ def first_state(
     config: Config, learner: Learner, facts: DataFacts, parallel: Parallel
 ) -> TrainState:
     """Fresh, or with the weights of the run that `config.init_from` names."""
-    state = learner.init()
+    state = run_once(learner.init)
     if not config.init_from:
         return state
     source = TrainedRun.load(Path(config.init_from), parallel.local)
