@@ -1,4 +1,5 @@
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +34,10 @@ def value_and_gradients(conv, x_BHWC, kernel_33CF, cotangent_BHWF):
     width=st.integers(1, 9),
     channels=st.sampled_from([1, 3, 16, 17]),
     features=st.sampled_from([1, 4, 16, 20]),
+    band_bytes=st.sampled_from([1, 2000, 1 << 19]),
 )
 def test_values_and_gradients_are_those_of_xlas_own_convolution(
-    batch, height, width, channels, features
+    batch, height, width, channels, features, band_bytes
 ):
     rng = np.random.default_rng(0)
     arguments = (
@@ -43,7 +45,8 @@ def test_values_and_gradients_are_those_of_xlas_own_convolution(
         normal(rng, 3, 3, channels, features),
         normal(rng, batch, height, width, features),
     )
-    ours = value_and_gradients(conv3x3, *arguments)
+    with mock.patch.object(convolution, "BAND_BYTES", band_bytes):
+        ours = value_and_gradients(conv3x3, *arguments)
     for one, other in zip(ours, value_and_gradients(library, *arguments), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -68,6 +71,20 @@ def test_a_kernels_gradient_in_bfloat16_is_summed_in_float32():
     _, _, grad_33CF = value_and_gradients(conv3x3, x_BHWC, kernel_33CF, x_BHWC)
     assert grad_33CF.dtype == jnp.bfloat16
     assert float(grad_33CF[1, 1, 0, 0]) == 512
+
+
+@pytest.mark.parametrize(
+    ("shape", "features", "band"),
+    [
+        ((8, 128, 128, 16), 16, 16),  # 49 kB a row.
+        ((1, 16, 16, 512), 512, 16),  # The sum of all bands is larger than an example's copies.
+        ((1, 148, 148, 16), 16, 37),  # Not 10: bands are equal.
+    ],
+)
+def test_copies_of_a_band_fill_half_a_megabyte(shape, features, band):
+    grad_BHWF = jnp.ones((*shape[:3], features))
+    text = jax.jit(convolution._kernel_gradient).lower(jnp.ones(shape), grad_BHWF).as_text()
+    assert f"tensor<{band}x{shape[2]}x{3 * shape[3]}xf32>" in text
 
 
 @pytest.mark.parametrize(("channels", "pairs"), [(16, True), (17, False)])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xseg_jax.inference.tiling import blend, cut, tile_length, tile_starts
+from xseg_jax.inference.tiling import blend, cut, tile_count, tile_length, tile_starts
 
 lengths = st.integers(1, 150)
 tile_and_overlap = st.sampled_from([32, 64]).flatmap(
@@ -12,11 +12,24 @@ tile_and_overlap = st.sampled_from([32, 64]).flatmap(
 
 
 @pytest.mark.parametrize(
-    ("length", "tile", "expected"),
-    [(1, 64, 32), (32, 64, 32), (33, 64, 64), (64, 64, 64), (65, 64, 64), (501, 512, 512)],
-)
-def test_tiles_are_multiples_of_32_up_to_the_largest(length, tile, expected):
-    assert tile_length(length, tile) == expected
+    ("length", "tile", "overlap", "expected"),
+    [
+        (1, 64, 8, 32), (32, 64, 8, 32), (33, 64, 8, 64), (64, 64, 8, 64), (501, 512, 64, 512),
+        (1000, 512, 64, 384),  # Three of 376; three of 512 would be a third more.
+        (960, 512, 64, 512), (65, 64, 8, 64),
+    ],
+)  # fmt: skip
+def test_tiles_are_the_smallest_multiples_of_32_that_do(length, tile, overlap, expected):
+    assert tile_length(length, tile, overlap) == expected
+
+
+@given(lengths, tile_and_overlap)
+def test_smaller_tiles_are_no_more_of_them(length, options):
+    tile, overlap = options
+    size = tile_length(length, tile, overlap)
+    assert size <= tile
+    assert size % 32 == 0
+    assert tile_count(length, size, overlap) == tile_count(length, tile, overlap)
 
 
 @settings(deadline=None)

@@ -5,29 +5,34 @@ from collections.abc import Iterable
 import numpy as np
 
 SHAPE_MULTIPLE = 32
-"""Images smaller than a tile are padded to a multiple of this, so that few shapes compile."""
+"""Heights and widths of tiles are multiples of this, so that few shapes compile."""
 
 
-def tile_length(length: int, tile: int) -> int:
-    """Size of the tiles along an axis of `length` pixels."""
-    return min(tile, -(-length // SHAPE_MULTIPLE) * SHAPE_MULTIPLE)
+def tile_count(length: int, tile: int, overlap: int) -> int:
+    """How many tiles cover an axis of `length` pixels and share at least `overlap` pixels."""
+    return 1 if length <= tile else -(-(length - overlap) // (tile - overlap))
+
+
+def tile_length(length: int, tile: int, overlap: int) -> int:
+    """Size of as many tiles along an axis, no larger than they need to be."""
+    count = tile_count(length, tile, overlap)
+    enough = -(-(length + (count - 1) * overlap) // count)
+    return -(-enough // SHAPE_MULTIPLE) * SHAPE_MULTIPLE
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """First pixels of tiles that cover an axis evenly and share at least `overlap` pixels."""
-    if length <= tile:
-        return [0]
-    count = -(-(length - overlap) // (tile - overlap))
-    return [round(start) for start in np.linspace(0, length - tile, count).tolist()]
+    """First pixels of tiles that cover an axis evenly."""
+    count = tile_count(length, tile, overlap)
+    return [round(start) for start in np.linspace(0, max(0, length - tile), count).tolist()]
 
 
 def cut(image_HW: np.ndarray, tile: int, overlap: int) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """Tiles of an image, mirrored beyond its edge where it is smaller than a tile.
+    """Tiles of an image, none larger than `tile`, mirrored beyond its edge where it is smaller.
 
     Returns:
       The (y, x) corner of each tile, and the tiles (T, h, w).
     """
-    lengths = [tile_length(length, tile) for length in image_HW.shape]
+    lengths = [tile_length(length, tile, overlap) for length in image_HW.shape]
     padding = [
         (0, max(0, size - length)) for size, length in zip(lengths, image_HW.shape, strict=True)
     ]
