@@ -82,7 +82,7 @@ def _kernel_gradient(x_BHWC: jax.Array, grad_BHWF: jax.Array) -> jax.Array:
     batch, height, width, channels = x_BHWC.shape
     features = grad_BHWF.shape[-1]
     row_bytes = 3 * width * (channels + features) * x_BHWC.dtype.itemsize
-    # Not more often than its size pays is the sum of all bands added to.
+    # A band's copies are no smaller than the sum of all bands, which each band is added to.
     band_bytes = max(BAND_BYTES, 9 * channels * features * 4)
     enough = min(height, math.ceil(band_bytes / row_bytes))
     band = next(rows for rows in range(enough, height + 1) if height % rows == 0)
@@ -101,6 +101,7 @@ def _kernel_gradient(x_BHWC: jax.Array, grad_BHWF: jax.Array) -> jax.Array:
         put = lax.dynamic_update_slice
         above_1WC = jnp.where(top > 0, cut(x_BHWC, top - 1, 1), 0)
         below_1WC = jnp.where(top + band < height, cut(x_BHWC, top + band, 1), 0)
+        # The edges first: were they last, XLA would copy the whole buffer for them.
         rows_RWC = put(rows_RWC, above_1WC, (0, 0, 0))
         rows_RWC = put(rows_RWC, below_1WC, (band - 1, 0, 2 * channels))
         rows_RWC = put(rows_RWC, cut(x_BHWC, top, band - 1), (1, 0, 0))
