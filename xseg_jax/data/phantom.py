@@ -295,6 +295,7 @@ def tomogram(
     lowest, highest = min(attenuation), max(attenuation)
     black, white = 2 * lowest - highest, 2 * highest - lowest
 
+    @jax.enable_x64(False)  # The same grey values whatever a network computes in.
     def image(z_D: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         measured_DAS = detect(
             np.asarray(project(mu_DHW[z_D], angles_A)),

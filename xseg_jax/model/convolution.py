@@ -22,6 +22,11 @@ BAND_BYTES = 1 << 19
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
+def at_least_float32(dtype: Any) -> Any:
+    """The type of sums, statistics and parameters beside a computation in `dtype`."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 def conv3x3(x_BHWC: jax.Array, kernel_33CF: jax.Array) -> jax.Array:
     """Convolves (B, H, W, C), zero beyond its edge, to (B, H, W, F)."""
     on_cpu = jax.default_backend() == "cpu"
@@ -81,9 +86,10 @@ def _kernel_gradient(x_BHWC: jax.Array, grad_BHWF: jax.Array) -> jax.Array:
     """
     batch, height, width, channels = x_BHWC.shape
     features = grad_BHWF.shape[-1]
+    exact = at_least_float32(x_BHWC.dtype)
     row_bytes = 3 * width * (channels + features) * x_BHWC.dtype.itemsize
     # A band's copies are no smaller than the sum of all bands, which each band is added to.
-    band_bytes = max(BAND_BYTES, 9 * channels * features * 4)
+    band_bytes = max(BAND_BYTES, 9 * channels * features * jnp.dtype(exact).itemsize)
     enough = min(height, math.ceil(band_bytes / row_bytes))
     band = next(rows for rows in range(enough, height + 1) if height % rows == 0)
     bands = height // band
@@ -112,13 +118,13 @@ def _kernel_gradient(x_BHWC: jax.Array, grad_BHWF: jax.Array) -> jax.Array:
         columns_RWF = put(columns_RWF, cut(grad_BHWF, top, band, right=1), (0, 1, 2 * features))
         columns_PF, rows_PC = (a.reshape(band * width, -1) for a in (columns_RWF, rows_RWC))
         pixels = (((0,), (0,)), ((), ()))
-        found = lax.dot_general(columns_PF, rows_PC, pixels, preferred_element_type=jnp.float32)
+        found = lax.dot_general(columns_PF, rows_PC, pixels, preferred_element_type=exact)
         return rows_RWC, columns_RWF, total + found
 
     start = (
         jnp.zeros((band, width, 3 * channels), x_BHWC.dtype),
         jnp.zeros((band, width, 3 * features), grad_BHWF.dtype),
-        jnp.zeros((3 * features, 3 * channels), jnp.float32),
+        jnp.zeros((3 * features, 3 * channels), exact),
     )
     *_, total = lax.fori_loop(0, batch * bands, add_band, start)
     total = total.reshape(3, features, 3, channels).transpose(2, 0, 3, 1)

@@ -1,7 +1,7 @@
 """Losses as sums and weights over pixels, so that any grouping of examples adds up.
 
-Every loss maps logits_BHWK float32 and label_BHW uint8 to (sum, weight); the loss is their
-ratio. Pixels with the label 255 count nowhere.
+Every loss maps logits_BHWK, float32 or float64, and label_BHW uint8 to (sum, weight) of the same
+type; the loss is their ratio. Pixels with the label 255 count nowhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +17,10 @@ Loss = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 IGNORED = 255
 
 
-def _valid_and_safe(label_BHW: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _valid_and_safe(logits_BHWK: jax.Array, label_BHW: jax.Array) -> tuple[jax.Array, jax.Array]:
     valid_BHW = label_BHW != IGNORED
-    return valid_BHW.astype(jnp.float32), jnp.where(valid_BHW, label_BHW, 0).astype(jnp.int32)
+    safe_BHW = jnp.where(valid_BHW, label_BHW, 0).astype(jnp.int32)
+    return valid_BHW.astype(logits_BHWK.dtype), safe_BHW
 
 
 def _pixel_cross_entropy(logits_BHWK: jax.Array, label_BHW: jax.Array) -> jax.Array:
@@ -33,9 +34,9 @@ def cross_entropy(
 
     The weight of a pixel is that of its true class, in the sum and in the denominator.
     """
-    weight_BHW, label_BHW = _valid_and_safe(label_BHW)
+    weight_BHW, label_BHW = _valid_and_safe(logits_BHWK, label_BHW)
     if len(class_weights):
-        weight_BHW = weight_BHW * jnp.asarray(class_weights, jnp.float32)[label_BHW]
+        weight_BHW = weight_BHW * jnp.asarray(class_weights, logits_BHWK.dtype)[label_BHW]
     loss_BHW = _pixel_cross_entropy(logits_BHWK, label_BHW)
     return jnp.sum(weight_BHW * loss_BHW), jnp.sum(weight_BHW)
 
@@ -47,7 +48,7 @@ def focal(
 
     Lin et al. 2017, arXiv:1708.02002, eq. 4.
     """
-    weight_BHW, label_BHW = _valid_and_safe(label_BHW)
+    weight_BHW, label_BHW = _valid_and_safe(logits_BHWK, label_BHW)
     loss_BHW = _pixel_cross_entropy(logits_BHWK, label_BHW)
     # 1 - exp(-x) by expm1, and away from 0, where a power below 1 has no gradient.
     miss_BHW = jnp.maximum(-jnp.expm1(-loss_BHW), 1e-7)
@@ -60,7 +61,7 @@ def dice(logits_BHWK: jax.Array, label_BHW: jax.Array) -> tuple[jax.Array, jax.A
     Milletari et al. 2016, arXiv:1606.04797, with the plain sum in the denominator. An example
     weighs as many pixels as it has labelled, so that sums add up over any grouping.
     """
-    valid_BHW, label_BHW = _valid_and_safe(label_BHW)
+    valid_BHW, label_BHW = _valid_and_safe(logits_BHWK, label_BHW)
     truth_BHWK = jax.nn.one_hot(label_BHW, logits_BHWK.shape[-1]) * valid_BHW[..., None]
     probability_BHWK = jax.nn.softmax(logits_BHWK) * valid_BHW[..., None]
     overlap_BK = jnp.sum(truth_BHWK * probability_BHWK, axis=(1, 2))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from xseg_jax.errors import InputError
-from xseg_jax.model.convolution import conv3x3
+from xseg_jax.model.convolution import at_least_float32, conv3x3
 
 he_normal = nn.initializers.he_normal()
 
@@ -23,7 +23,7 @@ class BatchNorm(nn.Module):
     pass, a training step on CPU takes 0.93 of the time.
 
     Attributes:
-      dtype: of the computation; statistics are float32.
+      dtype: of the computation; parameters and statistics are at least float32.
       axis_name: axis of devices over which statistics are taken in training.
       train: normalise by this batch and update the running statistics, or by those.
       momentum: of the running statistics.
@@ -37,15 +37,15 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
         """(B, H, W, C) to the same shape."""
-        channels = x_BHWC.shape[-1:]
-        running_mean_C = self.variable("batch_stats", "mean", jnp.zeros, channels)
-        running_var_C = self.variable("batch_stats", "var", jnp.ones, channels)
-        scale_C = self.param("scale", nn.initializers.ones_init(), channels)
-        bias_C = self.param("bias", nn.initializers.zeros_init(), channels)
+        exact, channels = at_least_float32(self.dtype), x_BHWC.shape[-1:]
+        running_mean_C = self.variable("batch_stats", "mean", jnp.zeros, channels, exact)
+        running_var_C = self.variable("batch_stats", "var", jnp.ones, channels, exact)
+        scale_C = self.param("scale", nn.initializers.ones_init(), channels, exact)
+        bias_C = self.param("bias", nn.initializers.zeros_init(), channels, exact)
         mean_C, var_C = running_mean_C.value, running_var_C.value
         if self.train:
-            x32_BHWC = x_BHWC.astype(jnp.float32)
-            moments_2C = jnp.stack([x32_BHWC.mean((0, 1, 2)), (x32_BHWC**2).mean((0, 1, 2))])
+            exact_BHWC = x_BHWC.astype(exact)
+            moments_2C = jnp.stack([exact_BHWC.mean((0, 1, 2)), (exact_BHWC**2).mean((0, 1, 2))])
             if self.axis_name and not self.is_initializing():
                 moments_2C = jax.lax.pmean(moments_2C, self.axis_name)
             mean_C = moments_2C[0]
@@ -56,7 +56,7 @@ class BatchNorm(nn.Module):
                 running_var_C.value = kept * running_var_C.value + new * var_C
         factor_C = scale_C * jax.lax.rsqrt(var_C + 1e-5)
         shift_C = bias_C - mean_C * factor_C
-        return (x_BHWC * factor_C + shift_C).astype(self.dtype)  # Computed in float32.
+        return (x_BHWC * factor_C + shift_C).astype(self.dtype)
 
 
 NORMS: dict[str, Callable[..., nn.Module] | None] = {
@@ -66,7 +66,7 @@ NORMS: dict[str, Callable[..., nn.Module] | None] = {
     "instance": functools.partial(nn.InstanceNorm),
 }
 UPSAMPLES = ("transposed", "resize")
-DTYPES = ("auto", "float32", "bfloat16")
+DTYPES = ("auto", "float32", "bfloat16", "float64")
 
 
 def max_pool(x_BHWC: jax.Array) -> jax.Array:
@@ -95,8 +95,9 @@ class UpConv(nn.Module):
         initializer = nn.initializers.variance_scaling(
             2.0, "fan_in", "truncated_normal", in_axis=0, out_axis=3, batch_axis=(1, 2)
         )
-        kernel_C22F = self.param("kernel", initializer, (channels, 2, 2, self.features))
-        bias_F = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        exact = at_least_float32(self.dtype)
+        kernel_C22F = self.param("kernel", initializer, (channels, 2, 2, self.features), exact)
+        bias_F = self.param("bias", nn.initializers.zeros_init(), (self.features,), exact)
         x_BHWC, kernel_C22F, bias_F = promote_dtype(x_BHWC, kernel_C22F, bias_F, dtype=self.dtype)
         # Pixels as rows of one matrix: as an einsum XLA transposes the whole image twice.
         y_BHWabF = (x_BHWC.reshape(-1, channels) @ kernel_C22F.reshape(channels, -1)).reshape(
@@ -116,11 +117,13 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
         """(B, H, W, C) to (B, H, W, features)."""
-        kernel_33CF = self.param("kernel", he_normal, (3, 3, x_BHWC.shape[-1], self.features))
+        exact = at_least_float32(self.dtype)
+        shape_33CF = (3, 3, x_BHWC.shape[-1], self.features)
+        kernel_33CF = self.param("kernel", he_normal, shape_33CF, exact)
         x_BHWC, kernel_33CF = promote_dtype(x_BHWC, kernel_33CF, dtype=self.dtype)
         y_BHWF = conv3x3(x_BHWC, kernel_33CF)
         if self.use_bias:
-            bias_F = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+            bias_F = self.param("bias", nn.initializers.zeros_init(), (self.features,), exact)
             y_BHWF += bias_F.astype(self.dtype)
         return y_BHWF
 
@@ -141,7 +144,7 @@ class ConvBlock(nn.Module):
         for layer in range(2):
             x_BHWC = Conv(self.features, norm is None, self.dtype, name=f"conv{layer}")(x_BHWC)
             if norm is not None:
-                extra = {}
+                extra: dict[str, Any] = {"param_dtype": at_least_float32(self.dtype)}
                 if self.norm == "batch":
                     extra = {"train": self.train, "axis_name": self.axis_name}
                 x_BHWC = norm(dtype=self.dtype, name=f"norm{layer}", **extra)(x_BHWC)
@@ -172,7 +175,8 @@ class UNet(nn.Module):
       dropout: rate after each block.
       skip: whether the way up sees the way down at equal resolution.
       dtype: "float32" or "bfloat16" for the computation, or "auto" for bfloat16 on a GPU or TPU
-        and float32 on a CPU; parameters and logits are float32.
+        and float32 on a CPU; parameters and logits are float32. "float64" where JAX is told to
+        have it: all is float64.
       remat: recompute blocks in the backward pass, for less memory.
       axis_name: axis of devices over which BatchNorm takes its statistics in training.
     """
@@ -191,7 +195,7 @@ class UNet(nn.Module):
     def __call__(
         self, image_BHWC: jax.Array, *, train: bool, dropout_key_B: jax.Array | None = None
     ) -> jax.Array:
-        """Logits (B, H, W, classes) float32 of images (B, H, W, C).
+        """Logits (B, H, W, classes) of images (B, H, W, C).
 
         Args:
           image_BHWC: normalised.
@@ -232,17 +236,20 @@ class UNet(nn.Module):
             x_BHWC = block(f"up{level}", features, x_BHWC)
 
         # The last layer has no ReLU behind it: LeCun's scale keeps the first loss near log K.
-        logits_NK = nn.Dense(self.classes, dtype=dtype, name="head")(
-            x_BHWC.reshape(-1, self.features[0])
-        )
+        exact = at_least_float32(dtype)
+        head = nn.Dense(self.classes, dtype=dtype, param_dtype=exact, name="head")
+        logits_NK = head(x_BHWC.reshape(-1, self.features[0]))
         logits_BHWK = logits_NK.reshape(*x_BHWC.shape[:3], self.classes)
-        return logits_BHWK[:, :height, :width].astype(jnp.float32)
+        return logits_BHWK[:, :height, :width].astype(exact)
 
     def _up(self, x_BHWC: jax.Array, features: int, name: str, dtype: Any) -> jax.Array:
         if self.upsample == "transposed":
             return UpConv(features, dtype, name=name)(x_BHWC)
         batch, height, width, _ = x_BHWC.shape
-        x_BHWC = nn.Conv(features, (1, 1), kernel_init=he_normal, dtype=dtype, name=name)(x_BHWC)
+        x_BHWC = nn.Conv(
+            features, (1, 1), kernel_init=he_normal, dtype=dtype,
+            param_dtype=at_least_float32(dtype), name=name,
+        )(x_BHWC)  # fmt: skip
         return jax.image.resize(x_BHWC, (batch, 2 * height, 2 * width, features), "bilinear")
 
 
@@ -265,6 +272,8 @@ def check_model(
     for field, (value, choices) in tables.items():
         if value not in choices:
             raise InputError(f"config.model.{field}={value!r}: choose one of {', '.join(choices)}")
+    if dtype == "float64" and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        raise InputError("config.model.dtype='float64': needs JAX_ENABLE_X64=1 in the environment")
     if not features or min(features) < 1:
         raise InputError(f"config.model.features={features}: give channels, as in (16, 32, 64)")
     if not 0 <= dropout < 1:

@@ -118,7 +118,7 @@ def train_step(
 def predict_step(variables: Any, image_BHWC: jax.Array, *, model: nn.Module) -> jax.Array:
     """Class probabilities (B, H, W, K) float32 of normalised images (B, H, W, 1) float32."""
     logits_BHWK: Any = model.apply(variables, image_BHWC, train=False)
-    return jax.nn.softmax(logits_BHWK)
+    return jax.nn.softmax(logits_BHWK).astype(jnp.float32)
 
 
 def eval_step(probability_BHWK: jax.Array, label_BHW: jax.Array, *, loss: Loss) -> Sums:
