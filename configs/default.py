@@ -71,6 +71,7 @@ def get_config() -> Any:
     config.model.dropout = 0.0
     config.model.skip = True
     # bfloat16, float32, or auto: bfloat16 on a GPU or TPU, else float32. Parameters are float32.
+    # Or float64, with JAX_ENABLE_X64=1, to tell what is rounding.
     config.model.dtype = "auto"
     config.model.remat = False
 
@@ -101,7 +102,7 @@ def get_config() -> Any:
     config.inference = ConfigDict()
     config.inference.tile = 512  # Pixels.
     config.inference.overlap = 64
-    config.inference.batch_size = 2
+    config.inference.batch_size = 1  # Tiles of an image that a device takes at once.
 
     config.report = ConfigDict()
     config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.

@@ -26,27 +26,30 @@ class _Job:
     tiles_hwK: list[np.ndarray] = field(default_factory=list)
 
     @property
-    def finished(self) -> bool:
-        return len(self.tiles_hwK) == len(self.corners)
+    def missing(self) -> int:
+        return len(self.corners) - len(self.tiles_hwK)
 
 
-_Tile = tuple[_Job, np.ndarray]
-_Batch = tuple[Sequence[_Job], Callable[[], np.ndarray]]
-"""The images that its tiles belong to, and what waits for their probabilities (B, h, w, K)."""
+_Part = tuple[_Job, np.ndarray]
+"""An image, and those of its tiles (B, h, w) that one device takes at once."""
+_Call = tuple[Sequence[_Job], Callable[[], np.ndarray]]
+"""The image of each device, and what waits for all probabilities (devices * B, h, w, K)."""
 
 
 class Predictor:
-    """Segments images tile by tile; a batch may hold tiles of several images.
+    """Segments images tile by tile; an image's result depends on no other image.
+
+    XLA rounds differently at different places of a batch. So a batch holds tiles of one image
+    alone, each at a place that the image decides; what a device gets depends neither on what other
+    devices get, nor on what came before.
 
     Args:
       model: the network.
       normalizer: grey values to float32.
-      parallel: devices of this process, which share a batch.
+      parallel: devices of this process, each with a batch of its own.
       tile: largest height and width that the network sees at once.
       overlap: pixels that neighbouring tiles share.
-      batch_size: tiles in one call of the network, at least; there is one for every device.
-        Every call has equally many, the last ones repeated where there are fewer, so that an
-        image's result depends on no other image.
+      batch_size: most tiles of an image that a device takes at once.
     """
 
     def __init__(
@@ -66,8 +69,7 @@ class Predictor:
                 "the tile, the batch at least 1"
             )
         self.normalizer, self.tile, self.overlap = normalizer, tile, overlap
-        devices = len(parallel.devices)
-        self.batch_size = -(-batch_size // devices) * devices
+        self.batch_size, self._devices = batch_size, len(parallel.devices)
         step = functools.partial(predict_step, model=model)
         self._step = parallel.spread(step, in_axes=(None, 0), sums=False)
 
@@ -79,42 +81,50 @@ class Predictor:
           images: grey values as read from files; taken as they are needed.
         """
         jobs: deque[_Job] = deque()
-        waiting: deque[_Tile] = deque()
-        running: deque[_Batch] = deque()
+        waiting: deque[_Part] = deque()
+        running: deque[_Call] = deque()
         for image_HW in images:
             normalised_HW = self.normalizer.of(image_HW)(image_HW)
             corners, tiles_Thw = tiling.cut(normalised_HW, self.tile, self.overlap)
-            if waiting and waiting[0][1].shape != tiles_Thw.shape[1:]:
+            parts_Bhw = _equal_parts(tiles_Thw, self.batch_size)
+            if waiting and waiting[0][1].shape != parts_Bhw[0].shape:
                 running.append(self._start(variables, waiting))
             height, width = image_HW.shape
             jobs.append(_Job(height, width, corners))
-            waiting.extend((jobs[-1], tile_hw) for tile_hw in tiles_Thw)
-            while len(waiting) >= self.batch_size:
+            waiting.extend((jobs[-1], tiles_Bhw) for tiles_Bhw in parts_Bhw)
+            while len(waiting) >= self._devices:
                 running.append(self._start(variables, waiting))
-                _finish(running, but=1)  # The devices have work while the host blends.
-            while jobs and jobs[0].finished:
+                self._finish(running, but=1)  # The devices have work while the host blends.
+            while jobs and not jobs[0].missing:
                 yield _blend(jobs.popleft())
         while waiting:
             running.append(self._start(variables, waiting))
-            _finish(running, but=1)
-        _finish(running, but=0)
+            self._finish(running, but=1)
+        self._finish(running, but=0)
         yield from map(_blend, jobs)
 
-    def _start(self, variables: Any, waiting: deque[_Tile]) -> _Batch:
-        """Hands up to one batch of tiles to the devices, and does not wait for them."""
-        count = min(self.batch_size, len(waiting))
-        owners, tiles_hw = zip(*(waiting.popleft() for _ in range(count)), strict=True)
-        tiles_Bhw = np.resize(np.stack(tiles_hw), (self.batch_size, *tiles_hw[0].shape))
-        return owners, self._step(variables, tiles_Bhw[..., None])
+    def _start(self, variables: Any, waiting: deque[_Part]) -> _Call:
+        """Hands each device a part, and does not wait for them; what is missing is repeated."""
+        count = min(self._devices, len(waiting))
+        owners, parts_Bhw = zip(*(waiting.popleft() for _ in range(count)), strict=True)
+        tiles_DBhw = np.resize(np.stack(parts_Bhw), (self._devices, *parts_Bhw[0].shape))
+        return owners, self._step(variables, tiles_DBhw.reshape(-1, *tiles_DBhw.shape[2:], 1))
+
+    def _finish(self, running: deque[_Call], *, but: int) -> None:
+        """Waits for all calls but the last ones, and hands each tile's result to its image."""
+        while len(running) > but:
+            owners, wait = running.popleft()
+            # Behind the parts of images are those that give every device work.
+            for job, tiles_BhwK in zip(owners, np.split(wait(), self._devices), strict=False):
+                job.tiles_hwK.extend(tiles_BhwK[: job.missing])
 
 
-def _finish(running: deque[_Batch], *, but: int) -> None:
-    """Waits for all batches but the last ones, and hands each tile's result to its image."""
-    while len(running) > but:
-        owners, probabilities = running.popleft()
-        # Behind the tiles of images are those that fill the batch.
-        for job, tile_hwK in zip(owners, probabilities(), strict=False):
-            job.tiles_hwK.append(tile_hwK)
+def _equal_parts(tiles_Thw: np.ndarray, largest: int) -> list[np.ndarray]:
+    """The tiles of an image in as few equal parts as can be; tiles are repeated in the last."""
+    count = -(-len(tiles_Thw) // largest)
+    size = -(-len(tiles_Thw) // count)
+    parts = (tiles_Thw[start : start + size] for start in range(0, len(tiles_Thw), size))
+    return [np.resize(part_hw, (size, *tiles_Thw.shape[1:])) for part_hw in parts]
 
 
 def _blend(job: _Job) -> np.ndarray:
