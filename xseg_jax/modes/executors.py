@@ -1,5 +1,6 @@
 """Runs commands: here, a few at a time, or as a SLURM job array. Each writes a log of its own."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -31,7 +32,8 @@ def run_here(commands: Sequence[Command], at_once: int) -> Iterator[Command]:
     Several at once share the cores, and the GPUs that CUDA_VISIBLE_DEVICES names, evenly. When
     the caller is stopped the commands are too, and asked to save first.
     """
-    cores = sorted(os.sched_getaffinity(0))
+    # Where the system cannot bind a process to cores, all share them as it likes.
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
     places: SimpleQueue[int] = SimpleQueue()
     for place in range(at_once):
@@ -49,9 +51,12 @@ def run_here(commands: Sequence[Command], at_once: int) -> Iterator[Command]:
             with command.log.open("ab") as log:
                 if not stopped:
                     running[place] = subprocess.Popen(
-                        command.arguments, stdout=log, stderr=subprocess.STDOUT, env=environment,
-                        preexec_fn=lambda: os.sched_setaffinity(0, mine),
-                    )  # fmt: skip
+                        command.arguments, stdout=log, stderr=subprocess.STDOUT, env=environment
+                    )
+                    # Here and not between fork and exec: a process with threads must not fork.
+                    if mine:
+                        with contextlib.suppress(ProcessLookupError):  # It has ended.
+                            os.sched_setaffinity(running[place].pid, mine)
                     running[place].wait()
         finally:
             places.put(place)
