@@ -1,13 +1,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# Two files at a time: tests wait as much as they work.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: train test check clean
+.PHONY: train test rounding check clean
 
 train: .venv/installed
 	$(BIN)/python main.py --config=configs/default.py
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# What depends on rounding, with code for older x86 processors.
+rounding: .venv/installed-dev
+	XLA_FLAGS=--xla_cpu_max_isa=SSE4_2 $(PYTEST) -m rounding
+	XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(PYTEST) -m rounding
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

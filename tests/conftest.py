@@ -12,16 +12,29 @@ from PIL import Image
 
 # Tests compile far more than they compute: without LLVM's optimisations, and with what one test
 # or process has compiled kept for the next, they take less than half the time.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-CACHE = tempfile.TemporaryDirectory()
+FLAGS = os.environ.get("XLA_FLAGS", "")
+if "xla_backend_optimization_level" not in FLAGS:
+    os.environ["XLA_FLAGS"] = f"{FLAGS} --xla_backend_optimization_level=0"
+if "PYTEST_XDIST_WORKER" in os.environ:  # Workers share the folder of the process they came from.
+    cache_dir = os.environ["JAX_COMPILATION_CACHE_DIR"]
+else:
+    CACHE = tempfile.TemporaryDirectory()
+    cache_dir = CACHE.name
 for name, value in {
-    "compilation_cache_dir": CACHE.name,
+    "compilation_cache_dir": cache_dir,
     "persistent_cache_min_compile_time_secs": 0,
     "persistent_cache_min_entry_size_bytes": -1,
 }.items():
     jax.config.update(f"jax_{name}", value)
     os.environ[f"JAX_{name.upper()}"] = str(value)  # For processes that tests start.
 jax.config.update("jax_num_cpu_devices", 4)  # Several devices, on any machine.
+
+SLOW = ("test_slurm", "test_fit", "test_sweep", "test_interrupt", "test_main", "test_benchmarks")
+
+
+def pytest_collection_modifyitems(items):
+    """The slowest files first, so that no worker ends long after the others."""
+    items.sort(key=lambda item: (*SLOW, item.path.stem).index(item.path.stem))
 
 
 def write(path, array):
@@ -59,11 +72,11 @@ def write_folder(
     return root / "images", root / "labels"
 
 
-@pytest.fixture(name="write")
+@pytest.fixture(name="write", scope="session")
 def _write():
     return write
 
 
-@pytest.fixture(name="write_folder")
+@pytest.fixture(name="write_folder", scope="session")
 def _write_folder():
     return write_folder

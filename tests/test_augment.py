@@ -8,6 +8,8 @@ from scipy.ndimage import gaussian_filter
 from xseg_jax.errors import InputError
 from xseg_jax.model.augment import augment, check_augment
 
+pytestmark = pytest.mark.rounding
+
 OFF = {
     "flip": False, "rotate90": False, "brightness": 0.0, "contrast": 0.0, "gamma": 0.0,
     "noise": 0.0, "blur": 0.0, "scale": 0.0, "rotation": 0.0,
@@ -188,7 +190,7 @@ def test_a_key_fixes_its_example_whatever_the_batch():
 
     key_B = jax.random.split(jax.random.key(1), 8)[2:5]
     part = compiled(**options)(key_B, image_BHWC[2:5], label_BHW[2:5])
-    np.testing.assert_allclose(part[0], first[0][2:5], atol=1e-6)
+    np.testing.assert_allclose(part[0], first[0][2:5], atol=1e-5)
     np.testing.assert_array_equal(part[1], first[1][2:5])
 
 

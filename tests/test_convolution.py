@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from xseg_jax.model import convolution
 from xseg_jax.model.convolution import conv3x3
 
+pytestmark = pytest.mark.rounding
+
 
 def normal(rng, *shape):
     return jnp.asarray(rng.normal(size=shape), jnp.float32)

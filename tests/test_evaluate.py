@@ -9,6 +9,8 @@ from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.model.losses import cross_entropy
 from xseg_jax.training.parallel import Parallel
 
+pytestmark = pytest.mark.rounding
+
 SIZES = [(40, 33), (32, 32), (1, 70), (40, 33)]
 evaluate = Scorer(Parallel("jit", tuple(jax.devices()[:1])), cross_entropy, 3)
 
@@ -83,7 +85,7 @@ def test_several_devices_count_what_one_counts(slices, mode):
     found = scorer(segment, slices, lambda: done.append(len(shapes)))
     expected = evaluate(segment, slices)
     np.testing.assert_array_equal(found.confusion_NKK, expected.confusion_NKK)
-    assert found.loss == pytest.approx(expected.loss, rel=1e-6)
+    assert found.loss == pytest.approx(expected.loss, rel=1e-5)
     # Sizes are rounded up, so that few shapes compile.
     assert shapes == [(1, 64, 64), (1, 32, 32), (1, 32, 96)]
     assert done == [1, 2, 3, 3, 3, 3]

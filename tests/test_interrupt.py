@@ -1,16 +1,13 @@
 """A run that is stopped in any way and started again is the run that was never stopped."""
 
 import json
-import multiprocessing
-import os
 import random
 import re
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
+import forked
 import jax
 import numpy as np
 import pytest
@@ -22,7 +19,6 @@ from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.interrupt import StopRequest, obey_signals
 from xseg_jax.training.runlog import read_metrics
 
-ROOT = Path(__file__).parent.parent
 EPOCHS = 30  # 120 steps.
 KILLS = 20
 
@@ -36,29 +32,31 @@ def config_of(base):
     config = tiny.get_config()
     config.data.prepared_dir = str(base / "prepared")
     config.epochs = EPOCHS
-    config.log_every = 1
+    config.log_every = 2  # Every other checkpoint holds the sums of half a line.
     config.optimizer.ema_decay = 0.9
     config.checkpoint.steps = 3
     return config
 
 
-def train_here(base, workdir):
-    """Runs in a process of its own."""
+def train_here(base, workdir, pause):
+    """Runs in a process of its own, and waits some seconds after every step."""
     import jax
 
-    from xseg_jax.modes import train
+    from xseg_jax.modes import fit, train
 
+    add = fit.MetricLines.add
+
+    def add_slowly(self, step, sums):
+        time.sleep(pause)
+        add(self, step, sums)
+
+    fit.MetricLines.add = add_slowly
     jax.config.update("jax_num_cpu_devices", 2)
     train.run(config_of(base), workdir)
 
 
-def start(base, workdir):
-    # Forked from a process that has imported all and started nothing.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["xseg_jax.modes.train", "configs.tiny", __name__])
-    process = context.Process(target=train_here, args=(base, workdir))
-    process.start()
-    return process
+def start(base, workdir, pause=0.0):
+    return forked.start(train_here, base, workdir, pause)
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +106,13 @@ def test_killed_twenty_times_is_never_killed(base, uninterrupted):
     half = 0
     for kill in range(KILLS):
         before = lines(workdir)
-        process = start(base, workdir)
+        process = start(base, workdir, pause=0.02)  # Else a quick machine ends it before.
         if kill % 4 == 0:  # While it starts.
-            time.sleep(moments.uniform(0, 4))
+            time.sleep(moments.uniform(0, 3))
         else:
             # A line more than there were, or fewer: those after the checkpoint go first.
             wait_until(lambda n=before: lines(workdir) not in (0, n), process.is_alive)
-            time.sleep(moments.uniform(0, 0.3))
+            time.sleep(moments.uniform(0, 0.1))
             if kill % 2:  # In the middle of a save.
                 wait_until(lambda: half_saved(workdir), process.is_alive)
         process.kill()
@@ -127,41 +125,40 @@ def test_killed_twenty_times_is_never_killed(base, uninterrupted):
     assert process.exitcode == 0
     assert_same_run(workdir, uninterrupted)
     steps = [row["step"] for row in read_metrics(workdir) if row["split"] == "train"]
-    assert steps == list(range(1, 4 * EPOCHS + 1))
+    assert steps == list(range(2, 4 * EPOCHS + 1, 2))
     assert not half_saved(workdir)
 
 
-def main(base, workdir, *flags, **options):
+def main(base, workdir):
     config = config_of(base)
     flags = [
         "--config=configs/tiny.py", f"--workdir={workdir}",
         f"--config.data.prepared_dir={config.data.prepared_dir}", f"--config.epochs={EPOCHS}",
-        "--config.log_every=1", "--config.optimizer.ema_decay=0.9", *flags,
+        "--config.log_every=2", "--config.optimizer.ema_decay=0.9",
     ]  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "main.py", *flags], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"}, **options,
-    )  # fmt: skip
+    return forked.Main(*flags, devices=2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_step_and_exits_with_75(base, uninterrupted, number):
     workdir = base / number.name
     process = main(base, workdir)
-    wait_until(lambda: lines(workdir) > 5, lambda: process.poll() is None)
+    wait_until(lambda: lines(workdir) > 5, lambda: process.returncode is None)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate()
     assert process.returncode == 75
-    step = max(row["step"] for row in read_metrics(workdir))
-    assert said.splitlines()[-1] == (
-        f"error: stopped after step {step} of 120, which is saved; the same command continues"
+    last = said.splitlines()[-1]
+    (step,) = re.findall(
+        r"^error: stopped after step (\d+) of 120, which is saved; the same command continues$",
+        last,
     )
+    assert int(step) - max(row["step"] for row in read_metrics(workdir)) in (0, 1)
     assert "Traceback" not in said
-    assert (workdir / "checkpoints" / str(step)).exists()
+    assert (workdir / "checkpoints" / step).exists()
     if number == signal.SIGINT:
         return  # Its checkpoint is as the other's.
     again = main(base, workdir)
-    _, said = again.communicate(timeout=120)
+    _, said = again.communicate()
     assert again.returncode == 0
     assert f"continuing after step {step} of 120" in said
     assert_same_run(workdir, uninterrupted)
@@ -197,7 +194,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(base, un
         pytest.skip("only root can mount a small disk")
     try:
         process = main(base, workdir)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate()
         assert process.returncode == 1
         assert "Traceback" not in said
         assert re.search(
@@ -208,7 +205,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(base, un
         ), said
         subprocess.run(["mount", "-o", "remount,size=20m", str(workdir)], check=True)
         again = main(base, workdir)
-        _, said = again.communicate(timeout=120)
+        _, said = again.communicate()
         assert again.returncode == 0, said
         assert "continuing after step" in said
         assert_same_run(workdir, uninterrupted)

@@ -3,8 +3,8 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import tifffile
@@ -12,16 +12,19 @@ from sklearn.metrics import confusion_matrix
 
 from xseg_jax.data import phantom
 
-ROOT = Path(__file__).parent.parent
 
-
-def main(*flags: str, fails: bool = False) -> str:
-    """Runs main.py with warnings as errors where they are ours, and returns what it says."""
-    done = subprocess.run(
-        [sys.executable, "main.py", *flags], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stderr if fails else done.stdout + done.stderr
+def main(*flags, fails=False, fresh=False):
+    """What main.py says, on all channels or as an error; fresh is as a user starts it."""
+    if fresh:
+        process = subprocess.Popen(
+            [sys.executable, "main.py", *flags], cwd=forked.ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    else:
+        process = forked.Main(*flags)
+    said, errors = process.communicate(timeout=300)
+    assert (process.returncode != 0) == fails, said + errors
+    return errors if fails else said + errors
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def tiny(tmp_path_factory):
     """A finished tiny run, and what training it printed."""
     folder = tmp_path_factory.mktemp("tiny")
     flags = ["--config=configs/tiny.py", f"--config.data.prepared_dir={folder / 'prepared'}"]
-    said = main(*flags, f"--workdir={folder / 'run'}")
+    said = main(*flags, f"--workdir={folder / 'run'}", fresh=True)
     return folder, flags, said
 
 
@@ -96,13 +99,14 @@ def test_folder_of_another_configuration_is_refused(tiny):
 def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
     folder, _, _ = tiny
     common = [f"--workdir={folder / 'run'}"]
-    main("--mode=evaluate", *common, f"--input={other_scan}", f"--output={tmp_path / 'scores'}")
+    output = [f"--output={tmp_path / 'scores'}"]
+    main("--mode=evaluate", *common, f"--input={other_scan}", *output, fresh=True)
     results = json.loads((tmp_path / "scores" / "results.json").read_text())
     assert results["slices"] == 3
     assert (tmp_path / "scores" / "figures" / "collage.png").stat().st_size > 10_000
 
     flags = [*common, f"--input={other_scan / 'images'}", f"--output={tmp_path / 'masks'}"]
-    main("--mode=predict", *flags)
+    main("--mode=predict", *flags, fresh=True)
     masks = sorted((tmp_path / "masks").glob("*.tif"))
     assert [path.stem for path in masks] == ["scan000", "scan001", "scan002"]
     truth = [tifffile.imread(path).ravel() for path in sorted((other_scan / "labels").iterdir())]

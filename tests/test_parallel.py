@@ -19,6 +19,8 @@ from xseg_jax.training.parallel import AXIS, Parallel, join_processes
 from xseg_jax.training.state import init_state, run_once
 from xseg_jax.training.steps import train_step
 
+pytestmark = pytest.mark.rounding
+
 MAGNITUDES = dict.fromkeys(
     ("brightness", "contrast", "gamma", "noise", "blur", "scale", "rotation"), 0.0
 )

@@ -17,6 +17,8 @@ from xseg_jax.training.state import (
     run_once,
 )
 
+pytestmark = pytest.mark.rounding
+
 PLAIN: dict[str, Any] = {
     "learning_rate": 0.1, "schedule": "constant", "warmup_steps": 0, "clip_norm": 0.0,
     "weight_decay": 0.0, "steps": 6,

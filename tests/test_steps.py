@@ -16,6 +16,8 @@ from xseg_jax.training.parallel import AXIS, Parallel
 from xseg_jax.training.state import TrainState, init_state, run_once
 from xseg_jax.training.steps import eval_step, predict_step, train_step
 
+pytestmark = pytest.mark.rounding
+
 MODEL = UNet(classes=3, features=(4, 8), axis_name=AXIS)
 ALONE = MODEL.clone(axis_name=None)
 TX: Any = optax.adam(1e-2)
@@ -106,8 +108,13 @@ def test_a_step_equals_adam_on_the_mean_loss(state, after, expected):
     found = after[0]
     assert int(found.step) == 1
     assert_close(found.opt_state[0].mu, opt_state[0].mu, rtol=1e-4, atol=1e-6)
-    # A first step of Adam is the sign of the gradient, times the rate.
-    assert_close(found.params, optax.apply_updates(state.params, updates), atol=1e-4)
+    # A first step of Adam is the sign of the gradient, times the rate: near 0 rounding decides it.
+    clear = jax.tree.map(lambda g: np.abs(g) > 1e-5, grads)
+    assert np.mean(np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(clear)])) > 0.95
+    params = optax.apply_updates(state.params, updates)
+    assert_close(
+        *(jax.tree.map(lambda p, c: p[c], p, clear) for p in (found.params, params)), atol=1e-4
+    )
     assert_close(found.batch_stats, batch_stats, rtol=1e-5, atol=1e-6)
 
 
@@ -194,14 +201,15 @@ def test_first_losses_are_those_on_record(state):
     another initialisation, another default. If you meant such a change, say so in the commit and
     put the printed numbers here; earlier runs then cannot be repeated to the bit. If you did not
     mean one, you have found a bug. A new version of JAX may change them too: check first that
-    all other tests pass.
+    all other tests pass. Processors differ by rounding, which Adam makes more of: by less than
+    the tolerance, where another order of random keys differs by far more.
     """
     step = compiled(augment=AUGMENT)
     losses = []
     for seed in range(3):
         state, sums = step(state, *batch(seed))
         losses.append(float(sums["loss_sum"] / sums["weight"]))
-    np.testing.assert_allclose(losses, GOLDEN, atol=1e-4, err_msg=f"now {losses}")
+    np.testing.assert_allclose(losses, GOLDEN, atol=2e-3, err_msg=f"now {losses}")
 
 
 GOLDEN = [1.4382921, 1.1982946, 1.1786382]
@@ -226,7 +234,7 @@ def test_evaluation_equals_numpy_and_ignores_what_is_ignored():
 
     logs_NK, truth_N = log_softmax(logits_BHWK, axis=-1)[valid_BHW], label_BHW[valid_BHW]
     total = -logs_NK[np.arange(len(truth_N)), truth_N].sum()
-    assert sums["loss_sum"].sum() == pytest.approx(total)
+    assert sums["loss_sum"].sum() == pytest.approx(total, rel=1e-5)
     np.testing.assert_array_equal(sums["weight"], valid_BHW.sum(axis=(1, 2)))
     np.testing.assert_array_equal(
         sums["confusion"].sum(axis=0), confusion_matrix(truth_N, logs_NK.argmax(axis=-1))
@@ -236,7 +244,7 @@ def test_evaluation_equals_numpy_and_ignores_what_is_ignored():
     padded_BHWK = np.pad(softmax(logits_BHWK, axis=-1), ((0, 0), (0, 3), (0, 0), (0, 0)))
     padded_BHW = np.pad(label_BHW, ((0, 0), (0, 3), (0, 0)), constant_values=255)
     padded = jax.device_get(step(padded_BHWK, padded_BHW))
-    np.testing.assert_allclose(padded["loss_sum"], sums["loss_sum"], rtol=1e-6)
+    np.testing.assert_allclose(padded["loss_sum"], sums["loss_sum"], rtol=1e-5)
     np.testing.assert_array_equal(padded["weight"], sums["weight"])
     np.testing.assert_array_equal(padded["confusion"], sums["confusion"])
 

@@ -11,6 +11,8 @@ from xseg_jax.errors import DivergedError, InputError
 from xseg_jax.modes import fit, train
 from xseg_jax.training.runlog import read_metrics
 
+pytestmark = pytest.mark.rounding
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):

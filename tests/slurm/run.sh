@@ -22,7 +22,7 @@ wait_for() { # seconds, what, command
     cat "$folder"/*.log >&2
     exit 1
 }
-gone() { [ -z "$(squeue -h -j "$1" -o %T 2>/dev/null)" ]; }
+gone() { local state && state=$(squeue -h -j "$1" -o %T 2>/dev/null) && [ -z "$state" ]; }
 
 echo "## a training in two processes"
 job=$(submit whole)
@@ -35,6 +35,7 @@ wait_for 100 "its first epochs" "[ \"\$(cat '$folder/preempted/metrics.jsonl' 2>
 scancel --signal=TERM "$job"
 wait_for 60 "the queue" "[ \"\$(squeue -h -j $job -o %T)\" = PENDING ]"
 squeue -j "$job" -o "%.6i %.10T %.12r"
+sleep 3 # SLURM kills a job that starts in the second in which its first run ended.
 scontrol update JobId="$job" StartTime=now # Not after the two minutes SLURM would wait.
 wait_for 200 "the training" "gone $job"
 grep -E "stopped after|Exited with|REQUEUE|continuing after|^pixel accuracy" "$folder/preempted.log"
