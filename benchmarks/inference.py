@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("--features", default="16,32,64,128", help="channels of each level")
     parser.add_argument("--slices", type=int, default=64, help="of the volume")
     parser.add_argument("--size", type=int, default=501, help="height and width of a slice")
-    parser.add_argument("--batch", type=int, default=2, help="slices that the network sees at once")
+    parser.add_argument(
+        "--batch", type=int, default=2, help="slices that PyTorch's network sees at once"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="times that each is timed")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/inference.json"))
     options = parser.parse_args()
