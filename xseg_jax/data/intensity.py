@@ -8,18 +8,60 @@ import numpy as np
 
 from xseg_jax.errors import InputError
 
+QUANTILES = ((0.01, 0.99), (0.001, 0.999), (0.0, 1.0))
+"""Ends of the usual range; the first pair that is no single value."""
+
+FAR = 3.0
+"""Widths of the usual range beyond its ends where a grey value is far outside."""
+
+UNLIKE = {"outside": 0.1, "shift": 1.0, "spread": 1.6}
+"""Above these an image's grey scale is another than that of training: its share of pixels outside
+the usual range (0.02 by definition in training), the distance of the means in standard deviations,
+the ratio of the deviations."""
+
+
+def usual_range(values: np.ndarray) -> tuple[float, float]:
+    """Where nearly all grey values lie: the 1st and the 99th percentile, as float64.
+
+    A least or greatest value that many pixels have, far outside the range of all others, stands
+    for no data, as -3.4e38 around a sample does; it is left out.
+    """
+    values = np.sort(values, axis=None).astype(np.float64)
+    for end in (values[0], values[-1]):
+        others = values[values != end]
+        if len(others) <= (1 - QUANTILES[0][0]) * len(values):
+            low, high = np.quantile(others, QUANTILES[0]) if len(others) else (end, end)
+            if min(abs(low - end), abs(high - end)) > FAR * (high - low) > 0:
+                values = others
+    ranges = [np.quantile(values, ends) for ends in QUANTILES]
+    low, high = next((pair for pair in ranges if pair[1] > pair[0]), ranges[-1])
+    return float(low), float(high)
+
+
+def sample_of(image_HW: np.ndarray) -> np.ndarray:
+    """Every fourth row and column of an image that is not small."""
+    step = 4 if min(image_HW.shape) >= 64 else 1
+    return image_HW[::step, ::step].ravel()
+
 
 @dataclass(frozen=True)
 class Normalizer:
     """Subtracts a mean and divides by a standard deviation.
 
+    Grey values far outside the usual range, as hot pixels and no data have them, do not count in
+    either, and become the nearest value that is not far outside.
+
     Attributes:
       mean: grey value that becomes 0; None takes each image's own.
       std: grey values that become 1; None takes each image's own.
+      low: 1st percentile of the grey values; None clips nothing.
+      high: 99th percentile.
     """
 
     mean: float | None = None
     std: float | None = None
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def fit(cls, kind: str, images: Iterable[np.ndarray]) -> "Normalizer":
@@ -28,15 +70,19 @@ class Normalizer:
         Args:
           kind: "volume" for one grey scale in all images, as in a tomogram, where a grey value
             is a physical quantity; "image" for images exposed differently, as in radiographs.
-          images: (H, W) arrays.
+          images: (H, W) arrays, gone through twice.
         """
         if kind == "image":
             return cls()
         if kind != "volume":
             raise InputError(f"config.data.normalize={kind!r}: choose volume or image")
+        low, high = usual_range(np.concatenate([sample_of(image_HW) for image_HW in images]))
+        limits = cls(low=low, high=high)
         count, mean, squares = 0, 0.0, 0.0
         for image_HW in images:
-            values = image_HW.astype(np.float64)
+            values = image_HW[~limits.far(image_HW)].astype(np.float64)
+            if not values.size:
+                continue
             # Squares around the means (Chan, Golub and LeVeque 1979): a mean far above the
             # deviation would cancel all digits of a plain sum of squares.
             shift = values.mean() - mean
@@ -44,20 +90,53 @@ class Normalizer:
             squares += values.var() * values.size + shift * shift * count * share
             mean += shift * share
             count += values.size
-        return cls(float(mean), float(np.sqrt(squares / count)))
+        return cls(float(mean), float(np.sqrt(squares / count)) or 1.0, low, high)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Grey values beyond which a value is far outside."""
+        if self.low is None or self.high is None:
+            return -np.inf, np.inf
+        margin = FAR * (self.high - self.low)
+        return self.low - margin, self.high + margin
+
+    def far(self, image: np.ndarray) -> np.ndarray:
+        """Which grey values are far outside, bool."""
+        least, most = self.limits
+        return (image < least) | (image > most)
 
     def of(self, image_HW: np.ndarray) -> "Normalizer":
-        """The mean and deviation that this image (H, W) is normalised with."""
-        if self.mean is not None:
-            return self
-        return Normalizer(float(image_HW.mean(dtype=np.float64)),
-                          float(image_HW.std(dtype=np.float64)) or 1.0)  # fmt: skip
+        """What this image (H, W) is normalised with."""
+        return self if self.mean is not None else Normalizer.fit("volume", [image_HW])
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Grey values of any shape to float32; for per-image statistics call `of` first."""
         if self.mean is None or self.std is None:
             raise TypeError("each image has its own statistics; call `of` with the whole image")
-        return ((image.astype(np.float64) - self.mean) / self.std).astype(np.float32)
+        clipped = image.astype(np.float64).clip(*self.limits)
+        return ((clipped - self.mean) / self.std).astype(np.float32)
+
+    def unlike(self, image_HW: np.ndarray) -> str:
+        """How the grey scale of an image differs from that of training; "" where it does not."""
+        if self.mean is None or self.std is None or self.low is None or self.high is None:
+            return ""
+        values = sample_of(image_HW).astype(np.float64)
+        outside = float(((values < self.low) | (values > self.high)).mean())
+        own = Normalizer.fit("volume", [image_HW])
+        assert own.mean is not None
+        assert own.std is not None
+        shift, ratio = abs(own.mean - self.mean) / self.std, own.std / self.std
+        if (
+            outside <= UNLIKE["outside"]
+            and shift <= UNLIKE["shift"]
+            and 1 / UNLIKE["spread"] <= ratio <= UNLIKE["spread"]
+        ):
+            return ""
+        return (
+            f"grey values have mean {own.mean:.6g} and deviation {own.std:.4g}, those of training "
+            f"{self.mean:.6g} and {self.std:.4g}, and {outside:.0%} lie outside the range from "
+            f"{self.low:.6g} to {self.high:.6g} that held 98% of them"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Fields as plain JSON."""

@@ -39,7 +39,8 @@ class Thresholds:
 
         Returns:
           None where thresholding is not defined: fewer than 2 or more than `MOST_CLASSES`
-          classes, or fewer grey values than classes in the labelled pixels.
+          classes, a class without training pixels, or fewer grey values than classes in the
+          labelled pixels.
         """
         if not 2 <= classes <= MOST_CLASSES:
             return None
@@ -58,7 +59,7 @@ class Thresholds:
             for k in range(classes):
                 counts_KB[k] += np.histogram(values_HW[item.label_HW == k], edges)[0]
         centres = (edges[:-1] + edges[1:]) / 2
-        if np.count_nonzero(counts_KB.sum(axis=0)) < classes:
+        if not counts_KB.any(axis=1).all() or np.count_nonzero(counts_KB.any(axis=0)) < classes:
             return None
         last_bins = threshold_multiotsu(classes=classes, hist=(counts_KB.sum(axis=0), centres))
         # At the upper edge of its bin, for a bin may hold many pixels of one grey value.

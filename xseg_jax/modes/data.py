@@ -1,7 +1,7 @@
 """From `config.data` to slices, their split, and what a run must know of them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_slices
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak
-from xseg_jax.modes.run import Config, DataFacts, pixel_hash
+from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
 
 logger = logging.getLogger(__name__)
 
@@ -69,23 +69,39 @@ class Selection(Sequence[Slice]):
         return self.slices[self.indices[place]]
 
 
+class Images:
+    """The images of slices, to be gone through as often as needed."""
+
+    def __init__(self, slices: Sequence[Slice]) -> None:
+        self.slices = slices
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (item.image_HW for item in self.slices)
+
+
 def find_facts(config: Config, slices: PreparedSlices, split: Split) -> DataFacts:
     """Measures the training slices, and how much the split leaks; prints what was found."""
     names = slices.label_map.names
+    print(f"label values to classes: {slices.label_map}")
+    for part, indices in split.parts().items():
+        members = [slices.names[index] for index in indices]
+        print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
     train, test = Selection(slices, split.train), Selection(slices, split.test)
-    pixels_K = np.zeros(IGNORED + 1, np.int64)
-    for item in train:
-        pixels_K += np.bincount(item.label_HW.ravel(), minlength=IGNORED + 1)
+    pixels_K = labelled_pixels(slices, split)
     # Independent images have numbers, but no neighbours by number.
     z_N = slices.numbers if config.data.split.kind != "group" else [None] * len(slices)
-    normalizer = Normalizer.fit(config.data.normalize, (item.image_HW for item in train))
-    facts = DataFacts(
+    normalizer = Normalizer.fit(config.data.normalize, Images(train))
+    watch = GreyScaleWatch(normalizer)
+    for item in train:
+        watch.look_for_far(item.name, item.image_HW)
+    watch.close()
+    return DataFacts(
         fingerprint=slices.fingerprint,
         dtype=str(slices.dtype),
         label_map=slices.label_map,
         normalizer=normalizer,
         thresholds=Thresholds.fit(train, normalizer, len(names)),
-        train_pixels=tuple(pixels_K[: len(names)].tolist()),
+        train_pixels=pixels_K,
         train_hashes=tuple(pixel_hash(item.image_HW) for item in train),
         split={
             part: tuple(slices.names[index] for index in indices)
@@ -95,10 +111,38 @@ def find_facts(config: Config, slices: PreparedSlices, split: Split) -> DataFact
             test, train, [z_N[index] for index in split.test], [z_N[index] for index in split.train]
         ),
     )
-    print(f"label values to classes: {facts.label_map}")
-    for part, members in facts.split.items():
-        print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
-    absent = [name for name, count in zip(names, facts.train_pixels, strict=True) if not count]
+
+
+def labelled_pixels(slices: PreparedSlices, split: Split) -> tuple[int, ...]:
+    """Training pixels of each class.
+
+    Raises:
+      InputError: a part has no labelled pixel, or training pixels of one class alone.
+    """
+    names = slices.label_map.names
+    counts = {}
+    for part, indices in split.parts().items():
+        counts[part] = np.zeros(IGNORED + 1, np.int64)
+        for item in Selection(slices, indices):
+            counts[part] += np.bincount(item.label_HW.ravel(), minlength=IGNORED + 1)
+        if not counts[part][: len(names)].any():
+            first, last = (slices.names[indices[place]] for place in (0, -1))
+            raise InputError(
+                f"config.data.split: all pixels of the {part} slices, {first} to {last}, are "
+                f"ignored (label value {slices.label_map.ignore}); label some of them, or split so "
+                f"that labelled slices are in {part}"
+            )
+    pixels_K = tuple(counts["train"][: len(names)].tolist())
+    absent = [name for name, count in zip(names, pixels_K, strict=True) if not count]
+    if len(absent) == len(names) - 1:
+        (only,) = set(names) - set(absent)
+        raise InputError(
+            f"config.data.split: the training slices have pixels of {only!r} alone, and none of "
+            f"{', '.join(absent)}; label these too, or split so that training slices have them"
+        )
     if absent:
-        logger.warning("no training slice has a pixel of: %s", ", ".join(absent))
-    return facts
+        logger.warning(
+            "no training slice has a pixel of %s: it will never be predicted; split so that "
+            "training has it, or leave it out with --config.data.classes", ", ".join(absent)
+        )  # fmt: skip
+    return pixels_K

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from xseg_jax.data import folder
-from xseg_jax.data.images import find_pairs, label_folder_of, read_image
+from xseg_jax.data.images import find_pairs, label_folder_of
+from xseg_jax.data.labels import IGNORED
 from xseg_jax.errors import InputError
-from xseg_jax.modes.run import TrainedRun, pixel_hash, score_and_report
+from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and_report
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,19 @@ def run(workdir: Path, source: Path, output: Path) -> dict[str, Any]:
     checked = folder.check(pairs, trained.facts.label_map)
     trained.check_pixel_type(pairs[0].image, checked.dtype)
     known = set(trained.facts.train_hashes)
-    seen = [pair.name for pair in pairs if pixel_hash(read_image(pair.image)) in known]
+    slices = folder.FolderSlices(pairs, trained.facts.label_map)
+    watch, seen, labelled = GreyScaleWatch(trained.facts.normalizer), [], False
+    for pair, item in zip(pairs, slices, strict=True):
+        watch(pair.image, item.image_HW)
+        labelled |= bool((item.label_HW != IGNORED).any())
+        if pixel_hash(item.image_HW) in known:
+            seen.append(pair.name)
+    watch.close()
+    if not labelled:
+        raise InputError(
+            f"{labels}: all pixels have the ignored value {trained.facts.label_map.ignore}; there "
+            "is nothing to score"
+        )
     if seen:
         logger.warning(
             "%d of %d images were trained on, %s for one: their scores measure memory, not skill",
@@ -45,7 +58,7 @@ def run(workdir: Path, source: Path, output: Path) -> dict[str, Any]:
         raise InputError(f"{output}: is the folder of a run; choose another --output")
     return score_and_report(
         output,
-        folder.FolderSlices(pairs, trained.facts.label_map),
+        slices,
         trained,
         split=str(source),
         leak={"agreement": None, "chance": None, "trained_on": seen},

@@ -181,18 +181,17 @@ class MetricLines:
         """Writes the line that ends with a step, if there is one that is not written yet."""
         if self._waiting and self.end(step):
             self._fetch()
-            total = self._sums
-            loss = total["loss_sum"] / max(total["weight"], 1e-6)
-            self._log.scalars(
-                step,
-                "train",
-                epoch=-(-step // self._epoch_steps),
-                loss=loss,
-                accuracy=total["correct"] / max(total["pixels"], 1),
-                weight=total["weight"],
-                pixels=total["pixels"],
-            )
-            self._bar.advance(step * self._batch_size - self._bar.done, f"loss {loss:.4f}")
+            total, means, note = self._sums, {}, "no labelled pixel"
+            if total["weight"] > 0 and total["pixels"] > 0:
+                means = {
+                    "loss": total["loss_sum"] / total["weight"],
+                    "accuracy": total["correct"] / total["pixels"],
+                }
+                note = f"loss {means['loss']:.4f}"
+            counts = {"weight": total["weight"], "pixels": total["pixels"]}
+            epoch = -(-step // self._epoch_steps)
+            self._log.scalars(step, "train", epoch=epoch, **means, **counts)
+            self._bar.advance(step * self._batch_size - self._bar.done, note)
             self._sums = {}
 
     def unwritten(self) -> dict[str, float]:
@@ -276,7 +275,10 @@ def draw_history(workdir: Path, best_epoch: int) -> None:
     rows = read_metrics(workdir)
     records = [row for row in rows if row["split"] == "validation"]
     for epoch in sorted({row["epoch"] for row in rows}):
-        windows = [r for r in rows if r["split"] == "train" and r["epoch"] == epoch]
+        # A line without a labelled pixel has no loss.
+        windows = [r for r in rows if r["split"] == "train" and r["epoch"] == epoch and "loss" in r]
+        if not windows:
+            continue
         weights, pixels = ([r[key] for r in windows] for key in ("weight", "pixels"))
         loss = np.average([r["loss"] for r in windows], weights=weights)
         accuracy = np.average([r["accuracy"] for r in windows], weights=pixels)

@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 
 from xseg_jax.data.images import list_images, read_image
-from xseg_jax.modes.run import TrainedRun
+from xseg_jax.modes.run import GreyScaleWatch, TrainedRun
 from xseg_jax.progress import Progress
 from xseg_jax.training.parallel import is_first_process, share_of, wait_for_processes
 from xseg_jax.training.runlog import claim, refuse_other
@@ -50,10 +50,13 @@ def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> No
     mine = [stems[place] for place in share_of(stems)]
     todo = [stem for stem in mine if not targets[stem].exists()]
 
+    watch = GreyScaleWatch(trained.facts.normalizer)
+
     def read() -> Iterator[np.ndarray]:
         for stem in todo:
             image_HW = read_image(images[stem])
             trained.check_pixel_type(images[stem], image_HW.dtype)
+            watch(images[stem], image_HW)
             yield image_HW
 
     with Progress("Segmenting", len(mine), "image", len(mine) - len(todo)) as progress:
@@ -64,6 +67,7 @@ def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> No
             # The label last: where it exists, all of its image is done.
             write_tiff(targets[stem], trained.facts.label_map.decode(class_HW))
             progress.advance()
+    watch.close()
     logger.info("%d label images are in %s", len(images), output)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.parallel import AXIS, Parallel, is_first_process, share_of
 from xseg_jax.training.runlog import provenance, read_json, write_json
 from xseg_jax.training.state import TrainState, init_state, make_optimizer
+
+logger = logging.getLogger(__name__)
 
 Config = Any
 """An ml_collections ConfigDict as `configs/default.py` makes it; its fields have no types."""
@@ -92,6 +95,46 @@ def pixel_hash(image_HW: np.ndarray) -> str:
 def steps_per_epoch(config: Config) -> int:
     """Batches that hold about `data.crops_per_epoch` crops."""
     return max(1, config.data.crops_per_epoch // config.batch_size)
+
+
+class GreyScaleWatch:
+    """Says once of how many images grey values are clipped or are unlike those of training."""
+
+    def __init__(self, normalizer: Normalizer) -> None:
+        self._normalizer = normalizer
+        self._unlike = self._clipped = 0
+
+    def __call__(self, name: object, image_HW: np.ndarray) -> None:
+        """Looks at an image that the run was not trained on."""
+        difference = self._normalizer.unlike(image_HW)
+        if not difference:
+            self.look_for_far(name, image_HW)
+            return
+        self._unlike += 1
+        if self._unlike == 1:
+            logger.warning(
+                "%s: %s. The network has not seen such images: export them with the grey scale of "
+                "the training images, or train with --config.data.normalize=image",
+                name, difference,
+            )  # fmt: skip
+
+    def look_for_far(self, name: object, image_HW: np.ndarray) -> None:
+        """Looks for grey values that are clipped."""
+        far = int(self._normalizer.of(image_HW).far(image_HW).sum())
+        if far:
+            self._clipped += 1
+            if self._clipped == 1:
+                logger.warning(
+                    "%s: holds %d grey value%s far outside all others, down to %.6g and up to %.6g, "
+                    "as hot pixels and no data have them; they are clipped",
+                    name, far, "s" * (far > 1), image_HW.min(), image_HW.max(),
+                )  # fmt: skip
+
+    def close(self) -> None:
+        """Warns of how many more there were."""
+        for count, what in ((self._clipped, "clipped"), (self._unlike, "unlike training's")):
+            if count > 1:
+                logger.warning("grey values of %d images in all are %s", count, what)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,10 @@ def results_table(results: dict[str, Any]) -> str:
     accuracy = [f"{name} {scores['accuracy']:.4f}" for name, scores in methods]
     lines += ["", "pixel accuracy: " + ", ".join(accuracy)]
     if results["baseline"] is None:
-        lines.append("thresholding: not defined for so many classes or so few grey values")
+        lines.append(
+            "thresholding: not defined for more than 8 classes, for a class without training "
+            "pixels, or for fewer grey values than classes"
+        )
     for name, scores in methods:
         if scores["absent_classes"]:
             absent = ", ".join(scores["absent_classes"])

@@ -1,0 +1,162 @@
+"""From config.data to facts: what is refused or said before any training."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from configs import tiny
+from xseg_jax.errors import InputError
+from xseg_jax.modes import fit, predict, run, train
+from xseg_jax.training.runlog import read_json, read_metrics
+
+SLICES = 12  # Training 0 to 5, validation 7, test 9 to 11.
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(run, "draw_slices", lambda *arguments: None)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return tmp_path_factory.mktemp("prepared")
+
+
+def scan(write, root, *, image=lambda z, x: x, label=lambda z, x: x):
+    """Two phases that grey values tell apart, changed by z."""
+    rng = np.random.default_rng(0)
+    for z in range(SLICES):
+        label_HW = rng.integers(0, 2, (12, 12)).repeat(4, 0).repeat(4, 1).astype(np.uint8)
+        grey_HW = (0.35 + 0.02 * label_HW + rng.normal(0, 0.005, (48, 48))).astype(np.float32)
+        write(root / "images" / f"slice_{z:03d}.tif", image(z, grey_HW))
+        write(root / "labels" / f"slice_{z:03d}.tif", label(z, label_HW))
+    return root
+
+
+def config_of(root, prepared, **changes):
+    config = tiny.get_config()
+    config.epochs = 1
+    config.data.source = "folder"
+    config.data.root = str(root)
+    config.data.prepared_dir = str(prepared)
+    config.data.split.gap = 1
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+PARTS = {"train": range(6), "validation": (7,), "test": range(9, 12)}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_without_a_labelled_pixel_is_refused(write, prepared, tmp_path, part):
+    root = scan(
+        write, tmp_path / "scan", label=lambda z, x: x if z not in PARTS[part] else 0 * x + 255
+    )
+    with pytest.raises(InputError, match=rf"all pixels of the {part} slices, slice_0.*value 255"):
+        train.run(config_of(root, prepared, **{"data.ignore": "255"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_class_in_training_is_refused(write, prepared, tmp_path):
+    root = scan(write, tmp_path / "scan", label=lambda z, x: x if z > 5 else 0 * x)
+    with pytest.raises(InputError, match="training slices have pixels of '0' alone, and none of 1"):
+        train.run(config_of(root, prepared), tmp_path / "run")
+
+
+def test_a_class_absent_in_training_is_named_and_thresholding_not_defined(
+    write, prepared, tmp_path, caplog, capsys
+):
+    root = scan(write, tmp_path / "scan", label=lambda z, x: np.where((z > 5) & (x > 0), 2 * x, x))
+    (root / "labels" / "slice_003.tif").unlink()
+    (root / "images" / "slice_003.tif").unlink()
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        results = train.run(config_of(root, prepared), tmp_path / "run")
+    assert "no training slice has a pixel of 2: it will never be predicted" in caplog.text
+    assert results["baseline"] is None
+    assert "thresholding: not defined" in capsys.readouterr().out
+
+
+def test_steps_without_a_labelled_pixel_have_no_loss_and_end_nothing(write, prepared, tmp_path):
+    """A scribble that few crops meet."""
+
+    def scribble(z, label_HW):
+        sparse_HW = np.full_like(label_HW, 255)
+        if z in (0, 7, 9):
+            sparse_HW[:4, :8] = label_HW[:4, :8]
+            sparse_HW[0, :2] = (0, 1)
+        return sparse_HW
+
+    root = scan(write, tmp_path / "scan", label=scribble)
+    config = config_of(root, prepared, **{"data.ignore": "255"})
+    config.batch_size, config.data.crops_per_epoch, config.epochs = 1, 6, 3
+    config.data.crop, config.log_every = 32, 1
+    config.parallel.mode = "jit"
+    train.run(config, tmp_path / "run")
+    lines = [row for row in read_metrics(tmp_path / "run") if row["split"] == "train"]
+    without = [row for row in lines if row["pixels"] == 0]
+    assert len(lines) == 18
+    assert 9 < len(without) < 18
+    assert all("loss" not in row and "accuracy" not in row for row in without)
+    assert all(0 < row["loss"] < 10 for row in lines if row["pixels"])
+    assert (tmp_path / "run" / "figures" / "history.png").exists()
+
+
+def test_an_epoch_without_a_labelled_pixel_is_left_out_of_the_curves(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(fit.figures, "history", lambda path, records, best: drawn.extend(records))
+    rows = [
+        {"step": 1, "split": "train", "epoch": 1, "weight": 0.0, "pixels": 0.0},
+        {"step": 2, "split": "train", "epoch": 2, "loss": 0.5, "accuracy": 0.7, "weight": 9.0,
+         "pixels": 9.0},
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fit.draw_history(tmp_path, 2)
+    assert drawn == [{"split": "train", "epoch": 2, "loss": 0.5, "accuracy": 0.7}]
+
+
+def ours(caplog):
+    """Messages of this package's warnings."""
+    return [one.getMessage() for one in caplog.records if one.name.startswith("xseg_jax")]
+
+
+def hot(value, places):
+    def change(z, image_HW):
+        image_HW = image_HW.copy()
+        if z == 2:
+            image_HW.flat[:places] = value
+        return image_HW
+
+    return change
+
+
+@pytest.mark.parametrize(("value", "places"), [(1e4, 1), (1e7, 1), (-3.4e38, 9), (3e38, 2)])
+def test_hot_pixels_do_not_ruin_training_and_are_named(
+    write, prepared, tmp_path, caplog, value, places
+):
+    root = scan(write, tmp_path / "hot", image=hot(value, places))
+    config = config_of(root, prepared, epochs=4)
+    config.data.crops_per_epoch, config.optimizer.learning_rate = 64, 0.01
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        results = train.run(config, tmp_path / "run")
+    assert results["accuracy"] > 0.95
+    (said,) = ours(caplog)
+    assert said.startswith(f"slice_002: holds {places} grey value{'s' * (places > 1)} far")
+    assert read_json(tmp_path / "run" / "data.json")["normalizer"]["std"] < 0.02
+
+
+def test_images_unlike_training_are_named_at_prediction(write, prepared, tmp_path, caplog):
+    root = scan(write, tmp_path / "scan")
+    train.run(config_of(root, prepared), tmp_path / "run")
+    alike = scan(write, tmp_path / "alike")
+    dim = scan(write, tmp_path / "dim", image=lambda z, x: x / np.float32(16))
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        predict.run(tmp_path / "run", alike / "images", tmp_path / "1", probabilities=False)
+        assert ours(caplog) == []
+        predict.run(tmp_path / "run", dim / "images", tmp_path / "2", probabilities=False)
+    first, more = ours(caplog)
+    assert "slice_000.tif: grey values have mean 0.022" in first
+    assert "those of training 0.36" in first
+    assert "normalize=image" in first
+    assert more == "grey values of 12 images in all are unlike training's"
