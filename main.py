@@ -10,6 +10,8 @@ from ml_collections import config_flags
 from configs import default, slurm
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.memory import use_huge_pages
+from xseg_jax.modes.commandline import INFERENCE, find_config
+from xseg_jax.modes.options import check_effects
 from xseg_jax.progress import log_to_terminal, mute
 
 OPTIONS = {"predict": ("probabilities",), "sweep": ("executor", "jobs", "slurm")}
@@ -54,23 +56,29 @@ def run(mode: str) -> None:
         mute()
     import_module("xseg_jax.training.interrupt").obey_signals()
     options = {flag: FLAGS[flag].value for flag in OPTIONS.get(mode, ())}
+    given = config_flags.get_override_values(FLAGS["config"]) if FLAGS.config else {}
+    # Shells leave a ~ behind --flag= to the program.
+    paths = [Path(FLAGS[flag].value or "").expanduser() for flag in ("workdir", "input", "output")]
     if trains:
+        check_effects(FLAGS.config.get("base", FLAGS.config), given)
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
-        module.run(FLAGS.config, Path(FLAGS.workdir or f"runs/{name}"), **options)
+        module.run(FLAGS.config, paths[0] if FLAGS.workdir else Path("runs") / name, **options)
     else:
-        module.run(Path(FLAGS.workdir), Path(FLAGS.input), Path(FLAGS.output), **options)
+        inference = {field.removeprefix(INFERENCE): value for field, value in given.items()}
+        module.run(*paths, inference=inference, **options)
 
 
 def parse(argv: list[str]) -> list[str]:
-    """Parses flags; an unknown config field is one line that names the closest one."""
+    """Parses flags; a config that is missing, or an unknown field of it, is one line."""
     try:
-        return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError) as error:
+        find_config(argv)
         try:
+            return app.parse_flags_with_usage(argv)
+        except (AttributeError, KeyError):
             import_module("xseg_jax.training.runlog").check_flags(argv, default.get_config())
-        except InputError as unknown:
-            sys.exit(f"error: {unknown}")
-        raise error
+            raise
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

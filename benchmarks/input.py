@@ -93,7 +93,7 @@ def _crops(size: int) -> Crops:
         )
         for z in range(40)
     ]
-    normalizer = Normalizer.fit("volume", (item.image_HW for item in slices))
+    normalizer = Normalizer.fit("volume", [item.image_HW for item in slices])
     return Crops(slices, normalizer=normalizer, size=size, seed=0, rare_fraction=0.0)
 
 

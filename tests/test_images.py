@@ -14,7 +14,7 @@ from xseg_jax.data.images import (
     COLOUR,
     Pair,
     find_pairs,
-    label_folder_of,
+    folder_of,
     list_images,
     natural_key,
     number_in,
@@ -472,14 +472,14 @@ def test_unpaired_label_is_refused_even_with_skip_unlabelled(tmp_path):
 @pytest.mark.parametrize("label_folder", ["labels", "masks"])
 def test_folders_below_a_root(tmp_path, image_folder, label_folder):
     made = make_files(tmp_path, **{image_folder: [], label_folder: []})
-    assert label_folder_of(tmp_path) == tuple(made)
+    assert [folder_of(tmp_path, kind) for kind in ("images", "labels")] == list(made)
 
 
 def test_folders_that_are_ambiguous_or_missing(tmp_path):
     make_files(tmp_path, images=[], labels=[], masks=[])
     with pytest.raises(
-        InputError, match=r"one folder of labels called labels or masks, found 2; or give --config"
+        InputError, match=r"one folder of labels called labels or masks, found 2; rename"
     ):
-        label_folder_of(tmp_path)
+        folder_of(tmp_path, "labels")
     with pytest.raises(InputError, match=r"one folder of images called images or data, found 0"):
-        label_folder_of(tmp_path / "masks")
+        folder_of(tmp_path / "masks", "images")

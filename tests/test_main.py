@@ -135,6 +135,25 @@ def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
         (["--config=configs/tiny.py", "--config.model.norm=layer"], "none, batch, group, instance"),
         (["--config=configs/tiny.py", "--config.model.feature=3"], "config.model.features"),
         (["--config=configs/soc.py"], "--config.data.root=FOLDER"),
+        (["--config=configs/nothing.py"], "--config=configs/nothing.py: no such file"),
+        (["--config=configs/from_run.py:nowhere"], "nowhere/config.json: no such file"),
+        (["--config=configs/tiny.py", "--config.data.root=x"], "add --config.data.source=folder"),
+        (
+            ["--config=configs/tiny.py", "--config.loss.focal_gamma=2.0"],
+            "add --config.loss.name=fo",
+        ),
+        (
+            ["--mode=sweep", "--config=configs/ablations/smoke.py", "--config.base.data.root=x"],
+            "add --config.data.source=folder",
+        ),
+        (
+            ["--mode=evaluate", "--workdir=a", "--config=configs/tiny.py"],
+            "takes the configuration of the run",
+        ),
+        (
+            ["--mode=evaluate", "--workdir=a", "--config.data.classes=0:a"],
+            "--config.data.classes: --mode=evaluate takes the configuration of the run",
+        ),
     ],
 )
 def test_mistakes_in_flags_are_one_line(flags, message, tmp_path):

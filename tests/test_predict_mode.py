@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from configs import tiny
+from xseg_jax.errors import InputError
 from xseg_jax.modes import predict, run, train
 
 pytestmark = pytest.mark.rounding
@@ -66,3 +67,30 @@ def test_an_interrupted_prediction_ends_with_the_same_bytes(
     predict.run(trained, images, tmp_path, probabilities=True)
     assert len(files(tmp_path)) == 2 * len(SIZES) + 1
     assert files(tmp_path) == uninterrupted
+
+
+@pytest.mark.parametrize("kept", ["slice_0.tif", "slice_3.tif", "slice_5.tif"])
+def test_files_of_somebody_else_are_not_taken_for_labels(trained, images, tmp_path, write, kept):
+    mine = write(tmp_path / "hand" / kept, np.eye(9, dtype=np.uint8)).read_bytes()
+    with pytest.raises(InputError, match=rf"{kept}: is there already and was not written by a pre"):
+        predict.run(trained, images, tmp_path / "hand", probabilities=False)
+    assert files(tmp_path / "hand") == {kept: mine}
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_images_are_not_overwritten(trained, images, tmp_path, link):
+    before = files(images)
+    (tmp_path / "link").symlink_to(images)
+    output = tmp_path / "link" if link else images
+    with pytest.raises(InputError, match="is the folder of the images"):
+        predict.run(trained, images, output, probabilities=False)
+    assert files(images) == before
+
+
+def test_a_smaller_machine_takes_smaller_tiles(trained, images, tmp_path):
+    predict.run(trained, images, tmp_path, probabilities=True, inference={"tile": 32, "overlap": 8})
+    assert len(files(tmp_path)) == 2 * len(SIZES) + 1
+    with pytest.raises(InputError, match=r"inference\.tile: 32 there, 64 here"):
+        predict.run(trained, images, tmp_path, probabilities=True)
+    with pytest.raises(InputError, match=r"config\.inference: tile=33"):
+        predict.run(trained, images, tmp_path, probabilities=True, inference={"tile": 33})

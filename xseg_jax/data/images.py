@@ -155,18 +155,22 @@ def number_in(name: str, pattern: str = LAST_NUMBER) -> int | None:
         ) from error
 
 
-def label_folder_of(root: Path) -> tuple[Path, Path]:
-    """The image and the label folder below `root`: images or data, labels or masks."""
-    found = []
-    for kind, names in (("images", ("images", "data")), ("labels", ("labels", "masks"))):
-        folders = [root / name for name in names if (root / name).is_dir()]
-        if len(folders) != 1:
-            raise InputError(
-                f"{root}: expected one folder of {kind} called {' or '.join(names)}, "
-                f"found {len(folders)}; or give --config.data.images and --config.data.labels"
-            )
-        found.append(folders[0])
-    return found[0], found[1]
+FOLDERS = {"images": ("images", "data"), "labels": ("labels", "masks")}
+
+
+def folder_of(root: Path, kind: str) -> Path:
+    """The folder of "images" or of "labels" below `root`.
+
+    Raises:
+      InputError: there is none, or there are two.
+    """
+    found = [root / name for name in FOLDERS[kind] if (root / name).is_dir()]
+    if len(found) != 1:
+        raise InputError(
+            f"{root}: expected one folder of {kind} called {' or '.join(FOLDERS[kind])}, found "
+            f"{len(found)}; rename the one that is meant"
+        )
+    return found[0]
 
 
 def find_pairs(

@@ -90,6 +90,8 @@ class Normalizer:
             squares += values.var() * values.size + shift * shift * count * share
             mean += shift * share
             count += values.size
+        if not count:
+            raise ValueError("images cannot be gone through twice; give a list")
         return cls(float(mean), float(np.sqrt(squares / count)) or 1.0, low, high)
 
     @property

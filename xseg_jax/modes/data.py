@@ -8,7 +8,7 @@ import numpy as np
 
 from xseg_jax.data.builders import PreparedSlices, prepare_folder, prepare_phantom
 from xseg_jax.data.folder import Slice
-from xseg_jax.data.images import find_pairs, label_folder_of
+from xseg_jax.data.images import find_pairs, folder_of
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_slices
@@ -28,15 +28,18 @@ def prepare_data(config: Config) -> PreparedSlices:
         return prepare_phantom(**data.phantom, **where)
     if data.source != "folder":
         raise InputError(f"config.data.source={data.source!r}: choose phantom or folder")
-    if data.images and data.labels:
-        images, labels = Path(data.images), Path(data.labels)
-    elif data.root:
-        images, labels = label_folder_of(Path(data.root))
-    else:
+    if not data.root and not (data.images and data.labels):
         raise InputError(
             "config.data.root='': give the folder that holds images and labels with "
-            "--config.data.root=FOLDER"
+            "--config.data.root=FOLDER, or name both with --config.data.images=FOLDER and "
+            "--config.data.labels=FOLDER"
         )
+    root = Path(data.root).expanduser()
+    # One that is named stands for the root's own.
+    images, labels = (
+        Path(data[kind]).expanduser() if data[kind] else folder_of(root, kind)
+        for kind in ("images", "labels")
+    )
     pairs = find_pairs(
         images,
         labels,

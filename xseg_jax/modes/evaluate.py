@@ -2,11 +2,12 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from xseg_jax.data import folder
-from xseg_jax.data.images import find_pairs, label_folder_of
+from xseg_jax.data.images import find_pairs, folder_of
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.errors import InputError
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and_report
@@ -14,20 +15,23 @@ from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and
 logger = logging.getLogger(__name__)
 
 
-def run(workdir: Path, source: Path, output: Path) -> dict[str, Any]:
+def run(
+    workdir: Path, source: Path, output: Path, *, inference: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Writes `results.json` and figures to `output`.
 
     Args:
       workdir: folder of a trained run.
       source: folder that holds images|data and labels|masks.
       output: folder, made if missing.
+      inference: fields of config.inference that differ from the run's.
 
     Raises:
       InputError: a file cannot be used, or the run is not trained.
     """
     began = time.monotonic()
-    trained = TrainedRun.load(workdir)
-    images, labels = label_folder_of(source)
+    trained = TrainedRun.load(workdir, inference=inference)
+    images, labels = (folder_of(source, kind) for kind in ("images", "labels"))
     data = trained.config.data
     pairs = find_pairs(
         images, labels, number_pattern=data.number_pattern, skip_unlabelled=data.skip_unlabelled

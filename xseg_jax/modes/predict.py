@@ -1,13 +1,15 @@
 """Segments every image of a folder with a trained run."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
 
 from xseg_jax.data.images import list_images, read_image
+from xseg_jax.errors import InputError
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun
 from xseg_jax.progress import Progress
 from xseg_jax.training.parallel import is_first_process, share_of, wait_for_processes
@@ -16,7 +18,14 @@ from xseg_jax.training.runlog import claim, refuse_other
 logger = logging.getLogger(__name__)
 
 
-def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> None:
+def run(
+    workdir: Path,
+    source: Path,
+    output: Path,
+    *,
+    probabilities: bool,
+    inference: Mapping[str, Any] | None = None,
+) -> None:
     """Writes one label TIFF an image, under the image's stem, with the user's label values.
 
     Images whose labels are in `output` already are left out, so that a prediction goes on where
@@ -27,12 +36,13 @@ def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> No
       source: folder of images.
       output: folder, made if missing.
       probabilities: also write class probabilities (K, H, W) float32.
+      inference: fields of config.inference that differ from the run's.
 
     Raises:
-      InputError: an image cannot be read, the run is not trained, or `output` holds the
-        predictions of another run.
+      InputError: an image cannot be read, the run is not trained, or `output` is the folder of
+        the images, or holds the predictions of another run or files that no run wrote.
     """
-    trained = TrainedRun.load(workdir)
+    trained = TrainedRun.load(workdir, inference=inference)
     images = list_images(source)
     made_by = {
         "run": str(workdir.resolve()),
@@ -40,12 +50,14 @@ def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> No
         "fingerprint": trained.facts.fingerprint,
         "input": str(source.resolve()),
         "probabilities": probabilities,
+        "inference": trained.config.inference.to_dict(),
     }
+    targets = {stem: output / f"{stem}.tif" for stem in images}
+    refuse_foreign(source, output, targets.values())
     if is_first_process():
         claim(output / "prediction.json", made_by)
     wait_for_processes("claim")
     refuse_other(output / "prediction.json", made_by)
-    targets = {stem: output / f"{stem}.tif" for stem in images}
     stems = list(images)
     mine = [stems[place] for place in share_of(stems)]
     todo = [stem for stem in mine if not targets[stem].exists()]
@@ -69,6 +81,20 @@ def run(workdir: Path, source: Path, output: Path, *, probabilities: bool) -> No
             progress.advance()
     watch.close()
     logger.info("%d label images are in %s", len(images), output)
+
+
+def refuse_foreign(source: Path, output: Path, targets: Iterable[Path]) -> None:
+    """Refuses a folder in which files of somebody else would be taken for labels, or be lost."""
+    if output.exists() and output.samefile(source):
+        raise InputError(f"--output={output}: is the folder of the images; choose another folder")
+    if (output / "prediction.json").exists():
+        return
+    foreign = [path for path in targets if path.exists()]
+    if foreign:
+        raise InputError(
+            f"{foreign[0]}: is there already and was not written by a prediction ({len(foreign)} "
+            "such files); choose another --output"
+        )
 
 
 def write_tiff(path: Path, array: np.ndarray) -> None:

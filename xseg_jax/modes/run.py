@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,8 +125,8 @@ class GreyScaleWatch:
             self._clipped += 1
             if self._clipped == 1:
                 logger.warning(
-                    "%s: holds %d grey value%s far outside all others, down to %.6g and up to %.6g, "
-                    "as hot pixels and no data have them; they are clipped",
+                    "%s: holds %d grey value%s far outside all others, down to %.6g and up to "
+                    "%.6g, as hot pixels and no data have them; they are clipped",
                     name, far, "s" * (far > 1), image_HW.min(), image_HW.max(),
                 )  # fmt: skip
 
@@ -180,17 +180,24 @@ class TrainedRun:
     segment: Segment
 
     @classmethod
-    def load(cls, workdir: Path, parallel: Parallel | None = None) -> "TrainedRun":
+    def load(
+        cls,
+        workdir: Path,
+        parallel: Parallel | None = None,
+        inference: Mapping[str, Any] | None = None,
+    ) -> "TrainedRun":
         """Reads a run folder.
 
         Args:
           workdir: the folder.
           parallel: devices of this process; all of them where it is None.
+          inference: fields of config.inference that differ from the run's.
 
         Raises:
           InputError: the folder holds no run with a checkpoint, or a damaged one.
         """
         config, facts = read_config(workdir), DataFacts.read(workdir)
+        config.inference.update(inference or {})
         parallel = parallel or Parallel.choose(config.parallel.mode).local
         learner = make_learner(config, facts)
         with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:

@@ -16,6 +16,7 @@ from xseg_jax.errors import InputError, RunError
 from xseg_jax.evaluation import statistics
 from xseg_jax.model.metrics import macro_scores
 from xseg_jax.modes.executors import Command, run_here, run_on_slurm
+from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.run import Config
 from xseg_jax.progress import Progress
 from xseg_jax.report import study as report
@@ -138,6 +139,10 @@ def expand(study: Config) -> dict[str, Config]:
         try:
             config.update_from_flattened_dict(delta)
         except (TypeError, ValueError) as error:
+            raise InputError(f"variant {name!r}: {error}") from error
+        try:
+            check_effects(config, delta)
+        except InputError as error:
             raise InputError(f"variant {name!r}: {error}") from error
         if name == BASE or config.to_dict() != study.base.to_dict():
             variants[name] = config

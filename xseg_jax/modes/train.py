@@ -13,6 +13,7 @@ from xseg_jax.model.losses import LOSSES
 from xseg_jax.model.unet import check_model
 from xseg_jax.modes.data import Selection, find_facts, prepare_data, split_data
 from xseg_jax.modes.fit import fit
+from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.run import (
     Config,
     DataFacts,
@@ -68,7 +69,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     check_config(config)
     refuse_other(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
     if config.init_from and not (workdir / "checkpoints").exists():
-        read_config(Path(config.init_from))  # Is there such a run?
+        read_config(Path(config.init_from).expanduser())  # Is there such a run?
     parallel = Parallel.choose(config.parallel.mode, config.batch_size, config.parallel.accumulate)
     slices = prepare_data(config)
     split = split_data(config, slices)
@@ -121,7 +122,7 @@ def first_state(
     state = run_once(learner.init)
     if not config.init_from:
         return state
-    source = TrainedRun.load(Path(config.init_from), parallel.local)
+    source = TrainedRun.load(Path(config.init_from).expanduser(), parallel.local)
     new_head = source.facts.label_map.names != facts.label_map.names
     state, fresh = take_over(state, source.variables, new_head=new_head)
     logger.info(
@@ -136,6 +137,7 @@ def first_state(
 
 def check_config(config: Config) -> None:
     """Refuses values that no code could use, before any long work starts."""
+    check_effects(config)
     check_model(**config.model)
     check_augment(**config.augment)
     for field, lowest in LOWEST.items():
