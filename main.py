@@ -1,6 +1,7 @@
 """Trains, evaluates and applies U-Nets for X-ray images: `python main.py --help`."""
 
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from ml_collections import config_flags
 from configs import default, slurm
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.memory import use_huge_pages
-from xseg_jax.modes.commandline import INFERENCE, find_config
+from xseg_jax.modes.commandline import INFERENCE, parse
 from xseg_jax.modes.options import check_effects
 from xseg_jax.progress import log_to_terminal, mute
 
@@ -68,19 +69,6 @@ def run(mode: str) -> None:
         module.run(*paths, inference=inference, **options)
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Parses flags; a config that is missing, or an unknown field of it, is one line."""
-    try:
-        find_config(argv)
-        try:
-            return app.parse_flags_with_usage(argv)
-        except (AttributeError, KeyError):
-            import_module("xseg_jax.training.runlog").check_flags(argv, default.get_config())
-            raise
-    except InputError as error:
-        sys.exit(f"error: {error}")
-
-
 if __name__ == "__main__":
     use_huge_pages()
-    app.run(main, flags_parser=parse)
+    app.run(main, flags_parser=partial(parse, fields=default.get_config()))

@@ -72,6 +72,22 @@ def write_folder(
     return root / "images", root / "labels"
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Where the runs of a file keep their prepared data."""
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture(scope="module")
+def no_pictures():
+    """Pictures take longer than a tiny training."""
+    from xseg_jax.modes import run  # Most tests need no mode.
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "draw_slices", lambda *arguments: None)
+        yield
+
+
 @pytest.fixture(name="write", scope="session")
 def _write():
     return write

@@ -8,20 +8,12 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import InputError
-from xseg_jax.modes import fit, predict, run, train
+from xseg_jax.modes import fit, predict, train
 from xseg_jax.training.runlog import read_json, read_metrics
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SLICES = 12  # Training 0 to 5, validation 7, test 9 to 11.
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr(run, "draw_slices", lambda *arguments: None)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    return tmp_path_factory.mktemp("prepared")
 
 
 def scan(write, root, *, image=lambda z, x: x, label=lambda z, x: x):

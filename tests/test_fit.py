@@ -20,18 +20,7 @@ from xseg_jax.modes.run import TrainedRun
 from xseg_jax.training.parallel import is_first_process, join_processes
 from xseg_jax.training.runlog import read_json, read_metrics
 
-pytestmark = pytest.mark.rounding
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take longer than a tiny training."""
-    monkeypatch.setattr(run, "draw_slices", lambda *arguments: None)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    return tmp_path_factory.mktemp("prepared")
+pytestmark = [pytest.mark.rounding, pytest.mark.usefixtures("no_pictures")]
 
 
 def config_of(prepared, **changes):

@@ -5,7 +5,7 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import InputError
-from xseg_jax.modes import predict, run, train
+from xseg_jax.modes import predict, train
 
 pytestmark = pytest.mark.rounding
 
@@ -13,15 +13,13 @@ SIZES = [(48, 48), (130, 40), (64, 64), (90, 100), (20, 31), (130, 40)]  # 1 to 
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(prepared, no_pictures, tmp_path_factory):
     config = tiny.get_config()
     config.epochs = 1
-    config.data.prepared_dir = str(tmp_path_factory.mktemp("prepared"))
+    config.data.prepared_dir = str(prepared)
     config.inference.batch_size = 3
     workdir = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "draw_slices", lambda *arguments: None)
-        train.run(config, workdir)
+    train.run(config, workdir)
     return workdir
 
 
@@ -69,11 +67,11 @@ def test_an_interrupted_prediction_ends_with_the_same_bytes(
     assert files(tmp_path) == uninterrupted
 
 
-@pytest.mark.parametrize("kept", ["slice_0.tif", "slice_3.tif", "slice_5.tif"])
+@pytest.mark.parametrize("kept", ["slice_0.tif", "slice_3.tif", "slice_5_probabilities.tif"])
 def test_files_of_somebody_else_are_not_taken_for_labels(trained, images, tmp_path, write, kept):
     mine = write(tmp_path / "hand" / kept, np.eye(9, dtype=np.uint8)).read_bytes()
     with pytest.raises(InputError, match=rf"{kept}: is there already and was not written by a pre"):
-        predict.run(trained, images, tmp_path / "hand", probabilities=False)
+        predict.run(trained, images, tmp_path / "hand", probabilities=True)
     assert files(tmp_path / "hand") == {kept: mine}
 
 

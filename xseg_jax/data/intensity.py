@@ -124,7 +124,7 @@ class Normalizer:
             return ""
         values = sample_of(image_HW).astype(np.float64)
         outside = float(((values < self.low) | (values > self.high)).mean())
-        own = Normalizer.fit("volume", [image_HW])
+        own = Normalizer.fit("volume", [values[None]])
         assert own.mean is not None
         assert own.std is not None
         shift, ratio = abs(own.mean - self.mean) / self.std, own.std / self.std

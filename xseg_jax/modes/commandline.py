@@ -1,13 +1,41 @@
-"""What must be known of the command line before its flags are parsed: where the config is."""
+"""From the command line to flags: where the config is, and what is wrong with it in one line."""
 
 import argparse
+import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+from absl import app
 
 from xseg_jax.errors import InputError
 
 FROM_RUN = Path(__file__).parents[2] / "configs" / "from_run.py"
 INFERENCE = "inference."
 """Fields that may differ from the run's when it segments: a smaller machine takes smaller tiles."""
+
+
+def parse(argv: list[str], *, fields: Any) -> list[str]:
+    """Parses flags; a config that is missing, or an unknown field of it, is one line.
+
+    Args:
+      argv: the program and its flags.
+      fields: a config with every field that there is.
+    """
+    try:
+        find_config(argv)
+        try:
+            return app.parse_flags_with_usage(argv)
+        except (AttributeError, KeyError):
+            runlog().check_flags(argv, fields)
+            raise
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def runlog() -> Any:
+    """The module of run folders, imported late: --help answers at once."""
+    return import_module("xseg_jax.training.runlog")
 
 
 def config_of(run: str) -> Path:
@@ -21,8 +49,6 @@ def find_config(argv: list[str]) -> None:
     Raises:
       InputError: the config is missing, or one is given, or another field, where a run has its own.
     """
-    from xseg_jax.training.runlog import read_json  # Not where --help is all that is wanted.
-
     flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for flag in ("--mode", "--workdir", "--config"):
         flags.add_argument(flag)
@@ -32,7 +58,7 @@ def find_config(argv: list[str]) -> None:
         if file and not Path(file).is_file():
             raise InputError(f"--config={file}: no such file; see configs/ for those there are")
         if Path(file).name == "from_run.py":
-            read_json(config_of(run))
+            runlog().read_json(config_of(run))
         return
     fields = [flag.partition("=")[0] for flag in others if flag.startswith("--config.")]
     wrong = [field for field in fields if not field.startswith(f"--config.{INFERENCE}")]
@@ -43,5 +69,5 @@ def find_config(argv: list[str]) -> None:
             "--config.inference.tile=256"
         )
     if fields and known.workdir:
-        read_json(config_of(known.workdir))
+        runlog().read_json(config_of(known.workdir))
         argv.insert(1, f"--config={FROM_RUN}:{known.workdir}")

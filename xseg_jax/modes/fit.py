@@ -182,7 +182,7 @@ class MetricLines:
         if self._waiting and self.end(step):
             self._fetch()
             total, means, note = self._sums, {}, "no labelled pixel"
-            if total["weight"] > 0 and total["pixels"] > 0:
+            if total["weight"] > 0:
                 means = {
                     "loss": total["loss_sum"] / total["weight"],
                     "accuracy": total["correct"] / total["pixels"],

@@ -102,9 +102,7 @@ def check_effects(config: Config, given: Iterable[str] = ()) -> None:
         for rule in RULES:
             concerned = any(field == one or field.startswith(f"{one}.") for one in rule.fields)
             if concerned and not rule.used(config):
-                why = rule.otherwise
-                for name in ("data.source", "data.split.kind", "loss.name"):
-                    why = why.replace(f"{{{name}}}", str(_value(config, name)))
+                why = rule.otherwise.format(data=config.data, loss=config.loss)
                 raise InputError(f"config.{field}={_value(config, field)!r}: has no effect: {why}")
 
 

@@ -53,7 +53,8 @@ def run(
         "inference": trained.config.inference.to_dict(),
     }
     targets = {stem: output / f"{stem}.tif" for stem in images}
-    refuse_foreign(source, output, targets.values())
+    beside = {stem: output / f"{stem}_probabilities.tif" for stem in images if probabilities}
+    refuse_foreign(source, output, [*targets.values(), *beside.values()])
     if is_first_process():
         claim(output / "prediction.json", made_by)
     wait_for_processes("claim")
@@ -74,7 +75,7 @@ def run(
     with Progress("Segmenting", len(mine), "image", len(mine) - len(todo)) as progress:
         for stem, probability_HWK in zip(todo, trained.segment(read()), strict=True):
             if probabilities:
-                write_tiff(output / f"{stem}_probabilities.tif", probability_HWK.transpose(2, 0, 1))
+                write_tiff(beside[stem], probability_HWK.transpose(2, 0, 1))
             class_HW = probability_HWK.argmax(axis=-1)
             # The label last: where it exists, all of its image is done.
             write_tiff(targets[stem], trained.facts.label_map.decode(class_HW))
