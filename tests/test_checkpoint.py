@@ -1,3 +1,4 @@
+import errno
 import logging
 import shutil
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from xseg_jax.errors import InputError
+from xseg_jax.errors import InputError, SaveError
 from xseg_jax.training.checkpoint import Checkpoints, DamagedError
 from xseg_jax.training.state import TrainState
 
@@ -217,3 +218,23 @@ def test_another_model_is_refused_by_the_names_of_its_parameters(three):
         "params/head/bias is missing there, (2,) here"
     )
     assert steps_on_disk(three) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("ends_with", ["nothing", "an error of its own"])
+def test_a_disk_that_fails_at_the_end_is_one_line_and_hides_no_other_error(
+    tmp_path, monkeypatch, ends_with
+):
+    """Orbax raises what happened in the background once more when it is closed."""
+    checkpoints = Checkpoints(tmp_path)
+
+    def fails():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    close = checkpoints._manager.close
+    monkeypatch.setattr(checkpoints._manager, "close", lambda: (close(), fails()))
+    if ends_with == "nothing":
+        with pytest.raises(SaveError, match=r"could not be saved \(.*No space left on device\)"):
+            checkpoints.__exit__(None)
+    else:
+        with pytest.raises(SaveError, match="said before"), checkpoints:
+            raise SaveError("said before")

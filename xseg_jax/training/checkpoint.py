@@ -64,12 +64,14 @@ class Checkpoints:
 
     def __exit__(self, kind: type[BaseException] | None, *reason: object) -> None:
         try:
-            self.wait()
-        except SaveError:
+            try:
+                self._manager.wait_until_finished()
+            finally:
+                self._manager.close()  # Raises once more what happened in the background.
+        except Exception as error:
             if kind is None:
-                raise  # Else another error is on its way, and says why.
-        finally:
-            self._manager.close()
+                raise self._save_error(error) from error
+            # Else another error is on its way, and says why.
 
     @property
     def latest(self) -> int | None:
