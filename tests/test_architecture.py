@@ -13,6 +13,7 @@ PACKAGE = "xseg_jax"
 # From the base up; a part imports from itself and from the rows above its own.
 LAYERS = (
     ("errors", "memory", "progress"),
+    ("scans",),
     ("data", "model"),
     ("training",),
     ("inference",),
@@ -25,6 +26,7 @@ LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # Stricter than the order: what draws takes arrays and knows no other part.
 ONLY = {
     "report": {"errors", "progress"},
+    "model": {"errors", "memory", "progress"},
     "main": {"errors", "memory", "progress", "training", "modes"},
 }
 

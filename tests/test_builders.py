@@ -6,8 +6,8 @@ import pytest
 from xseg_jax.data import builders, folder, phantom
 from xseg_jax.data.builders import prepare_folder, prepare_phantom
 from xseg_jax.data.folder import Slice
-from xseg_jax.data.images import find_pairs
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.pairs import find_pairs
 from xseg_jax.errors import InputError
 
 PHANTOM = {
@@ -187,10 +187,10 @@ def test_failure_while_preparing_leaves_nothing_that_is_taken_for_whole(
     folders = write_folder(tmp_path)
     read_pair = folder.read_pair
 
-    def fail_at_four(pair, label_map):
+    def fail_at_four(pair, checked):
         if pair.number == 4:
             raise OSError("disk full")
-        return read_pair(pair, label_map)
+        return read_pair(pair, checked)
 
     monkeypatch.setattr(folder, "read_pair", fail_at_four)
     with pytest.raises(OSError, match="disk full"):

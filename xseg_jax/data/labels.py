@@ -45,10 +45,10 @@ class LabelMap:
         entries = [entry.strip().partition(":") for entry in text.split(",")]
         values = [value.strip().lower() for value, _, _ in entries]
         for value, _, name in entries:
-            if not name.strip() or _number(value.strip().lower()) is None:
+            if not name.strip() or value_of(value.strip().lower()) is None:
                 raise InputError(
                     f"config.data.classes={text!r}: {value!r} must be VALUE:NAME with a whole "
-                    "number or #rrggbb, as in 0:pore,128:ceramic,255:metal"
+                    "number from 0 or #rrggbb, as in 0:pore,128:ceramic,255:metal"
                 )
         names = tuple(name.strip() for _, _, name in entries)
         if not 2 <= len(set(names)) <= IGNORED:
@@ -99,8 +99,8 @@ class LabelMap:
         found, ignore = np.array(sorted(found), np.int64), _checked_ignore(ignore)
         colour = not _is_grey(found).all()
         found = set(_unify(found, colour).tolist())
-        ignored = set(_unify(_numbers(ignore), colour).tolist())
-        values = tuple(_text(value) for value in sorted(found - ignored))
+        ignored = set(_unify(values_of(ignore), colour).tolist())
+        values = tuple(text_of(value) for value in sorted(found - ignored))
         if len(values) < 2:
             raise InputError(
                 f"labels hold only the value {', '.join(values) or ignore}; a segmentation needs "
@@ -133,9 +133,9 @@ class LabelMap:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
-        ignored = _numbers(self.ignore)
+        ignored = values_of(self.ignore)
         classes = [self.names.index(name) for name in self.classes] + [IGNORED] * len(ignored)
-        numbers = _unify([*(_number(value) for value in self.values), *ignored], self._colour)
+        numbers = _unify([*(value_of(value) for value in self.values), *ignored], self._colour)
         order = np.argsort(numbers)
         return numbers[order], np.array(classes, np.uint8)[order]
 
@@ -152,7 +152,7 @@ class LabelMap:
         if unknown.any():
             check_is_label(values_HW, path)
             raise InputError(
-                f"{path}: value {_text(int(values_HW[unknown][0]))} is in no class; classes are "
+                f"{path}: value {text_of(int(values_HW[unknown][0]))} is in no class; classes are "
                 f"{', '.join(self.values)}; add it to --config.data.classes, or leave it out of "
                 "loss and scores with --config.data.ignore"
             )
@@ -161,7 +161,7 @@ class LabelMap:
     def decode(self, class_HW: np.ndarray) -> np.ndarray:
         """The user's own label values: (H, W) uint8 or uint16, or (H, W, 3) uint8 colours."""
         first = [self.values[self.classes.index(name)] for name in self.names]
-        numbers = _unify([_number(value) for value in first], self._colour)
+        numbers = _unify([value_of(value) for value in first], self._colour)
         if self._colour:
             colours = np.stack([numbers >> 16 & 255, numbers >> 8 & 255, numbers & 255], axis=-1)
             return colours.astype(np.uint8)[class_HW]
@@ -194,7 +194,7 @@ def check_is_label(values_HW: np.ndarray, path: Path) -> set[int]:
 def _checked_ignore(text: str) -> str:
     """The ignored values in lower case, or ""."""
     text = text.strip().lower()
-    if None in _numbers(text):
+    if None in values_of(text):
         raise InputError(
             f"config.data.ignore={text!r}: must be whole numbers or #rrggbb, as in 255 or 254,255"
         )
@@ -218,17 +218,25 @@ def _unify(values: Any, colour: bool) -> np.ndarray:
     return np.where(_is_grey(values) & (values >= COLOUR), values & 0xFF, values)
 
 
-def _number(text: str) -> int | None:
+def value_of(text: str) -> int | None:
     """128 from "128", COLOUR | 0xff0000 from "#ff0000", None from anything else."""
     if re.fullmatch("#[0-9a-f]{6}", text):
         return COLOUR | int(text[1:], 16)
     return int(text) if re.fullmatch("[0-9]+", text) else None
 
 
-def _numbers(text: str) -> list[Any]:
-    """What `_number` gives for each of "254,255"; nothing for ""."""
-    return [_number(value.strip()) for value in text.split(",")] if text else []
+def values_of(text: str) -> list[Any]:
+    """What `value_of` gives for each of "254,255"; nothing for ""."""
+    return [value_of(value.strip()) for value in text.split(",")] if text else []
 
 
-def _text(value: int) -> str:
-    return f"#{value & 0xFFFFFF:06x}" if value >= COLOUR else str(value)
+def text_of(value: int, colour: bool = False) -> str:
+    """A label value as users write it; a plain one as a gray colour where `colour` is asked for."""
+    if colour and value < COLOUR:
+        value *= 0x010101
+    return f"#{value & 0xFFFFFF:06x}" if colour or value >= COLOUR else str(value)
+
+
+def plain(values: Iterable[int]) -> list[int]:
+    """Label values with gray colours as plain values."""
+    return _unify(list(values), colour=False).tolist()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from xseg_jax.data import folder
-from xseg_jax.data.images import find_pairs, folder_of
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.pairs import find_pairs, folder_of, left_out
 from xseg_jax.errors import InputError
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and_report
 
@@ -37,6 +37,8 @@ def run(
     )
     trained = replace(trained, facts=replace(trained.facts, label_map=label_map))
     images, labels = (folder_of(source, kind) for kind in ("images", "labels"))
+    for notice in filter(None, map(left_out, (images, labels))):
+        logger.warning("%s", notice)
     data = trained.config.data
     pairs = find_pairs(
         images, labels, number_pattern=data.number_pattern, skip_unlabelled=data.skip_unlabelled
@@ -44,7 +46,7 @@ def run(
     checked = folder.check(pairs, label_map)
     trained.check_pixel_type(pairs[0].image, checked.dtype)
     known = set(trained.facts.train_hashes)
-    slices = folder.FolderSlices(pairs, label_map)
+    slices = folder.FolderSlices(pairs, checked)
     watch, seen, labelled = GreyScaleWatch(trained.facts.normalizer), [], False
     for pair, item in zip(pairs, slices, strict=True):
         watch(pair.image, item.image_HW)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from xseg_jax.data.images import list_images, read_image
+from xseg_jax.data.images import read_image
+from xseg_jax.data.pairs import left_out, list_images
 from xseg_jax.errors import InputError
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun
 from xseg_jax.progress import Progress
@@ -44,6 +45,8 @@ def run(
     """
     trained = TrainedRun.load(workdir, changes=changes)
     images = list_images(source)
+    if notice := left_out(source):
+        logger.warning("%s", notice)
     made_by = {
         "run": str(workdir.resolve()),
         "step": trained.step,
