@@ -2,12 +2,14 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.slabs import AXES, Place, Slabs, cut
 from xseg_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -15,87 +17,159 @@ logger = logging.getLogger(__name__)
 PARTS = ("train", "validation", "test")
 
 
+KINDS = ("auto", "scan", "z", "tiles", "group", "random", "none")
+
+
 @dataclass(frozen=True)
 class Split:
-    """Slice indices of each part, ascending."""
+    """Plane indices of each part, ascending.
+
+    Attributes:
+      train: planes to learn from.
+      validation: planes to choose the best checkpoint by.
+      test: planes to score.
+      kind: one of `KINDS` but "auto".
+      slabs: how planes are cut, where parts share planes; None where planes are whole.
+    """
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
+    kind: str
+    slabs: Slabs | None = None
 
     def parts(self) -> dict[str, tuple[int, ...]]:
         """Part name to indices."""
         return {part: getattr(self, part) for part in PARTS}
 
 
-def split_slices(
+def split_planes(
     kind: str,
     *,
     names: Sequence[str],
-    numbers: Sequence[int | None],
+    places: Sequence[Place],
+    label_of: Callable[[int], np.ndarray],
+    classes: int,
     fractions: Sequence[float],
     ranges: Sequence[Sequence[int]],
     gap: int,
     group_pattern: str,
     seed: int,
 ) -> Split:
-    """Divides slices into training, validation and test.
+    """Divides labelled planes into training, validation and test.
 
     Args:
-      kind: "z" for contiguous blocks of one volume, "group" for independent images, or "random"
-        to show how much neighbouring slices flatter a score.
-      names: image stems.
-      numbers: z of each slice.
-      fractions: of the volume's height, of the groups, or of the slices.
+      kind: "scan" for whole scans; "z" for contiguous blocks of each scan; "tiles" for blocks of
+        voxels within the labelled planes; "group" for independent images; "random" to show how
+        much neighbouring slices flatter a score; "none" trains on all; "auto" takes the first of
+        scan (from three scans on), z, tiles, none that the labels allow.
+      names: of the planes.
+      places: of the planes.
+      label_of: class indices (H, W) of a plane, 255 where unlabelled; asked for tiles alone.
+      classes: number of classes.
+      fractions: of the scans, of a scan's height, of the labelled voxels, of the groups, or of the
+        planes.
       ranges: for "z", first and last z of each part instead of fractions, for example
         ((1, 196), (246, 271), (321, 384)).
-      gap: for "z", smallest distance in z between two parts.
+      gap: for "z" and "tiles", smallest distance between two parts in voxels.
       group_pattern: for "group", a regular expression whose first group in the name says which
         images belong together, for example a patient; "" makes each file its own group.
-      seed: orders groups and random slices.
+      seed: orders scans, groups and random planes.
 
     Raises:
-      InputError: the slices cannot be divided so; names the field.
+      InputError: the planes cannot be divided so; names the field.
     """
-    if kind not in ("z", "group", "random"):
-        raise InputError(f"config.data.split.kind={kind!r}: choose z, group or random")
+    if kind not in KINDS:
+        raise InputError(f"config.data.split.kind={kind!r}: choose one of {', '.join(KINDS)}")
     if len(fractions) != len(PARTS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(
             f"config.data.split.fractions={tuple(fractions)}: give three positive numbers that "
             "sum to 1, for training, validation and test"
         )
-    if kind == "z":
-        return _by_z(names, numbers, fractions, ranges, gap)
+    if gap < 0:
+        raise InputError(f"config.data.split.gap={gap}: give 0 or more slices")
+    scans = [place.scan for place in places]
     if kind == "random":
         logger.warning(
             "config.data.split.kind='random' puts neighbouring slices, which are near-copies, in "
             "training and test: the scores measure memory, not skill. Use it only to show that."
         )
-        return _by_group(names, "", fractions, seed)
-    return _by_group(names, group_pattern, fractions, seed)
+    if kind in ("group", "random"):
+        groups = _groups(names, group_pattern if kind == "group" else "")
+        return _by_group(groups, fractions, seed, kind)
+    if kind == "scan" or (kind == "auto" and len(set(scans)) >= len(PARTS)):
+        return _by_group(scans, fractions, seed, "scan")
+    if kind == "z" or (kind == "auto" and any(len(limits) for limits in ranges)):
+        return _by_z(names, places, fractions, ranges, gap)
+    if kind == "auto":
+        try:
+            return _by_z(names, places, fractions, ranges, gap)
+        except InputError as error:
+            reason = str(error)
+            logger.info("no blocks of z: %s", reason)
+    if kind != "none":
+        slabs = cut(places, label_of, classes=classes, fractions=fractions, gap=gap)
+        if slabs is not None:
+            return _by_slabs(places, label_of, slabs)
+        if kind == "tiles":
+            raise InputError(
+                "config.data.split.kind='tiles': the labelled planes cannot be cut so that each "
+                "part has labelled pixels and training has every class; label more, or train "
+                "without a test by --config.data.split.kind=none"
+            )
+    return Split(tuple(range(len(places))), (), (), "none")
+
+
+def _by_slabs(
+    places: Sequence[Place], label_of: Callable[[int], np.ndarray], slabs: Slabs
+) -> Split:
+    """The planes that have labelled pixels in the slab of each part."""
+    parts = [
+        tuple(
+            index
+            for index, place in enumerate(places)
+            if (slabs.mask(part, place, label_of(index)) != IGNORED).any()
+        )
+        for part in range(len(PARTS))
+    ]
+    return Split(*parts, kind="tiles", slabs=slabs)
 
 
 def _by_z(
     names: Sequence[str],
-    numbers: Sequence[int | None],
+    places: Sequence[Place],
     fractions: Sequence[float],
     ranges: Sequence[Sequence[int]],
     gap: int,
 ) -> Split:
-    for name, number in zip(names, numbers, strict=True):
-        if number is None:
+    """Blocks of z of each scan."""
+    for name, place in zip(names, places, strict=True):
+        if place.number is None or place.axis != 0:
             raise InputError(
                 f"{name}: no whole slice number in the name, but config.data.split.kind='z' "
                 "needs one; set config.data.number_pattern, or split independent images by group"
+                if place.number is None
+                else f"{name}: is across {AXES[place.axis]}, but config.data.split.kind='z' needs "
+                "planes across z; use --config.data.split.kind=tiles"
             )
-    z_N = np.array(numbers)
+    parts: list[list[int]] = [[], [], []]
+    for scan in dict.fromkeys(place.scan for place in places):
+        mine = [index for index, place in enumerate(places) if place.scan == scan]
+        z_N = np.array([places[index].number for index in mine])
+        for part, members in zip(parts, _blocks(z_N, fractions, ranges, gap), strict=True):
+            part.extend(mine[member] for member in members)
+    return Split(*(tuple(sorted(part)) for part in parts), kind="z")
+
+
+def _blocks(
+    z_N: np.ndarray, fractions: Sequence[float], ranges: Sequence[Sequence[int]], gap: int
+) -> list[np.ndarray]:
+    """Places in `z_N` of the members of each part."""
     if len(set(z_N.tolist())) < len(z_N):
         raise InputError(
             "two images have the same slice number; set config.data.number_pattern, or use "
             "config.data.split.kind='group' if they are independent images"
         )
-    if gap < 0:
-        raise InputError(f"config.data.split.gap={gap}: give 0 or more slices")
     if not any(len(limits) for limits in ranges):
         free = np.ptp(z_N) - 2 * gap
         ends = z_N.min() + np.cumsum(fractions) * free + gap * np.arange(3)
@@ -129,10 +203,11 @@ def _by_z(
                     f"config.data.split: {PARTS[a]} and {PARTS[b]} are {distance} slices apart, "
                     f"less than gap={max(gap, 1)}; move the ranges or lower the gap"
                 )
-    return Split(*(tuple(members.tolist()) for members in parts))
+    return parts
 
 
-def _by_group(names: Sequence[str], pattern: str, fractions: Sequence[float], seed: int) -> Split:
+def _groups(names: Sequence[str], pattern: str) -> list[str]:
+    """What the pattern's first group finds in each name; the name itself without a pattern."""
     groups = []
     try:
         group_re = re.compile(pattern)
@@ -148,11 +223,17 @@ def _by_group(names: Sequence[str], pattern: str, fractions: Sequence[float], se
                 "its first (...) must match the part that images of one group share"
             )
         groups.append(found[1] if found else name)
+    return groups
+
+
+def _by_group(groups: Sequence[str], fractions: Sequence[float], seed: int, kind: str) -> Split:
+    """Whole groups: images of one patient, or planes of one scan."""
     distinct = np.array(sorted(set(groups)))
     if len(distinct) < len(PARTS):
+        what = "scans" if kind == "scan" else "groups of images"
         raise InputError(
-            f"{len(distinct)} groups of images cannot be split in three; label more, or change "
-            "config.data.split.group_pattern"
+            f"{len(distinct)} {what} cannot be split in three; label more, or change "
+            "config.data.split: kind and group_pattern"
         )
     np.random.default_rng(seed).shuffle(distinct)
     # Every part gets at least one group, however small its fraction.
@@ -163,9 +244,10 @@ def _by_group(names: Sequence[str], pattern: str, fractions: Sequence[float], se
         group: int(rank >= train_end) + int(rank >= validation_end)
         for rank, group in enumerate(distinct.tolist())
     }
-    return Split(*(
+    parts = [
         tuple(i for i, group in enumerate(groups) if part_of[group] == part) for part in range(3)
-    ))  # fmt: skip
+    ]
+    return Split(*parts, kind=kind)
 
 
 def choose_evenly(indices: Sequence[int], count: int) -> tuple[int, ...]:
