@@ -1,6 +1,5 @@
 """Volumes whose numbers lie one after another in a file: raw data, VGI headers, NumPy."""
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ class Layout:
       axes: which stored axis is z, y and x.
       exact: whether bytes behind the last number are an error: then the first numbers would be a
         header, or the shape is wrong.
+      step: every step-th plane of the first axis counts; those between are of other channels.
     """
 
     file: Path | Unpacked
@@ -38,6 +38,7 @@ class Layout:
     dtype: np.dtype
     axes: tuple[int, int, int] = (0, 1, 2)
     exact: bool = True
+    step: int = 1
 
 
 class RawScan(Scan):
@@ -53,7 +54,9 @@ class RawScan(Scan):
     def _start(self, file: Path) -> int:
         """Offset of the first number, in a file that is long enough."""
         layout = self.layout
-        size = layout.dtype.itemsize * math.prod(layout.shape)
+        planes, height, width = layout.shape
+        run = (planes - 1) * layout.step + 1
+        size = layout.dtype.itemsize * run * height * width
         found = file.stat().st_size
         offset = layout.offset if layout.offset >= 0 else found - size
         wrong = found < offset + size or (layout.exact and found > offset + size)
@@ -82,7 +85,7 @@ class RawScan(Scan):
         with file.open("rb") as opened:
             for index, plane in enumerate(range(planes.start, planes.stop)):
                 first = rows.start * width * layout.dtype.itemsize
-                opened.seek(offset + plane * stride + first)
+                opened.seek(offset + plane * layout.step * stride + first)
                 read = np.fromfile(opened, layout.dtype, lengths[1] * width)
                 values[index] = read.reshape(lengths[1], width)[:, columns]
         return values.transpose(layout.axes)
