@@ -25,7 +25,7 @@ def list_images(folder: Path) -> dict[str, Path]:
     paths = [path for path in folder.iterdir() if _is_read(path)]
     if not paths:
         raise InputError(f"{folder}: holds no images; expected files ending {', '.join(SUFFIXES)}")
-    twice = [stem for stem, count in Counter(_composed(p.stem) for p in paths).items() if count > 1]
+    twice = [stem for stem, count in Counter(composed(p.stem) for p in paths).items() if count > 1]
     if twice:
         raise InputError(f"{folder}: two files are called {twice[0]!r}; keep one of them")
     # By name too, so that a01 and a1 do not come in the order of the disk.
@@ -36,7 +36,7 @@ def _is_read(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name[0] != "."
 
 
-def _composed(name: str) -> str:
+def composed(name: str) -> str:
     """One form of a name: macOS writes an accent behind its letter, others write one character."""
     return unicodedata.normalize("NFC", name)
 
