@@ -101,7 +101,7 @@ def _find(root: Any, inside: str, source: str) -> Any:
 
 
 def _named(root: Any, inside: str, source: str) -> Any:
-    node, path = root, ""
+    node, path = root, root.name.rstrip("/")
     for part in inside.strip("/").split("/"):
         path = f"{path}/{part}"
         link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None

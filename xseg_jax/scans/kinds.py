@@ -20,6 +20,7 @@ class Kind:
       suffixes: how names end, in lower case.
       magic: (offset, bytes) at which such files can be told, any of them.
       packages: what `pip install` needs that requirements.txt does not have.
+      shared: other kinds begin with the same bytes, so that the suffix must fit too.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Kind:
     suffixes: tuple[str, ...] = ()
     magic: tuple[tuple[int, bytes], ...] = ()
     packages: tuple[str, ...] = ()
+    shared: bool = False
 
 
 TIFF_MAGIC = tuple(
@@ -38,10 +40,9 @@ TIFF_MAGIC = tuple(
 
 # The first row whose suffix and magic both fit, then whose magic fits, then whose suffix fits.
 KINDS = (
-    # Some of these are HDF5 files, and only the suffix tells.
     Kind(
         "MINC", "medical", "open_nibabel", (".mnc",), ((0, HDF5), (0, b"CDF")),
-        ("nibabel", "h5py"),
+        ("nibabel", "h5py"), shared=True,
     ),
     Kind("TIFF", "tiff", "open_tiff", (".tif", ".tiff", ".btf", ".tf8", ".lsm"), TIFF_MAGIC),
     Kind("OME companion", "tiff", "open_companion", (".companion.ome",)),
@@ -65,7 +66,7 @@ KINDS = (
         "MRC", "mrc", "open_mrc", (".mrc", ".rec", ".map", ".ccp4", ".st", ".ali"),
         ((208, b"MAP"),),
     ),
-    Kind("MRC", "mrc", "open_mrc", (".mrc.gz", ".rec.gz", ".map.gz"), ((0, GZIP),)),
+    Kind("MRC", "mrc", "open_mrc", (".mrc.gz", ".rec.gz", ".map.gz"), ((0, GZIP),), shared=True),
     Kind(
         "DICOM", "dicom", "open_dicom", (".dcm", ".dicom", ".ima"), ((128, b"DICM"),),
         ("SimpleITK",),
@@ -105,7 +106,7 @@ def find_kind(file: Path) -> Kind:
     by_suffix = [kind for kind in KINDS if name.endswith(kind.suffixes)]
     by_magic = [kind for kind in KINDS if any(head.startswith(m, at) for at, m in kind.magic)]
     both = [kind for kind in by_suffix if kind in by_magic]
-    for kind in (*both, *(k for k in by_magic if k.magic[0][1] != GZIP), *by_suffix):
+    for kind in (*both, *(k for k in by_magic if not k.shared), *by_suffix):
         return kind
     known = sorted({suffix for kind in KINDS for suffix in kind.suffixes})
     raise InputError(

@@ -189,8 +189,8 @@ def open_scan(path: str | Path, **options: str) -> Scan:
     kind = find_kind(file)
     if options and kind.module != "slices":
         options = {}  # They say how names become z; other kinds have no names.
-    module = importlib.import_module(f"xseg_jax.scans.{kind.module}")
     try:
+        module = importlib.import_module(f"xseg_jax.scans.{kind.module}")
         scan = getattr(module, kind.function)(file, inside, source, **options)
     except (InputError, MemoryError):
         raise
