@@ -28,7 +28,7 @@ check: .venv/installed-dev
 	$(BIN)/python -m pip install -q -r requirements.txt
 	touch $@
 
-.venv/installed-dev: .venv/bin/python requirements.txt requirements-dev.txt
+.venv/installed-dev: .venv/bin/python requirements.txt requirements-formats.txt requirements-dev.txt
 	$(BIN)/python -m pip install -q -r requirements-dev.txt
 	touch $@
 

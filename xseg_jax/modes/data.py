@@ -10,12 +10,13 @@ from xseg_jax.data.builders import PreparedSlices, prepare_folder, prepare_phant
 from xseg_jax.data.folder import Slice
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.pairs import find_pairs, folder_of, left_out
+from xseg_jax.data.pairs import find_pairs, folder_of
 from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_slices
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak
 from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
+from xseg_jax.scans.names import left_out
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from xseg_jax.data import folder
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.pairs import find_pairs, folder_of, left_out
+from xseg_jax.data.pairs import find_pairs, folder_of
 from xseg_jax.errors import InputError
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and_report
+from xseg_jax.scans.names import left_out
 
 logger = logging.getLogger(__name__)
 

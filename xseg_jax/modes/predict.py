@@ -9,10 +9,10 @@ import numpy as np
 import tifffile
 
 from xseg_jax.data.images import read_image
-from xseg_jax.data.pairs import left_out, list_images
 from xseg_jax.errors import InputError
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun
 from xseg_jax.progress import Progress
+from xseg_jax.scans.names import left_out, list_images
 from xseg_jax.training.parallel import is_first_process, share_of, wait_for_processes
 from xseg_jax.training.runlog import claim, refuse_other
 

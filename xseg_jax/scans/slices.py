@@ -1,0 +1,124 @@
+"""A folder of 2D files as a scan, and one such file as a scan of one slice.
+
+A slice is what every viewer shows of its file; z is the number in its name.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from xseg_jax.errors import InputError
+from xseg_jax.scans import names
+from xseg_jax.scans.picture import read_picture
+from xseg_jax.scans.raw import refuse_inside
+from xseg_jax.scans.scan import Geometry, Region, Scan
+from xseg_jax.scans.shown import Picture
+from xseg_jax.scans.units import triple, unit_of
+
+
+class SlicesScan(Scan):
+    """Slices that are read from their files when asked for; holds nothing open.
+
+    The first file says size and type; another one that differs is an error when it is read.
+    """
+
+    def __init__(
+        self, source: str, files: list[Path], numbers: tuple[int, ...] | None, geometry: Geometry
+    ) -> None:
+        first_HW = gray_of(read_picture(files[0]), files[0])
+        super().__init__(source, (len(files), *first_HW.shape), first_HW.dtype, geometry, numbers)
+        self.files = files
+
+    def _read(self, region: Region) -> np.ndarray:
+        z, y, x = region
+        values = np.empty([part.stop - part.start for part in region], self.dtype)
+        for index, plane in enumerate(range(z.start, z.stop)):
+            file = self.files[plane]
+            pixels_HW = gray_of(read_picture(file), file)
+            if pixels_HW.shape != self.shape[1:] or pixels_HW.dtype != self.dtype:
+                raise InputError(
+                    f"{file}: is {pixels_HW.dtype} {pixels_HW.shape}, but {self.files[0].name} is "
+                    f"{self.dtype} {self.shape[1:]}; export all slices alike"
+                )
+            values[index] = pixels_HW[y, x]
+        return values
+
+
+def gray_of(picture: Picture, name: object) -> np.ndarray:
+    """Gray values or indices (H, W) of a picture.
+
+    Raises:
+      InputError: it shows colours.
+    """
+    pixels = picture.pixels
+    if picture.kind != "rgb":
+        return pixels
+    if (pixels[..., :1] != pixels).any():
+        raise InputError(f"{name}: is a colour image; X-ray images are grayscale: convert it")
+    return np.ascontiguousarray(pixels[..., 0])
+
+
+def open_picture(file: Path, inside: str, source: str) -> Scan:
+    """One PNG, JPEG or BMP file as a scan of one slice.
+
+    Raises:
+      InputError: it is damaged or shows colours.
+    """
+    refuse_inside(inside, source)
+    return SlicesScan(source, [file], None, Geometry())
+
+
+def open_folder(
+    folder: Path, inside: str, source: str, number_pattern: str = names.LAST_NUMBER
+) -> Scan:
+    """A folder of slices, ordered by the numbers in their names, or by name where one has none.
+
+    Numbers may have gaps, as where only some slices are labelled: see `Scan.numbers`. Voxel size
+    is that of the first file's tags, or of a SkyScan log (`*_rec.log`) in the folder.
+
+    Args:
+      folder: of TIFF, PNG, JPEG, BMP or NumPy files; others are left out.
+      inside: must be empty.
+      source: named in errors.
+      number_pattern: regular expression whose first group is the number in a stem.
+
+    Raises:
+      InputError: the folder holds no slices, or a number twice.
+    """
+    refuse_inside(inside, source)
+    listed = names.list_images(folder)
+    found = {stem: names.number_in(stem, number_pattern) for stem in listed}
+    order = list(listed)
+    numbers: tuple[int, ...] | None = None
+    if None not in found.values():
+        order.sort(key=lambda stem: (found[stem], stem))
+        sorted_numbers = [found[stem] for stem in order]
+        for before, after, stem in zip(sorted_numbers, sorted_numbers[1:], order[1:], strict=False):
+            if before == after:
+                raise InputError(
+                    f"{source}: {listed[stem].name} and another file have the number {after}; "
+                    "rename one, or set the pattern that finds z in the names"
+                )
+        numbers = tuple(number for number in sorted_numbers if number is not None)
+    files = [listed[stem] for stem in order]
+    return SlicesScan(source, files, numbers, _log_geometry(folder) or _tag_geometry(files[0]))
+
+
+def _tag_geometry(file: Path) -> Geometry:
+    if file.suffix.lower() not in (".tif", ".tiff"):
+        return Geometry()
+    from xseg_jax.scans.tiff import open_tiff  # It shows pages as this module does.
+
+    with open_tiff(file, "", str(file)) as scan:
+        return scan.geometry
+
+
+def _log_geometry(folder: Path) -> Geometry | None:
+    """The voxel size in the log of SkyScan's reconstruction, the same along all axes."""
+    for log in sorted(folder.glob("*_rec.log")):
+        found = re.search(r"^(?:Image )?Pixel Size \(([^)]+)\)\s*=\s*([\d.eE+-]+)",
+                          log.read_text(errors="replace"), re.MULTILINE)  # fmt: skip
+        if found:
+            return Geometry(triple([float(found[2])] * 3), unit_of(found[1]))
+    return None
