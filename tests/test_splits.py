@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xseg_jax.data.splits import PARTS, choose_evenly, split_slices
+from xseg_jax.data.planes import Place
+from xseg_jax.data.splits import PARTS, choose_evenly, split_planes
 from xseg_jax.errors import InputError
 
+LABEL_HW = np.indices((60, 40)).sum(0, dtype=np.uint8) % 2
 NO_RANGES = ((), (), ())
 
 
@@ -26,7 +28,9 @@ def split(kind="z", numbers: Any = range(100), names: Any = None, **changes):
         "seed": 0,
     }
     names = names or [f"slice_{number}" for number in numbers]
-    return split_slices(kind, names=names, numbers=numbers, **(fields | changes))
+    changes.setdefault("places", [Place("scan", 0, number) for number in numbers])
+    fields |= {"label_of": lambda index: LABEL_HW, "classes": 2}
+    return split_planes(kind, names=names, **(fields | changes))
 
 
 def refused(message, *args, **kwargs):
@@ -205,7 +209,7 @@ def test_fractions_that_do_not_sum_to_1(kind, fractions):
 
 
 def test_unknown_kind():
-    refused(r"config.data.split.kind='blocks': choose z, group or random", "blocks")
+    refused(r"config.data.split.kind='blocks': choose one of auto, scan, z, tiles", "blocks")
 
 
 # Groups.
@@ -299,6 +303,70 @@ def test_blocks_and_groups_do_not_warn(caplog):
     split("z")
     split("group")
     assert not caplog.records
+
+
+# Few labels: the strictest split that they allow.
+
+
+@pytest.mark.parametrize(
+    ("scans", "numbers", "kind"),
+    [
+        ("abcde", range(5), "scan"),
+        ("aabbcc", (0, 1, 0, 1, 0, 1), "scan"),
+        ("a" * 100, range(100), "z"),
+        ("a" * 50 + "b" * 40, (*range(50), *range(40)), "z"),
+        ("aaa", (10, 50, 90), "z"),
+        ("aa", (10, 50), "tiles"),
+        ("a", (7,), "tiles"),
+        ("ab", (7, 90), "tiles"),
+        ("aaa", (10, 11, 12), "tiles"),
+    ],
+)
+def test_auto_takes_the_strictest_split(scans, numbers, kind):
+    places = [Place(scan, 0, number) for scan, number in zip(scans, numbers, strict=True)]
+    found = split("auto", numbers, places=places)
+    assert found.kind == kind
+    assert all(found.parts().values())
+    if kind == "scan":
+        of_part = [{scans[i] for i in part} for part in found.parts().values()]
+        assert sum(map(len, of_part)) == len(set(scans))
+    if kind == "z":
+        for scan in set(scans):
+            mine = [
+                {numbers[i] for i in part if scans[i] == scan} for part in found.parts().values()
+            ]
+            assert max(mine[0]) + 10 <= min(mine[1])
+            assert max(mine[1]) + 10 <= min(mine[2])
+
+
+def test_auto_trains_on_all_where_nothing_can_be_tested():
+    scribble_HW = np.full((60, 40), 255, np.uint8)
+    scribble_HW[30, 20:22] = (0, 1)
+    found = split("auto", [7], label_of=lambda index: scribble_HW)
+    assert (found.kind, found.train, found.validation, found.test) == ("none", (0,), (), ())
+    refused("'tiles': the labelled planes cannot be cut so that each part has labelled pixels",
+            "tiles", [7], label_of=lambda index: scribble_HW)  # fmt: skip
+
+
+def test_none_trains_on_all():
+    found = split("none")
+    assert (found.train, found.validation, found.test) == (tuple(range(100)), (), ())
+
+
+def test_ranges_decide_over_auto():
+    assert split("auto", ranges=((0, 40), (60, 70), (80, 99))).kind == "z"
+    refused("slices apart, less than gap", "auto", ranges=((0, 40), (45, 70), (80, 99)))
+
+
+def test_whole_scans_need_three():
+    places = [Place(scan, 0, z) for z, scan in enumerate("aabb")]
+    refused("2 scans cannot be split in three", "scan", range(4), places=places)
+
+
+def test_planes_across_another_axis_are_no_blocks_of_z():
+    places = [Place("scan", axis, 30) for axis in (0, 1, 2)]
+    refused(r"is across y, but config.data.split.kind='z' needs planes across z; use .*tiles",
+            "z", [0, 1, 2], places=places)  # fmt: skip
 
 
 # Fewer training slices.

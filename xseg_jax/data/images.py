@@ -45,6 +45,15 @@ def read_image(path: Path) -> np.ndarray:
         if (array[..., :1] != array).any():
             raise InputError(f"{path}: is a colour image; X-ray images are grayscale: convert it")
         array = array[..., 0]
+    return gray_values(array, path)
+
+
+def gray_values(array: np.ndarray, path: Path | str) -> np.ndarray:
+    """Pixels of any type (H, W) as uint8, uint16 or float32.
+
+    Raises:
+      InputError: NaN, infinity, and gray values that float32 cannot hold or tell apart.
+    """
     if array.dtype == bool:
         return array.astype(np.uint8) * np.uint8(WHITE)
     if array.dtype in (np.uint8, np.uint16):
@@ -55,7 +64,7 @@ def read_image(path: Path) -> np.ndarray:
     return _to_float32(array, path)
 
 
-def _to_float32(array_HW: np.ndarray, path: Path) -> np.ndarray:
+def _to_float32(array_HW: np.ndarray, path: Path | str) -> np.ndarray:
     """Gray values as float32, where that keeps what tells them apart."""
     with np.errstate(over="ignore"):  # Too large for float32 becomes infinite.
         rounded_HW = array_HW.astype(np.float32, copy=False)
@@ -100,7 +109,11 @@ def read_label_picture(path: Path) -> Picture:
       InputError: as `read_picture`, and for a lossy format, values that are not whole numbers from
         0, or colours of more than 8 bits.
     """
-    picture = read_picture(path)
+    return check_label(read_picture(path), path)
+
+
+def check_label(picture: Picture, path: Path | str) -> Picture:
+    """The picture, where it can be a label, as `read_label_picture` says."""
     if picture.lossy:
         raise InputError(
             f"{path}: is compressed as {picture.lossy}, which changes label values; save the label "

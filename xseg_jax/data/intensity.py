@@ -1,11 +1,12 @@
 """Grey values to network input: zero mean, unit variance, float32."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from xseg_jax.data.planes import Plane
 from xseg_jax.errors import InputError
 
 QUANTILES = ((0.01, 0.99), (0.001, 0.999), (0.0, 1.0))
@@ -46,38 +47,28 @@ def sample_of(image_HW: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Normalizer:
-    """Subtracts a mean and divides by a standard deviation.
+    """One grey scale: subtracts a mean and divides by a standard deviation.
 
     Grey values far outside the usual range, as hot pixels and no data have them, do not count in
     either, and become the nearest value that is not far outside.
 
     Attributes:
-      mean: grey value that becomes 0; None takes each image's own.
-      std: grey values that become 1; None takes each image's own.
+      mean: grey value that becomes 0.
+      std: grey values that become 1.
       low: 1st percentile of the grey values; None clips nothing.
       high: 99th percentile.
     """
 
-    mean: float | None = None
-    std: float | None = None
+    mean: float
+    std: float
     low: float | None = None
     high: float | None = None
 
     @classmethod
-    def fit(cls, kind: str, images: Iterable[np.ndarray]) -> "Normalizer":
-        """Measures the training images.
-
-        Args:
-          kind: "volume" for one grey scale in all images, as in a tomogram, where a grey value
-            is a physical quantity; "image" for images exposed differently, as in radiographs.
-          images: (H, W) arrays, gone through twice.
-        """
-        if kind == "image":
-            return cls()
-        if kind != "volume":
-            raise InputError(f"config.data.normalize={kind!r}: choose volume or image")
+    def fit(cls, images: Iterable[np.ndarray]) -> "Normalizer":
+        """Measures images, (H, W) arrays of any size, gone through twice."""
         low, high = usual_range(np.concatenate([sample_of(image_HW) for image_HW in images]))
-        limits = cls(low=low, high=high)
+        limits = cls(0.0, 1.0, low, high)
         count, mean, squares = 0, 0.0, 0.0
         for image_HW in images:
             values = image_HW[~limits.far(image_HW)].astype(np.float64)
@@ -107,26 +98,18 @@ class Normalizer:
         least, most = self.limits
         return (image < least) | (image > most)
 
-    def of(self, image_HW: np.ndarray) -> "Normalizer":
-        """What this image (H, W) is normalised with."""
-        return self if self.mean is not None else Normalizer.fit("volume", [image_HW])
-
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Grey values of any shape to float32; for per-image statistics call `of` first."""
-        if self.mean is None or self.std is None:
-            raise TypeError("each image has its own statistics; call `of` with the whole image")
+        """Grey values of any shape to float32."""
         clipped = image.astype(np.float64).clip(*self.limits)
         return ((clipped - self.mean) / self.std).astype(np.float32)
 
     def unlike(self, image_HW: np.ndarray) -> str:
         """How the grey scale of an image differs from that of training; "" where it does not."""
-        if self.mean is None or self.std is None or self.low is None or self.high is None:
+        if self.low is None or self.high is None:
             return ""
         values = sample_of(image_HW).astype(np.float64)
         outside = float(((values < self.low) | (values > self.high)).mean())
-        own = Normalizer.fit("volume", [values[None]])
-        assert own.mean is not None
-        assert own.std is not None
+        own = Normalizer.fit([values[None]])
         shift, ratio = abs(own.mean - self.mean) / self.std, own.std / self.std
         if (
             outside <= UNLIKE["outside"]
@@ -140,6 +123,75 @@ class Normalizer:
             f"{self.low:.6g} to {self.high:.6g} that held 98% of them"
         )
 
+
+KINDS = ("volume", "scan", "image")
+
+
+@dataclass(frozen=True)
+class GreyScales:
+    """With whose statistics grey values become network input.
+
+    Attributes:
+      kind: "volume" for one grey scale in all images, where a grey value is a physical quantity
+        that was measured alike; "scan" for each scan's own, where exposure, reconstruction or
+        pixel type differ; "image" for each image's own, as in radiographs.
+      shared: of the training planes, for "volume".
+      by_scan: of each scan by name, for "scan".
+    """
+
+    kind: str
+    shared: Normalizer | None = None
+    by_scan: Mapping[str, Normalizer] = field(default_factory=dict)
+
+    @classmethod
+    def fit(
+        cls, kind: str, planes: Iterable[Plane], by_scan: Mapping[str, Normalizer]
+    ) -> "GreyScales":
+        """Measures the training planes, gone through twice.
+
+        Args:
+          kind: as the attribute.
+          planes: of all training scans.
+          by_scan: what `of_scan` found of each.
+
+        Raises:
+          InputError: an unknown kind.
+        """
+        if kind not in KINDS:
+            raise InputError(f"config.data.normalize={kind!r}: choose one of {', '.join(KINDS)}")
+        if kind == "volume":
+            return cls(kind, Normalizer.fit(_Images(planes)))
+        return cls(kind, None, by_scan if kind == "scan" else {})
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "GreyScales":
+        """Reads what `to_json` wrote."""
+        shared = fields["shared"]
+        by_scan = {scan: Normalizer(**one) for scan, one in fields["by_scan"].items()}
+        return cls(fields["kind"], Normalizer(**shared) if shared else None, by_scan)
+
     def to_json(self) -> dict[str, Any]:
         """Fields as plain JSON."""
         return asdict(self)
+
+    def of(self, plane: Plane) -> Normalizer:
+        """What a plane is normalised with."""
+        if self.shared is not None:
+            return self.shared
+        if self.kind == "image":
+            return Normalizer.fit([plane.image_HW])
+        return self.by_scan[plane.place.scan]
+
+    def input_of(self, plane: Plane) -> np.ndarray:
+        """The network's input (H, W, C) float32 of a plane."""
+        return self.of(plane)(plane.image_HWC)
+
+
+class _Images:
+    """The images of planes, to be gone through as often as needed."""
+
+    def __init__(self, planes: Iterable[Plane]) -> None:
+        self.planes = planes
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (plane.image_HW for plane in self.planes)

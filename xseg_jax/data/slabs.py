@@ -8,27 +8,12 @@ from typing import Any
 import numpy as np
 
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.planes import AXES, Place
 
-AXES = "zyx"
 CUTS = 48
 """Places along an axis where a cut is tried."""
 LEAST_EXTENT = 10
 """A gap takes at most this part of the labelled extent: one tenth."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a plane lies.
-
-    Attributes:
-      scan: name of the scan.
-      axis: that the plane is across: 0 for z, 1 for y, 2 for x.
-      number: of the plane along that axis, in voxels; None where it is not known.
-    """
-
-    scan: str
-    axis: int = 0
-    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +44,7 @@ class Slabs:
             inside = place.number is not None and first <= place.number <= last
             return (slice(0, shape[0]), slice(0, shape[1])) if inside else None
         window = [slice(0, length) for length in shape]
-        side = _side(place.axis, axis)
+        side = side_of(place.axis, axis)
         window[side] = slice(first, min(last + 1, shape[side]))
         return window[0], window[1]
 
@@ -175,7 +160,7 @@ def _counts_along(
                 continue
             rows = [(place.number, label_HW)]
         else:
-            rows = enumerate(np.moveaxis(label_HW, _side(place.axis, axis), 0))
+            rows = enumerate(np.moveaxis(label_HW, side_of(place.axis, axis), 0))
         for number, values in rows:
             found = np.bincount(values.ravel(), minlength=IGNORED + 1)[:classes]
             counts[number] = counts.get(number, 0) + found
@@ -185,6 +170,6 @@ def _counts_along(
     return counts_LK
 
 
-def _side(across: int, axis: int) -> int:
+def side_of(across: int, axis: int) -> int:
     """Whether an axis runs along the rows (0) or the columns (1) of planes across another one."""
     return [other for other in range(3) if other != across].index(axis)

@@ -9,7 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.slabs import AXES, Place, Slabs, cut
+from xseg_jax.data.planes import AXES, Place
+from xseg_jax.data.slabs import Slabs, cut
 from xseg_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -102,11 +103,11 @@ def split_planes(
     if kind == "z" or (kind == "auto" and any(len(limits) for limits in ranges)):
         return _by_z(names, places, fractions, ranges, gap)
     if kind == "auto":
-        try:
-            return _by_z(names, places, fractions, ranges, gap)
-        except InputError as error:
-            reason = str(error)
-            logger.info("no blocks of z: %s", reason)
+        for blocks in (_blocks, _blocks_by_count):
+            try:
+                return _by_z(names, places, fractions, ranges, gap, blocks)
+            except InputError as error:
+                logger.debug("no blocks of z: %s", error)
     if kind != "none":
         slabs = cut(places, label_of, classes=classes, fractions=fractions, gap=gap)
         if slabs is not None:
@@ -141,8 +142,10 @@ def _by_z(
     fractions: Sequence[float],
     ranges: Sequence[Sequence[int]],
     gap: int,
+    blocks: Callable[..., list[np.ndarray]] | None = None,
 ) -> Split:
     """Blocks of z of each scan."""
+    blocks = blocks or _blocks
     for name, place in zip(names, places, strict=True):
         if place.number is None or place.axis != 0:
             raise InputError(
@@ -156,7 +159,7 @@ def _by_z(
     for scan in dict.fromkeys(place.scan for place in places):
         mine = [index for index, place in enumerate(places) if place.scan == scan]
         z_N = np.array([places[index].number for index in mine])
-        for part, members in zip(parts, _blocks(z_N, fractions, ranges, gap), strict=True):
+        for part, members in zip(parts, blocks(z_N, fractions, ranges, gap), strict=True):
             part.extend(mine[member] for member in members)
     return Split(*(tuple(sorted(part)) for part in parts), kind="z")
 
@@ -204,6 +207,29 @@ def _blocks(
                     f"less than gap={max(gap, 1)}; move the ranges or lower the gap"
                 )
     return parts
+
+
+def _blocks_by_count(
+    z_N: np.ndarray, fractions: Sequence[float], ranges: Sequence[Sequence[int]], gap: int
+) -> list[np.ndarray]:
+    """As `_blocks`, where few planes are labelled: fractions of their number, not of the height."""
+    del ranges
+    order = np.argsort(z_N)
+    z, best, worst = z_N[order], None, np.inf
+    for train_end in range(1, len(z) - 1):
+        first = int(np.searchsorted(z, z[train_end - 1] + max(gap, 1)))
+        for validation_end in range(first + 1, len(z)):
+            last = int(np.searchsorted(z, z[validation_end - 1] + max(gap, 1)))
+            counts = (train_end, validation_end - first, len(z) - last)
+            if min(counts) < 1:
+                continue
+            missing = max(f - c / len(z) for f, c in zip(fractions, counts, strict=True))
+            if missing < worst:
+                worst = missing
+                best = [order[:train_end], order[first:validation_end], order[last:]]
+    if best is None:
+        raise InputError(f"config.data.split: {len(z)} planes are no three blocks {gap} apart")
+    return best
 
 
 def _groups(names: Sequence[str], pattern: str) -> list[str]:

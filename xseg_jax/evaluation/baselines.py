@@ -8,9 +8,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from skimage.filters import threshold_multiotsu
 
-from xseg_jax.data.folder import Slice
-from xseg_jax.data.intensity import Normalizer
+from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.planes import Plane
 
 # The search grows as bins^(classes - 1): fewer bins keep it within seconds.
 BINS = {2: 256, 3: 256, 4: 256, 5: 128, 6: 64}
@@ -31,8 +31,8 @@ class Thresholds:
     classes: tuple[int, ...]
 
     @classmethod
-    def fit(cls, slices: Sequence[Slice], normalizer: Normalizer, classes: int) -> Self | None:
-        """Multi-Otsu (Liao, Chen and Chung 2001) on the histogram of the training slices.
+    def fit(cls, planes: Sequence[Plane], grey_scales: GreyScales, classes: int) -> Self | None:
+        """Multi-Otsu (Liao, Chen and Chung 2001) on the histogram of the training planes.
 
         Otsu chooses the intervals without labels. Which interval is which class is the one
         assignment of all classes that labels the most training pixels right.
@@ -46,7 +46,7 @@ class Thresholds:
             return None
         bins = BINS.get(classes, BINS_BEYOND)
         sample = np.concatenate(
-            [normalizer.of(s.image_HW)(s.image_HW[::4, ::4]).ravel() for s in slices]
+            [grey_scales.of(item)(item.image_HW[::4, ::4]).ravel() for item in planes]
         )
         # Outliers, as hot pixels, would leave all else in one bin.
         low, high = np.percentile(sample, (0.1, 99.9))
@@ -54,8 +54,8 @@ class Thresholds:
             return None
         edges = np.linspace(low, high, bins + 1)
         counts_KB = np.zeros((classes, bins), np.int64)
-        for item in slices:
-            values_HW = normalizer.of(item.image_HW)(item.image_HW).clip(low, high)
+        for item in planes:
+            values_HW = grey_scales.of(item)(item.image_HW).clip(low, high)
             for k in range(classes):
                 counts_KB[k] += np.histogram(values_HW[item.label_HW == k], edges)[0]
         centres = (edges[:-1] + edges[1:]) / 2
@@ -78,12 +78,12 @@ class Thresholds:
         interval_HW = np.digitize(values_HW, self.thresholds)
         return np.array(self.classes, np.uint8)[interval_HW]
 
-    def confusion(self, slices: Sequence[Slice], normalizer: Normalizer) -> np.ndarray:
-        """Pixel counts (K, K) over slices, row the true class, column the predicted."""
+    def confusion(self, planes: Sequence[Plane], grey_scales: GreyScales) -> np.ndarray:
+        """Pixel counts (K, K) over planes, row the true class, column the predicted."""
         classes = len(self.classes)
         total_KK = np.zeros((classes, classes), np.int64)
-        for item in slices:
-            prediction_HW = self(normalizer.of(item.image_HW)(item.image_HW))
+        for item in planes:
+            prediction_HW = self(grey_scales.of(item)(item.image_HW))
             cell = item.label_HW.astype(np.int64) * classes + prediction_HW
             counts = np.bincount(cell[item.label_HW != IGNORED], minlength=classes**2)
             total_KK += counts.reshape(classes, classes)

@@ -1,4 +1,4 @@
-"""Scores of a segmentation on whole slices, as sums over pixels."""
+"""Scores of a segmentation on whole planes, as sums over pixels."""
 
 import functools
 from collections import deque
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xseg_jax.data.folder import Slice
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.planes import Plane
 from xseg_jax.inference.tiling import SHAPE_MULTIPLE
 from xseg_jax.model.losses import Loss
 from xseg_jax.training.parallel import Parallel, share_of, sum_over_processes
 from xseg_jax.training.steps import eval_step
 
-Segment = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
-"""Class probabilities (H, W, K) float32 of each image (H, W), in order."""
+Segment = Callable[[Iterable[Plane]], Iterator[np.ndarray]]
+"""Class probabilities (H, W, K) float32 of each plane, in order."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Sums over slices.
+    """Sums over planes.
 
     Attributes:
       loss: sum of the loss over all pixels, divided by their weight.
-      confusion_NKK: pixel counts of each slice, row the true class, column the predicted.
+      confusion_NKK: pixel counts of each plane, row the true class, column the predicted.
     """
 
     loss: float
@@ -32,11 +32,11 @@ class Evaluation:
 
     @property
     def confusion_KK(self) -> np.ndarray:
-        """Pixel counts of all slices."""
+        """Pixel counts of all planes."""
         return self.confusion_NKK.sum(axis=0)
 
     def worst(self, count: int) -> list[int]:
-        """Places of the slices with the largest share of wrong pixels, the worst first."""
+        """Places of the planes with the largest share of wrong pixels, the worst first."""
         pixels_N = self.confusion_NKK.sum(axis=(1, 2))
         wrong_N = pixels_N - np.trace(self.confusion_NKK, axis1=1, axis2=2)
         order = np.argsort(-wrong_N / np.maximum(pixels_N, 1), kind="stable")
@@ -44,9 +44,9 @@ class Evaluation:
 
 
 class Scorer:
-    """Segments and scores whole slices; no pixel but ignored ones is left out.
+    """Segments and scores whole planes; no pixel but ignored ones is left out.
 
-    Every process takes a share of the slices, and every device a slice at a time.
+    Every process takes a share of the planes, and every device a plane at a time.
 
     Args:
       parallel: devices of this process.
@@ -62,27 +62,27 @@ class Scorer:
     def __call__(
         self,
         segment: Segment,
-        slices: Sequence[Slice],
+        planes: Sequence[Plane],
         advance: Callable[[], None] = lambda: None,
     ) -> Evaluation:
-        """Sums over slices.
+        """Sums over planes.
 
         Args:
-          segment: gives the probabilities of images.
-          slices: what to score.
-          advance: called after each slice of this process.
+          segment: gives the probabilities of planes.
+          planes: what to score.
+          advance: called after each plane of this process.
         """
-        mine = share_of(slices)
+        mine = share_of(planes)
         labels_HW: deque[np.ndarray] = deque()
-        confusion_NKK = np.zeros((len(slices), self._classes, self._classes), np.int32)
-        loss_sum_N, weight_N = np.zeros((2, len(slices)), np.float32)
+        confusion_NKK = np.zeros((len(planes), self._classes, self._classes), np.int32)
+        loss_sum_N, weight_N = np.zeros((2, len(planes)), np.float32)
         waiting: list[tuple[int, np.ndarray, np.ndarray]] = []
 
-        def images() -> Iterator[np.ndarray]:
+        def labelled() -> Iterator[Plane]:
             for place in mine:
-                item = slices[place]
+                item = planes[place]
                 labels_HW.append(item.label_HW)
-                yield item.image_HW
+                yield item
 
         def score() -> None:
             places, probabilities_HWK, labels_HW = zip(*waiting, strict=True)
@@ -97,7 +97,7 @@ class Scorer:
                 advance()
             waiting.clear()
 
-        for place, probability_HWK in zip(mine, segment(images()), strict=True):
+        for place, probability_HWK in zip(mine, segment(labelled()), strict=True):
             label_HW = labels_HW.popleft()
             padding = [(0, -n % SHAPE_MULTIPLE) for n in label_HW.shape]
             # Few shapes compile when sizes vary; the padding is ignored.
@@ -109,7 +109,7 @@ class Scorer:
                 score()
         if waiting:
             score()
-        # A slice is in one process alone: the sums are exact, and the same for any number.
+        # A plane is in one process alone: the sums are exact, and the same for any number.
         confusion_NKK, loss_sum_N, weight_N = sum_over_processes(
             (confusion_NKK, loss_sum_N, weight_N)
         )

@@ -6,38 +6,33 @@ from typing import Any
 import numpy as np
 from skimage.transform import resize
 
-from xseg_jax.data.folder import Slice
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.planes import Plane
+from xseg_jax.data.slabs import Slabs, side_of
 
 THUMBNAIL = (32, 32)
 
 
-def measure_leak(
-    test: Sequence[Slice],
-    train: Sequence[Slice],
-    test_z: Sequence[int | None],
-    train_z: Sequence[int | None],
-) -> dict[str, Any]:
-    """Mean label agreement of each test slice with its nearest training slice, beside chance.
+def measure_leak(test: Sequence[Plane], train: Sequence[Plane]) -> dict[str, Any]:
+    """Mean label agreement of each test plane with its nearest training plane, beside chance.
 
     Chance is the agreement of two labels with the same class fractions and nothing else in
     common. An agreement well above it means that the test can be passed by memory.
 
     Args:
-      test: scored slices.
-      train: slices trained on.
-      test_z: number of each test slice, or None.
-      train_z: number of each training slice, or None.
+      test: scored planes.
+      train: planes trained on.
 
     Returns:
-      agreement, chance, and nearest: "z" where all slices have distinct numbers, with the
-      smallest distance; otherwise "image", the training image whose thumbnail correlates most.
+      agreement, chance, and nearest: "z" where each test plane has training planes of its scan and
+      axis at other places, with the smallest distance; otherwise "image", the training image whose
+      thumbnail correlates most. Agreement and chance are None where there is nothing to compare.
     """
-    numbers = [*test_z, *train_z]
-    by_z = None not in numbers and len(set(numbers)) == len(numbers)
-    if by_z:
-        distance_MN = np.abs(np.array(test_z)[:, None] - np.array(train_z)).astype(float)
-    else:
+    if not len(test):
+        return {"agreement": None, "chance": None, "nearest": "none"}
+    distance_MN = _distances(test, train)
+    by_z = distance_MN is not None
+    if distance_MN is None:
         thumbnails_M, thumbnails_N = _thumbnails(test), _thumbnails(train)
         distance_MN = 1 - thumbnails_M @ thumbnails_N.T
     agreements, chances = [], []
@@ -48,24 +43,63 @@ def measure_leak(
                 resize(other_HW, label_HW.shape, order=0, preserve_range=True, anti_aliasing=False),
                 np.uint8,
             )
-        valid_HW = (label_HW != IGNORED) & (other_HW != IGNORED)
-        if valid_HW.any():
-            one, other = label_HW[valid_HW], other_HW[valid_HW]
-            share = [np.bincount(values, minlength=256) / values.size for values in (one, other)]
-            agreements.append(float((one == other).mean()))
-            chances.append(float(share[0] @ share[1]))
-    leak: dict[str, Any] = {
-        "agreement": float(np.mean(agreements)) if agreements else None,
-        "chance": float(np.mean(chances)) if chances else None,
-        "nearest": "z" if by_z else "image",
-    }
+        _compare(label_HW, other_HW, agreements, chances)
+    leak = _means(agreements, chances) | {"nearest": "z" if by_z else "image"}
     return leak | ({"smallest_distance": int(distance_MN.min())} if by_z else {})
 
 
-def _thumbnails(slices: Sequence[Slice]) -> np.ndarray:
+def measure_leak_within(planes: Sequence[Plane], slabs: Slabs) -> dict[str, Any]:
+    """As `measure_leak`, where parts share planes: labels as far apart as parts are at least.
+
+    Returns:
+      agreement, chance, nearest "within", and the distance of the parts in voxels.
+    """
+    agreements, chances = [], []
+    for item in planes:
+        axis, gap = slabs.axis[item.place.scan], slabs.gap
+        if axis == item.place.axis:
+            continue
+        label_HW = np.moveaxis(item.label_HW, side_of(item.place.axis, axis), 0)
+        _compare(label_HW[:-gap], label_HW[gap:], agreements, chances)
+    return _means(agreements, chances) | {"nearest": "within", "smallest_distance": slabs.gap}
+
+
+def _distances(test: Sequence[Plane], train: Sequence[Plane]) -> np.ndarray | None:
+    """Distance of each test plane from each training plane of its scan; None where not all have."""
+    places_M, places_N = ([item.place for item in planes] for planes in (test, train))
+    distance_MN = np.full((len(places_M), len(places_N)), np.inf)
+    for m, one in enumerate(places_M):
+        for n, other in enumerate(places_N):
+            same = (one.scan, one.axis) == (other.scan, other.axis)
+            if same and one.number is not None and other.number is not None:
+                distance_MN[m, n] = abs(one.number - other.number)
+    nearest_M = distance_MN.min(axis=1)
+    return distance_MN if (np.isfinite(nearest_M) & (nearest_M > 0)).all() else None
+
+
+def _compare(
+    one_HW: np.ndarray, other_HW: np.ndarray, agreements: list[float], chances: list[float]
+) -> None:
+    """Adds the agreement of two labels, where both are labelled, and that of chance."""
+    valid_HW = (one_HW != IGNORED) & (other_HW != IGNORED)
+    if valid_HW.any():
+        one, other = one_HW[valid_HW], other_HW[valid_HW]
+        share = [np.bincount(values, minlength=256) / values.size for values in (one, other)]
+        agreements.append(float((one == other).mean()))
+        chances.append(float(share[0] @ share[1]))
+
+
+def _means(agreements: list[float], chances: list[float]) -> dict[str, Any]:
+    return {
+        "agreement": float(np.mean(agreements)) if agreements else None,
+        "chance": float(np.mean(chances)) if chances else None,
+    }
+
+
+def _thumbnails(planes: Sequence[Plane]) -> np.ndarray:
     """Standardised small images, one a row; their products are correlations."""
     rows = []
-    for item in slices:
+    for item in planes:
         image_HW = item.image_HW.astype(np.float32)
         row = np.asarray(resize(image_HW, THUMBNAIL, anti_aliasing=True)).ravel()
         rows.append((row - row.mean()) / max(float(row.std() * np.sqrt(row.size)), 1e-12))

@@ -9,7 +9,6 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from xseg_jax.data.intensity import Normalizer
 from xseg_jax.errors import InputError
 from xseg_jax.inference import tiling
 from xseg_jax.training.parallel import Parallel
@@ -31,7 +30,7 @@ class _Job:
 
 
 _Part = tuple[_Job, np.ndarray]
-"""An image, and those of its tiles (B, h, w) that one device takes at once."""
+"""An image, and those of its tiles (B, h, w, C) that one device takes at once."""
 _Call = tuple[Sequence[_Job], Callable[[], np.ndarray]]
 """The image of each device, and what waits for all probabilities (devices * B, h, w, K)."""
 
@@ -45,7 +44,6 @@ class Predictor:
 
     Args:
       model: the network.
-      normalizer: grey values to float32.
       parallel: devices of this process, each with a batch of its own.
       tile: largest height and width that the network sees at once.
       overlap: pixels that neighbouring tiles share.
@@ -55,7 +53,6 @@ class Predictor:
     def __init__(
         self,
         model: nn.Module,
-        normalizer: Normalizer,
         parallel: Parallel,
         *,
         tile: int,
@@ -68,30 +65,29 @@ class Predictor:
                 f"tile must be a multiple of {tiling.SHAPE_MULTIPLE}, the overlap from 0 to below "
                 "the tile, the batch at least 1"
             )
-        self.normalizer, self.tile, self.overlap = normalizer, tile, overlap
+        self.tile, self.overlap = tile, overlap
         self.batch_size, self._devices = batch_size, len(parallel.devices)
         step = functools.partial(predict_step, model=model)
         self._step = parallel.spread(step, in_axes=(None, 0), sums=False)
 
     def __call__(self, variables: Any, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Probabilities (H, W, K) float32 of each image (H, W), in order.
+        """Probabilities (H, W, K) float32 of each image (H, W, C), in order.
 
         Args:
           variables: parameters and batch statistics of the network, replicated.
-          images: grey values as read from files; taken as they are needed.
+          images: normalised grey values, float32; taken as they are needed.
         """
         jobs: deque[_Job] = deque()
         waiting: deque[_Part] = deque()
         running: deque[_Call] = deque()
-        for image_HW in images:
-            normalised_HW = self.normalizer.of(image_HW)(image_HW)
-            corners, tiles_Thw = tiling.cut(normalised_HW, self.tile, self.overlap)
-            parts_Bhw = _equal_parts(tiles_Thw, self.batch_size)
-            if waiting and waiting[0][1].shape != parts_Bhw[0].shape:
+        for image_HWC in images:
+            corners, tiles_ThwC = tiling.cut(image_HWC, self.tile, self.overlap)
+            parts_BhwC = _equal_parts(tiles_ThwC, self.batch_size)
+            if waiting and waiting[0][1].shape != parts_BhwC[0].shape:
                 running.append(self._start(variables, waiting))
-            height, width = image_HW.shape
+            height, width, _ = image_HWC.shape
             jobs.append(_Job(height, width, corners))
-            waiting.extend((jobs[-1], tiles_Bhw) for tiles_Bhw in parts_Bhw)
+            waiting.extend((jobs[-1], tiles_BhwC) for tiles_BhwC in parts_BhwC)
             while len(waiting) >= self._devices:
                 running.append(self._start(variables, waiting))
                 self._finish(running, but=1)  # The devices have work while the host blends.
@@ -106,9 +102,9 @@ class Predictor:
     def _start(self, variables: Any, waiting: deque[_Part]) -> _Call:
         """Hands each device a part, and does not wait for them; what is missing is repeated."""
         count = min(self._devices, len(waiting))
-        owners, parts_Bhw = zip(*(waiting.popleft() for _ in range(count)), strict=True)
-        tiles_DBhw = np.resize(np.stack(parts_Bhw), (self._devices, *parts_Bhw[0].shape))
-        return owners, self._step(variables, tiles_DBhw.reshape(-1, *tiles_DBhw.shape[2:], 1))
+        owners, parts_BhwC = zip(*(waiting.popleft() for _ in range(count)), strict=True)
+        tiles_DBhwC = np.resize(np.stack(parts_BhwC), (self._devices, *parts_BhwC[0].shape))
+        return owners, self._step(variables, tiles_DBhwC.reshape(-1, *tiles_DBhwC.shape[2:]))
 
     def _finish(self, running: deque[_Call], *, but: int) -> None:
         """Waits for all calls but the last ones, and hands each tile's result to its image."""
@@ -119,12 +115,12 @@ class Predictor:
                 job.tiles_hwK.extend(tiles_BhwK[: job.missing])
 
 
-def _equal_parts(tiles_Thw: np.ndarray, largest: int) -> list[np.ndarray]:
+def _equal_parts(tiles_ThwC: np.ndarray, largest: int) -> list[np.ndarray]:
     """The tiles of an image in as few equal parts as can be; tiles are repeated in the last."""
-    count = -(-len(tiles_Thw) // largest)
-    size = -(-len(tiles_Thw) // count)
-    parts = (tiles_Thw[start : start + size] for start in range(0, len(tiles_Thw), size))
-    return [np.resize(part_hw, (size, *tiles_Thw.shape[1:])) for part_hw in parts]
+    count = -(-len(tiles_ThwC) // largest)
+    size = -(-len(tiles_ThwC) // count)
+    parts = (tiles_ThwC[start : start + size] for start in range(0, len(tiles_ThwC), size))
+    return [np.resize(part_BhwC, (size, *tiles_ThwC.shape[1:])) for part_BhwC in parts]
 
 
 def _blend(job: _Job) -> np.ndarray:

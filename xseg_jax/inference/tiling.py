@@ -26,24 +26,22 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(start) for start in np.linspace(0, max(0, length - tile), count).tolist()]
 
 
-def cut(image_HW: np.ndarray, tile: int, overlap: int) -> tuple[list[tuple[int, int]], np.ndarray]:
+def cut(image_HWC: np.ndarray, tile: int, overlap: int) -> tuple[list[tuple[int, int]], np.ndarray]:
     """Tiles of an image, none larger than `tile`, mirrored beyond its edge where it is smaller.
 
     Returns:
-      The (y, x) corner of each tile, and the tiles (T, h, w).
+      The (y, x) corner of each tile, and the tiles (T, h, w, C).
     """
-    lengths = [tile_length(length, tile, overlap) for length in image_HW.shape]
-    padding = [
-        (0, max(0, size - length)) for size, length in zip(lengths, image_HW.shape, strict=True)
-    ]
+    sides = image_HWC.shape[:2]
+    lengths = [tile_length(length, tile, overlap) for length in sides]
+    padding = [(0, max(0, size - length)) for size, length in zip(lengths, sides, strict=True)]
     starts = [
-        tile_starts(length, size, overlap)
-        for size, length in zip(lengths, image_HW.shape, strict=True)
+        tile_starts(length, size, overlap) for size, length in zip(lengths, sides, strict=True)
     ]
-    padded_HW = np.pad(image_HW, padding, mode="symmetric")
+    padded_HWC = np.pad(image_HWC, [*padding, (0, 0)], mode="symmetric")
     corners = [(y, x) for y in starts[0] for x in starts[1]]
     height, width = lengths
-    return corners, np.stack([padded_HW[y : y + height, x : x + width] for y, x in corners])
+    return corners, np.stack([padded_HWC[y : y + height, x : x + width] for y, x in corners])
 
 
 def blend(

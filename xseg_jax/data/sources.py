@@ -1,0 +1,157 @@
+"""Scans as gray planes to draw from: a volume of any format, a folder of slices, single images."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xseg_jax.data.images import gray_values, read_image
+from xseg_jax.data.intensity import Normalizer
+from xseg_jax.data.planes import AXES
+from xseg_jax.errors import InputError
+from xseg_jax.scans.folders import is_store, scans_in
+from xseg_jax.scans.names import LAST_NUMBER, list_images, number_in
+from xseg_jax.scans.scan import Scan, open_scan
+
+SAMPLED_PLANES = 32
+"""Planes of a scan that its grey scale is measured on, evenly spread."""
+
+
+class Source(ABC):
+    """Gray planes of one scan.
+
+    Attributes:
+      name: of the scan.
+      numbers: z of each plane across z; None where a plane has none.
+    """
+
+    name: str
+    numbers: Sequence[int | None]
+
+    def __len__(self) -> int:
+        """How many planes there are across z."""
+        return len(self.numbers)
+
+    @abstractmethod
+    def image(self, index: int, axis: int = 0) -> np.ndarray:
+        """Gray values (H, W) of a plane, uint8, uint16 or float32.
+
+        Raises:
+          InputError: the file is damaged, or holds no gray values.
+        """
+
+    @abstractmethod
+    def neighbour(self, index: int, distance: int, axis: int = 0) -> int:
+        """The plane at a distance from another one; that plane itself where it is missing.
+
+        Beyond the ends of the scan its last planes are repeated.
+        """
+
+    @abstractmethod
+    def where(self, index: int, axis: int = 0) -> str:
+        """What an error calls a plane."""
+
+    def image_with(self, index: int, context: int, axis: int = 0) -> np.ndarray:
+        """A plane with `context` neighbours on each side, (H, W, 2 * context + 1)."""
+        places = [self.neighbour(index, d, axis) for d in range(-context, context + 1)]
+        read = {place: self.image(place, axis) for place in set(places)}
+        shape = read[index].shape
+        # Slices of other sizes are no neighbours.
+        planes = [read[place] if read[place].shape == shape else read[index] for place in places]
+        return np.stack(planes, axis=-1)
+
+    def grey_scale(self) -> Normalizer:
+        """Mean and spread of the scan, from an even sample of its planes."""
+        count = min(len(self), SAMPLED_PLANES)
+        middles = ((np.arange(count) + 0.5) * len(self) / count).astype(int)
+        return Normalizer.fit([self.image(index) for index in middles.tolist()])
+
+
+class Slices(Source):
+    """Files of one slice each.
+
+    Args:
+      name: of the scan.
+      files: in order.
+      numbers: z of each, or None.
+    """
+
+    def __init__(self, name: str, files: Sequence[Path], numbers: Sequence[int | None]) -> None:
+        self.name, self.files, self.numbers = name, list(files), list(numbers)
+        self._index = {number: index for index, number in enumerate(self.numbers)}
+
+    def image(self, index: int, axis: int = 0) -> np.ndarray:  # noqa: D102
+        if axis != 0:
+            raise InputError(f"{self.name}: a folder of slices has no planes across {AXES[axis]}")
+        return read_image(self.files[index])
+
+    def neighbour(self, index: int, distance: int, axis: int = 0) -> int:  # noqa: D102
+        del axis
+        number = self.numbers[index]
+        if number is None:
+            return index
+        known = [one for one in self.numbers if one is not None]
+        return self._index.get(min(max(number + distance, min(known)), max(known)), index)
+
+    def where(self, index: int, axis: int = 0) -> str:  # noqa: D102
+        del axis
+        return str(self.files[index])
+
+
+class Volume(Source):
+    """A scan that is read plane by plane, along any axis."""
+
+    def __init__(self, scan: Scan) -> None:
+        self.scan, self.name = scan, scan.name
+        self.numbers = list(scan.numbers or range(scan.shape[0]))
+
+    def image(self, index: int, axis: int = 0) -> np.ndarray:  # noqa: D102
+        return gray_values(self.scan.plane(index, axis), self.where(index, axis))
+
+    def neighbour(self, index: int, distance: int, axis: int = 0) -> int:  # noqa: D102
+        return min(max(index + distance, 0), self.scan.shape[axis] - 1)
+
+    def where(self, index: int, axis: int = 0) -> str:  # noqa: D102
+        return f"{self.scan.source}, {AXES[axis]} = {index}"
+
+
+def open_sources(
+    path: str, *, number_pattern: str = LAST_NUMBER, independent: bool = False
+) -> list[Source]:
+    """The scans that a path names.
+
+    A folder of files of one slice each is one scan, or as many as there are files where images are
+    independent; a folder of volumes, stores and folders of slices is a scan each; all else is one
+    scan.
+
+    Args:
+      path: as `open_scan` takes it.
+      number_pattern: regular expression whose first group is the number in a stem.
+      independent: files of one slice each are images of their own.
+
+    Raises:
+      InputError: nothing can be opened; names the file.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir() or is_store(folder):
+        return [Volume(open_scan(path))]
+    if entries := scans_in(folder):
+        return [
+            _slices(entry, number_pattern)
+            if entry.is_dir() and not is_store(entry)
+            else Volume(open_scan(entry))
+            for entry in entries
+        ]
+    if not independent:
+        return [_slices(folder, number_pattern)]
+    images = list_images(folder)
+    return [
+        Slices(stem, [file], [number_in(stem, number_pattern)]) for stem, file in images.items()
+    ]
+
+
+def _slices(folder: Path, number_pattern: str) -> Slices:
+    images = list_images(folder)
+    numbers = [number_in(stem, number_pattern) for stem in images]
+    return Slices(folder.name, list(images.values()), numbers)

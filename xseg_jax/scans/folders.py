@@ -1,0 +1,41 @@
+"""What scans a folder holds."""
+
+from pathlib import Path
+
+from xseg_jax.scans.kinds import KINDS, find_kind
+from xseg_jax.scans.names import NOISE, natural_key
+from xseg_jax.scans.picture import SUFFIXES
+from xseg_jax.scans.scan import open_scan
+
+DATA = (".raw", ".zraw", ".img", ".vol", ".bin", ".dat")
+"""Suffixes of pixels whose shape stands in a header beside them."""
+HEADERS = (".mhd", ".hdr", ".nhdr", ".vgi")
+
+
+def is_store(path: Path) -> bool:
+    """Whether a path is a folder that is one scan of another kind than slices: Zarr, N5, DICOM."""
+    return path.is_dir() and find_kind(path).module != "slices"
+
+
+def scans_in(folder: Path) -> list[Path]:
+    """The volumes, stores and folders of slices in a folder; none where it holds slices itself.
+
+    Raises:
+      InputError: the first file of pictures is damaged.
+    """
+    children = sorted(
+        (path for path in folder.iterdir() if path.name[0] != "." and path.name not in NOISE),
+        key=lambda path: (natural_key(path.name), path.name),
+    )
+    pictures = [path for path in children if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if pictures:
+        with open_scan(pictures[0]) as first:
+            if first.shape[0] == 1:
+                return []
+    return [path for path in children if path.is_dir() or _is_volume(path)]
+
+
+def _is_volume(path: Path) -> bool:
+    if path.suffix.lower() in DATA and any(path.with_suffix(end).exists() for end in HEADERS):
+        return False
+    return any(path.name.lower().endswith(kind.suffixes) for kind in KINDS if kind.suffixes)
