@@ -1,45 +1,44 @@
-"""The TFDS builder: slices from a folder or from physics, prepared once and kept on disk."""
+"""The TFDS builder: labelled planes, prepared once and kept on disk."""
 
 import contextlib
 import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xseg_jax.data import folder, phantom
-from xseg_jax.data.folder import Slice
 from xseg_jax.data.host_tensorflow import tfds
+from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import LabelMap
-from xseg_jax.data.pairs import Pair
-from xseg_jax.errors import InputError
-from xseg_jax.progress import Progress
+from xseg_jax.data.planes import Place, Plane
 
 SPLIT = "slices"
-PHANTOM_NAMES = ("pore", "ceramic", "metal")
 
-NumberedSlices = Callable[[], Iterator[tuple[int | None, Slice]]]
+GivePlanes = Callable[[], Iterable[Plane]]
 
 
-class XraySlices(tfds.core.GeneratorBasedBuilder):
-    """Slices in order, with their labels as class indices.
+class XrayPlanes(tfds.core.GeneratorBasedBuilder):
+    """Planes in order, with their labels as class indices.
 
     There is one split: training, validation and test are chosen later, by index, so that one
     prepared data set serves every way to split it.
 
     Args:
       prepared_dir: where data sets are kept.
-      fingerprint: names all that the slices are made from, so that nothing stale is served.
+      fingerprint: names all that the planes are made from, so that nothing stale is served.
       dtype: of the images.
-      label_map: saved with the slices.
-      numbered_slices: gives the number (z) of each slice, if it has one, and the slice.
+      channels: of a plane and its neighbours.
+      label_map: saved with the planes.
+      grey_scales: of each scan, saved with the planes.
+      planes: gives them.
     """
 
-    VERSION = tfds.core.Version("1.1.0")  # Goes up where files are read otherwise.
+    VERSION = tfds.core.Version("2.0.0")  # Goes up where files are read otherwise.
 
     def __init__(
         self,
@@ -47,19 +46,22 @@ class XraySlices(tfds.core.GeneratorBasedBuilder):
         prepared_dir: Path,
         fingerprint: str,
         dtype: np.dtype,
+        channels: int,
         label_map: LabelMap,
-        numbered_slices: NumberedSlices,
+        grey_scales: Callable[[], Mapping[str, Normalizer]],
+        planes: GivePlanes,
     ) -> None:
-        self._dtype, self._label_map = dtype, label_map
-        self._numbered_slices = numbered_slices
+        self._dtype, self._channels, self._label_map = dtype, channels, label_map
+        self._grey_scales, self._planes = grey_scales, planes
         config = tfds.core.BuilderConfig(name=fingerprint, version=self.VERSION)
         super().__init__(data_dir=prepared_dir, config=config, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        pixels: dict[str, Any] = {"shape": (None, None), "encoding": "zlib"}
         features = {
-            "image": tfds.features.Tensor(dtype=self._dtype, **pixels),
-            "label": tfds.features.Tensor(dtype=np.uint8, **pixels),
+            "image": tfds.features.Tensor(
+                shape=(None, None, self._channels), dtype=self._dtype, encoding="zlib"
+            ),
+            "label": tfds.features.Tensor(shape=(None, None), dtype=np.uint8, encoding="zlib"),
         }
         return tfds.core.DatasetInfo(
             builder=self,
@@ -73,23 +75,25 @@ class XraySlices(tfds.core.GeneratorBasedBuilder):
         return {SPLIT: self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        rows: dict[str, list[Any]] = {"names": [], "numbers": [], "shapes": []}
-        for index, (number, item) in enumerate(self._numbered_slices()):
+        rows: dict[str, list[Any]] = {"names": [], "places": [], "shapes": []}
+        for index, item in enumerate(self._planes()):
             rows["names"].append(item.name)
-            rows["numbers"].append(number)
-            rows["shapes"].append(item.image_HW.shape)
-            yield index, {"image": item.image_HW, "label": item.label_HW}
+            rows["places"].append(asdict(item.place))
+            rows["shapes"].append(item.label_HW.shape)
+            yield index, {"image": item.image_HWC, "label": item.label_HW}
+        scales = {scan: asdict(one) for scan, one in self._grey_scales().items()}
         metadata: Any = self.info.metadata
-        metadata.update(rows)
+        metadata.update(rows, grey_scales=scales)
 
 
-class PreparedSlices(Sequence[Slice]):
-    """Prepared slices by index, decoded once and kept when they fit in memory.
+class PreparedPlanes(Sequence[Plane]):
+    """Prepared planes by index, decoded once and kept when they fit in memory.
 
     Attributes:
-      names: image stems.
-      numbers: position along z in slices, or None where names have no number.
-      shapes: (height, width) of each slice.
+      names: of the planes.
+      places: of the planes.
+      shapes: (height, width) of each plane.
+      grey_scales: of each scan by name, from an even sample of all its planes.
       label_map: label values and class names.
       dtype: of the images.
       fingerprint: names the content.
@@ -101,96 +105,49 @@ class PreparedSlices(Sequence[Slice]):
         features: Any = builder.info.features
         self.fingerprint = folder.parent.name
         self.names: list[str] = about["names"]
-        self.numbers: list[int | None] = about["numbers"]
+        self.places = [Place(**place) for place in about["places"]]
+        self.grey_scales = {s: Normalizer(**one) for s, one in about["grey_scales"].items()}
         self.shapes = [(int(height), int(width)) for height, width in about["shapes"]]
         self.label_map = LabelMap.from_json(about["label_map"])
         self._source = builder.as_data_source(SPLIT)  # pyright: ignore[reportCallIssue]
         pixels = sum(height * width for height, width in self.shapes)
         self.dtype = np.dtype(features["image"].np_dtype)
-        fits = pixels * (self.dtype.itemsize + 1) <= memory_gib * 2**30
-        self._kept: dict[int, Slice] | None = {} if fits else None
+        self.channels = int(features["image"].shape[-1])
+        fits = pixels * (self.channels * self.dtype.itemsize + 1) <= memory_gib * 2**30
+        self._kept: dict[int, Plane] | None = {} if fits else None
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> Slice:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __getitem__(self, index: int) -> Plane:  # pyright: ignore[reportIncompatibleMethodOverride]
         index = range(len(self))[index]  # The source itself knows no end of iteration.
         if self._kept is not None and index in self._kept:
             return self._kept[index]
         record = self._source[index]
-        item = Slice(self.names[index], record["image"], record["label"])
+        item = Plane(self.names[index], record["image"], record["label"], self.places[index])
         if self._kept is not None:
             self._kept[index] = item
         return item
 
 
-def prepare_folder(
-    pairs: Sequence[Pair], *, classes: str, ignore: str, prepared_dir: Path, memory_gib: float
-) -> PreparedSlices:
-    """Slices of a folder; checked and prepared unless files of the same content were before.
-
-    Raises:
-      InputError: as `folder.check`.
-    """
-    known = LabelMap.parse(classes, ignore) if classes else None
-    made_from = [classes, ignore, *folder.content_hashes(pairs)]
-
-    def make(target: dict[str, Any]) -> XraySlices:
-        checked = folder.check(pairs, known, ignore)
-
-        def read() -> Iterator[tuple[int | None, Slice]]:
-            with Progress("Preparing data", len(pairs), "slice") as progress:
-                for pair in pairs:
-                    yield pair.number, folder.read_pair(pair, checked)
-                    progress.advance()
-
-        return XraySlices(
-            dtype=checked.dtype, label_map=checked.label_map, numbered_slices=read, **target
-        )
-
-    return _prepare(made_from, make, prepared_dir, memory_gib)
-
-
-def prepare_phantom(*, prepared_dir: Path, memory_gib: float, **parameters: Any) -> PreparedSlices:
-    """Slices of a synthetic tomogram; parameters as `phantom.tomogram`.
-
-    Raises:
-      InputError: a parameter cannot be used.
-    """
-    phases = len(parameters["fractions"])
-    names = PHANTOM_NAMES if phases == 3 else tuple(f"phase_{k}" for k in range(phases))
-
-    def make(target: dict[str, Any]) -> XraySlices:
-        try:
-            slices = phantom.tomogram(**parameters)
-        except ValueError as error:
-            raise InputError(f"config.data.phantom.{error}") from error
-
-        def simulate() -> Iterator[tuple[int | None, Slice]]:
-            total = len(range(0, parameters["depth"], parameters["z_step"]))
-            with Progress("Simulating tomogram", total, "slice") as progress:
-                for z, image_HW, label_HW in slices:
-                    yield z, Slice(f"slice_{z:04d}", image_HW, label_HW)
-                    progress.advance()
-
-        label_map = LabelMap(tuple(str(k) for k in range(phases)), names)
-        return XraySlices(
-            dtype=np.dtype(np.uint16), label_map=label_map, numbered_slices=simulate, **target
-        )
-
-    return _prepare(["phantom", parameters], make, prepared_dir, memory_gib)
-
-
-def _prepare(
+def prepare(
     made_from: list[Any],
-    make: Callable[[dict[str, Any]], XraySlices],
+    make: Callable[[dict[str, Any]], XrayPlanes],
     prepared_dir: Path,
     memory_gib: float,
-) -> PreparedSlices:
+) -> PreparedPlanes:
+    """Planes that are made unless the same were before.
+
+    Args:
+      made_from: all that they depend on, as JSON.
+      make: gives the builder, with prepared_dir and fingerprint.
+      prepared_dir: where data sets are kept.
+      memory_gib: planes stay decoded in memory up to this size.
+    """
     prepared_dir = prepared_dir.expanduser()
     text = json.dumps(made_from, sort_keys=True)
     fingerprint = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
-    path = prepared_dir / XraySlices.name / fingerprint / str(XraySlices.VERSION)
+    path = prepared_dir / XrayPlanes.name / fingerprint / str(XrayPlanes.VERSION)
     prepared_dir.mkdir(parents=True, exist_ok=True)
     # Of several processes one prepares, and the others wait for it.
     with (prepared_dir / f"{fingerprint}.lock").open("w") as lock:
@@ -200,4 +157,4 @@ def _prepare(
             builder = make({"prepared_dir": prepared_dir, "fingerprint": fingerprint})
             with contextlib.redirect_stdout(None):  # TFDS announces a download; there is none.
                 builder.download_and_prepare()
-    return PreparedSlices(path, memory_gib)
+    return PreparedPlanes(path, memory_gib)

@@ -18,6 +18,12 @@ SAMPLED_PLANES = 32
 """Planes of a scan that its grey scale is measured on, evenly spread."""
 
 
+def sample_evenly(planes: int) -> list[int]:
+    """Indices of at most `SAMPLED_PLANES` planes, evenly spread."""
+    count = min(planes, SAMPLED_PLANES)
+    return ((np.arange(count) + 0.5) * planes / count).astype(int).tolist()
+
+
 class Source(ABC):
     """Gray planes of one scan.
 
@@ -63,9 +69,7 @@ class Source(ABC):
 
     def grey_scale(self) -> Normalizer:
         """Mean and spread of the scan, from an even sample of its planes."""
-        count = min(len(self), SAMPLED_PLANES)
-        middles = ((np.arange(count) + 0.5) * len(self) / count).astype(int)
-        return Normalizer.fit([self.image(index) for index in middles.tolist()])
+        return Normalizer.fit([self.image(index) for index in sample_evenly(len(self))])
 
 
 class Slices(Source):
