@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planes import AS_IS, fit_scales, plane
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.filters import threshold_multiotsu
 from sklearn.metrics import confusion_matrix
 
-from xseg_jax.data.folder import Slice
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.evaluation import baselines
@@ -30,13 +30,13 @@ def slices_of(
         grey_HW = np.array(levels)[label_HW] + noise * rng.normal(size=shape)
         if dtype != np.float32:
             grey_HW = np.rint(grey_HW).clip(0, np.iinfo(dtype).max)
-        slices.append(Slice(f"s{z}", grey_HW.astype(dtype), label_HW))
+        slices.append(plane(f"s{z}", grey_HW.astype(dtype), label_HW))
     return slices
 
 
-def fit(slices, classes=3, kind="volume", normalizer: Any = None) -> tuple[Any, Any]:
-    normalizer = normalizer or Normalizer.fit(kind, [item.image_HW for item in slices])
-    return Thresholds.fit(slices, normalizer, classes), normalizer
+def fit(slices, classes=3, kind="volume", grey_scales: Any = None) -> tuple[Any, Any]:
+    grey_scales = grey_scales or fit_scales(kind, slices)
+    return Thresholds.fit(slices, grey_scales, classes), grey_scales
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_thresholds_are_those_of_skimage_within_a_bin(levels, noise, dtype):
 
 def test_thresholds_do_not_depend_on_the_grey_scale():
     slices = slices_of(noise=15, dtype=np.float32)
-    scaled = [Slice(s.name, 30 * s.image_HW - 700, s.label_HW) for s in slices]
+    scaled = [plane(s.name, 30 * s.image_HW - 700, s.label_HW) for s in slices]
     one, other = fit(slices)[0], fit(scaled)[0]
     np.testing.assert_allclose(one.thresholds, other.thresholds, atol=0.02)
 
@@ -98,7 +98,7 @@ def test_each_class_is_assigned_once_even_where_one_is_most_of_every_interval():
     image_HW = rng.integers(0, 256, (64, 64), np.uint8)
     label_HW = np.zeros((64, 64), np.uint8)
     label_HW[image_HW > 240], label_HW[image_HW < 5] = 1, 2
-    found, _ = fit([Slice("s", image_HW, label_HW)])
+    found, _ = fit([plane("s", image_HW, label_HW)])
     assert found.classes == (2, 0, 1)
 
 
@@ -106,7 +106,7 @@ def test_each_class_is_assigned_once_even_where_one_is_most_of_every_interval():
 @given(st.lists(st.tuples(st.integers(0, 255), st.integers(0, 2)), min_size=20, max_size=60))
 def test_assignment_labels_the_most_training_pixels_right(pixels):
     image_HW, label_HW = np.array(pixels, np.uint8).T[:, None].repeat(4, 1).repeat(4, 2)
-    slices = [Slice("s", image_HW, label_HW)]
+    slices = [plane("s", image_HW, label_HW)]
     found = Thresholds.fit(slices, AS_IS, 3)
     if found is None:
         assert len(np.unique(image_HW)) < 3
@@ -144,7 +144,7 @@ def test_prediction_of_single_values():
 def test_confusion_against_sklearn(seed, classes, shape):
     rng = np.random.default_rng(seed)
     slices = [
-        Slice("s", rng.normal(size=shape), rng.integers(0, classes, shape).astype(np.uint8))
+        plane("s", rng.normal(size=shape), rng.integers(0, classes, shape).astype(np.uint8))
         for _ in range(3)
     ]
     for item in slices:
@@ -170,9 +170,9 @@ def test_ignored_pixels_do_not_count():
     for item in slices:
         image_HW, label_HW = item.image_HW.copy(), item.label_HW.copy()
         image_HW[:30], label_HW[:30] = 250, IGNORED
-        marked.append(Slice(item.name, image_HW, label_HW))
-    kept = [Slice(s.name, s.image_HW[30:], s.label_HW[30:]) for s in slices]
-    all_marked, all_kept = (fit(items, normalizer=AS_IS)[0] for items in (marked, kept))
+        marked.append(plane(item.name, image_HW, label_HW))
+    kept = [plane(s.name, s.image_HW[30:], s.label_HW[30:]) for s in slices]
+    all_marked, all_kept = (fit(items, grey_scales=AS_IS)[0] for items in (marked, kept))
     np.testing.assert_allclose(all_marked.thresholds, all_kept.thresholds, atol=2)
     assert all_marked.classes == all_kept.classes
     np.testing.assert_array_equal(
@@ -183,7 +183,7 @@ def test_ignored_pixels_do_not_count():
 
 def test_each_image_s_own_statistics():
     slices = slices_of(dtype=np.float32, count=2)
-    exposed = [slices[0], Slice("s1", slices[1].image_HW * 5 + 1000, slices[1].label_HW)]
+    exposed = [slices[0], plane("s1", slices[1].image_HW * 5 + 1000, slices[1].label_HW)]
     by_image, own = fit(exposed, kind="image")
     confusion_KK = by_image.confusion(exposed, own)
     assert np.trace(confusion_KK) / confusion_KK.sum() > 0.98
@@ -199,7 +199,7 @@ def test_not_defined_for_so_many_classes(classes):
 def test_not_defined_for_fewer_grey_values_than_classes():
     label_HW = np.arange(64 * 64).reshape(64, 64) % 3
     image_HW = (label_HW > 0).astype(np.uint8) * 200
-    item = Slice("s", image_HW, label_HW.astype(np.uint8))
+    item = plane("s", image_HW, label_HW.astype(np.uint8))
     assert fit([item], 3)[0] is None
     assert fit([item], 2)[0].classes == (0, 1)
 
@@ -207,18 +207,18 @@ def test_not_defined_for_fewer_grey_values_than_classes():
 def test_not_defined_where_grey_values_fall_in_fewer_bins_than_classes():
     image_HW = np.tile(np.array([0, 1e-5, 1, 0], np.float32).repeat(4), (64, 4))
     label_HW = np.tile(np.array([0, 1, 2, 0], np.uint8).repeat(4), (64, 4))
-    assert Thresholds.fit([Slice("s", image_HW, label_HW)], AS_IS, 3) is None
+    assert Thresholds.fit([plane("s", image_HW, label_HW)], AS_IS, 3) is None
 
 
 def test_not_defined_without_labelled_pixels():
-    items = [Slice(s.name, s.image_HW, np.full_like(s.label_HW, IGNORED)) for s in slices_of()]
+    items = [plane(s.name, s.image_HW, np.full_like(s.label_HW, IGNORED)) for s in slices_of()]
     assert fit(items)[0] is None
 
 
 def test_not_defined_where_nearly_all_pixels_are_equal():
     image_HW = np.zeros((200, 200), np.uint8)
     image_HW[0, 0], image_HW[4, 4] = 10, 20
-    assert fit([Slice("s", image_HW, (image_HW // 10).astype(np.uint8))])[0] is None
+    assert fit([plane("s", image_HW, (image_HW // 10).astype(np.uint8))])[0] is None
 
 
 @pytest.mark.parametrize("classes", [5, 6])

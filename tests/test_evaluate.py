@@ -1,10 +1,10 @@
 import jax
 import numpy as np
 import pytest
+from planes import plane
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import confusion_matrix
 
-from xseg_jax.data.folder import Slice
 from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.model.losses import cross_entropy
 from xseg_jax.training.parallel import Parallel
@@ -23,7 +23,7 @@ def slices():
     labels[0][5:9] = 255
     labels[1][:] = 255
     return [
-        Slice(f"slice_{n}", rng.standard_normal(label_HW.shape).astype(np.float32), label_HW)
+        plane(f"slice_{n}", rng.standard_normal(label_HW.shape).astype(np.float32), label_HW)
         for n, label_HW in enumerate(labels)
     ]
 
@@ -32,9 +32,9 @@ def logits_of(image_HW):
     return np.stack([image_HW, image_HW**2, 1 - image_HW], axis=-1)
 
 
-def segment(images):
-    for image_HW in images:
-        yield softmax(logits_of(image_HW), axis=-1)
+def segment(planes):
+    for item in planes:
+        yield softmax(logits_of(item.image_HW), axis=-1)
 
 
 def test_confusion_of_each_slice_equals_scikit_learn_without_ignored_pixels(slices):

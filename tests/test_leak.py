@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from planes import plane
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xseg_jax.data.folder import Slice
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.evaluation.leak import measure_leak
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from xseg_jax.data.intensity import Normalizer
 from xseg_jax.errors import InputError
 from xseg_jax.inference.predict import Predictor, _equal_parts
 from xseg_jax.inference.tiling import cut
@@ -16,7 +15,6 @@ from xseg_jax.training.parallel import Parallel
 pytestmark = pytest.mark.rounding
 
 KEY = jax.random.key(0)
-AS_IT_IS = Normalizer(0.0, 1.0)
 ONE = Parallel("jit", tuple(jax.devices()[:1]))
 
 
@@ -45,7 +43,7 @@ def one(predictor, variables, image_HW):
     return probability_HWK
 
 
-def pixelwise(batch_size=3, normalizer=AS_IT_IS, tile=32, overlap=8):
+def pixelwise(batch_size=3, tile=32, overlap=8):
     """A predictor whose network sees the pixel alone, and the shapes that it compiles."""
     shapes = []
 
@@ -55,7 +53,7 @@ def pixelwise(batch_size=3, normalizer=AS_IT_IS, tile=32, overlap=8):
             return jnp.concatenate([0 * image_BHWC, variables * image_BHWC], axis=-1)
 
     options = {"tile": tile, "overlap": overlap, "batch_size": batch_size}
-    return Predictor(Model(), normalizer, ONE, **options), shapes  # pyright: ignore[reportArgumentType]
+    return Predictor(Model(), ONE, **options), shapes  # pyright: ignore[reportArgumentType]
 
 
 def logistic(image_HW):
@@ -65,7 +63,7 @@ def logistic(image_HW):
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_an_image_of_one_tile_is_what_the_network_says(batch_size):
     model, variables = network(features=(2, 4))
-    predictor = Predictor(model, AS_IT_IS, ONE, tile=64, overlap=16, batch_size=batch_size)
+    predictor = Predictor(model, ONE, tile=64, overlap=16, batch_size=batch_size)
     image_HW = noise(64, 32)
     probability_HWK = one(predictor, variables, image_HW)
     assert probability_HWK.dtype == np.float32
@@ -74,7 +72,7 @@ def test_an_image_of_one_tile_is_what_the_network_says(batch_size):
 
 def test_tiles_agree_with_the_whole_image_away_from_their_edges():
     model, variables = network(features=(4,))
-    predictor = Predictor(model, AS_IT_IS, ONE, tile=32, overlap=8, batch_size=2)
+    predictor = Predictor(model, ONE, tile=32, overlap=8, batch_size=2)
     image_HW = noise(71, 60)
     found_HWK = one(predictor, variables, image_HW)
     expected_HWK = directly(model, variables, image_HW)
@@ -124,7 +122,7 @@ def test_several_devices_change_nothing(mode):
     model, variables = network(features=(2, 4))
     layout = Parallel(mode, tuple(jax.devices()))
     several = Predictor(model, AS_IT_IS, layout, tile=32, overlap=8, batch_size=2)
-    alone = Predictor(model, AS_IT_IS, ONE, tile=32, overlap=8, batch_size=2)
+    alone = Predictor(model, ONE, tile=32, overlap=8, batch_size=2)
     images = [noise(71, 60), noise(30, 30)]
     there = list(several(layout.replicate(variables), images))
     for one_HWK, other_HWK in zip(there, alone(variables, images), strict=True):
