@@ -11,6 +11,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.scans.codestreams import (
     JPEG_LS_FRAME,
     LOSSLESS_FRAMES,
+    ends_whole,
     jpeg_exif,
     jpeg_frame,
     jpeg_ls_is_lossless,
@@ -147,6 +148,8 @@ def _read_other_jpeg(path: Path) -> Picture | None:
         array, lossy = imagecodecs.jpeg_decode(data), marker not in LOSSLESS_FRAMES
     else:
         return None
+    if not ends_whole(data):  # Some codecs fill what is missing.
+        raise ValueError("ends before its end-of-image marker")
     exif = Image.Exif()
     exif.load(jpeg_exif(data))
     array = upright(array, exif.get(ORIENTATION, 1))
