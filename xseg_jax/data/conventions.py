@@ -163,17 +163,21 @@ def _differing(palettes: Iterable[Seen]) -> tuple[Seen, Seen, str] | None:
 def _refuse_gray_beside_colour(
     seen: Sequence[Seen], convention: Convention, ignored: set[int]
 ) -> None:
-    """Gray files of a folder in colours must hold values that colour files hold too."""
-    values = [one.read_as(convention) for one in seen]
-    coloured = [place for place, found in enumerate(values) if max(found) >= COLOUR]
-    if not coloured:
+    """Gray files of a folder in colours must hold values that the colour files hold too."""
+    in_colour, shows_colours = set(ignored), None
+    for one in seen:
+        if one.kind != "gray":
+            held = one.read_as(convention)
+            in_colour |= held
+            shows_colours = shows_colours or (one if max(held) >= COLOUR else None)
+    if shows_colours is None:
         return
-    in_colour = ignored.union(*(values[place] for place in coloured))
-    for one, found in zip(seen, values, strict=True):
-        if not found <= in_colour:
+    for one in seen:
+        strange = one.read_as(convention) - in_colour
+        if strange:
             raise InputError(
-                f"{seen[coloured[0]].path} and {one.path}: one shows colours, the other the gray "
-                f"value {min(found - in_colour)}, which no label with colours has; {REMEDY}"
+                f"{shows_colours.path} and {one.path}: one shows colours, the other the gray value "
+                f"{min(strange)}, which no label with colours has; {REMEDY}"
             )
 
 
