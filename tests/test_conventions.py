@@ -91,6 +91,31 @@ def test_one_palette_is_read_by_its_index_as_voc_means_it(folder):
     assert values_of(pairs, "#000000:background,#e0e0c0:void") == ("#000000", "#e0e0c0")
 
 
+@pytest.mark.parametrize("known", ["", "0:rest,1:object"])
+def test_a_run_knows_the_palette_of_its_training(folder, known):
+    """Labels of another palette, each alone consistent, would swap classes in evaluation."""
+    pairs = folder(*[indexed(TRUTH_HW, BLUE, RED)] * 2)
+    label_map = check(pairs, LabelMap.parse(known) if known else None).label_map
+    assert label_map.values == ("0", "1")
+    assert label_map.shown == ("#0000ff", "#ff0000")
+    assert LabelMap.from_json(label_map.to_json()) == label_map
+    assert check(pairs, label_map).label_map is label_map
+    for pair in pairs:
+        indexed(~TRUTH_HW, RED, BLUE).save(pair.label)
+    message = r"s0.png: index 0 is #ff0000, but #0000ff in the labels of training; save the labels "
+    with pytest.raises(InputError, match=message):
+        check(pairs, label_map)
+    other = label_map.with_values(
+        f"#ff0000:{label_map.names[1]},#0000ff:{label_map.names[0]}", None
+    )
+    np.testing.assert_array_equal(read_pair(pairs[1], check(pairs, other)).label_HW, TRUTH_HW)
+
+
+def test_without_palette_nothing_is_kept_of_one(folder):
+    label_map = check(folder(gray(TRUTH_HW), gray(TRUTH_HW)), None).label_map
+    assert label_map.to_json() == {"values": ("0", "1"), "classes": ("0", "1"), "ignore": ""}
+
+
 def test_palettes_that_differ_in_unused_entries_are_one(folder):
     pairs = folder(
         indexed(TRUTH_HW, BLACK, MAROON, RED, BLUE), indexed(TRUTH_HW, BLACK, MAROON, WHITE)

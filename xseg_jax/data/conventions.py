@@ -1,7 +1,7 @@
 """In which convention the label files of a folder are written, or that they are in several."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from xseg_jax.data.labels import LabelMap, plain, text_of, values_in
 from xseg_jax.errors import InputError
 from xseg_jax.scans.shown import Picture
 
-REMEDY = "save all labels in one way, or name the classes with --config.data.classes"
+NAMED = "name the classes with --config.data.classes"
+REMEDY = f"save all labels in one way, or {NAMED}"
 
 COUNTED = {255: 31, 65535: 255}
 """By the value of white, the largest value that may be a count or the white of fewer bits."""
@@ -93,11 +94,37 @@ def find_convention(
     else:
         white = 1 if others <= {0, 1} else WHITE
     convention = Convention(colours, white)
+    if known and not colours:
+        _refuse_other_palette(palettes, known)
     if not known:
         ignored = set(plain(named))
         _refuse_gray_beside_colour(seen, convention, ignored)
         _refuse_two_scales(seen, convention, ignored)
     return convention
+
+
+def with_palette(label_map: LabelMap, seen: Sequence[Seen], convention: Convention) -> LabelMap:
+    """Label map that knows the colours of its indices, to tell other palettes from its own."""
+    colour_of = {
+        str(index): text_of(colour, True) for one in seen for index, colour in one.colour_of.items()
+    }
+    if convention.colours or label_map.shown or not colour_of:
+        return label_map
+    return replace(label_map, shown=tuple(colour_of.get(text, "") for text in label_map.values))
+
+
+def _refuse_other_palette(palettes: Sequence[Seen], known: LabelMap) -> None:
+    """Refuses files whose index shows another colour than in the labels of training."""
+    trained = {text: shown for text, shown in zip(known.values, known.shown, strict=False) if shown}
+    for one in palettes:
+        for index, colour in one.colour_of.items():
+            here = text_of(colour, True)
+            there = trained.get(str(index), here)
+            if here != there:
+                raise InputError(
+                    f"{one.path}: index {index} is {here}, but {there} in the labels of "
+                    f"training; save the labels with the palette of those, or {NAMED}"
+                )
 
 
 def _shows_colours(

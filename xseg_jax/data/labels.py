@@ -28,11 +28,14 @@ class LabelMap:
       classes: class name of each value; values of equal name are one class.
       ignore: values that are in no class and are left out of loss and scores, as in "254,255"; or
         "".
+      shown: colour of each value, "#ff0000", or "", where the values are indices of a palette; else
+        empty.
     """
 
     values: tuple[str, ...]
     classes: tuple[str, ...]
     ignore: str = ""
+    shown: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str, ignore: str = "") -> "LabelMap":
@@ -116,11 +119,13 @@ class LabelMap:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "LabelMap":
         """Reads what `to_json` wrote."""
-        return cls(tuple(fields["values"]), tuple(fields["classes"]), fields["ignore"])
+        shown = tuple(fields.get("shown", ()))
+        return cls(tuple(fields["values"]), tuple(fields["classes"]), fields["ignore"], shown)
 
     def to_json(self) -> dict[str, Any]:
-        """Fields as plain JSON."""
-        return asdict(self)
+        """Fields as plain JSON, without colours where labels had no palette."""
+        fields = asdict(self)
+        return fields if self.shown else {key: fields[key] for key in fields if key != "shown"}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
