@@ -35,7 +35,7 @@ def test_natural_order():
     numbers=st.lists(st.integers(0, 10**6), min_size=2, unique=True),
 )
 def test_natural_order_is_the_order_of_the_numbers(prefix, numbers):
-    prefix = prefix.rstrip("0123456789")
+    prefix = prefix.rstrip("0123456789.,")  # No decimals.
     if prefix[-1:].isdecimal():
         prefix += "_"
     names = sorted((f"{prefix}{number}" for number in numbers), key=natural_key)

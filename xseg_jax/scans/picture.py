@@ -75,7 +75,7 @@ def _remedy(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return "check the path, its link and permissions"
     text = str(error).lower()
-    unknown = ("requires the", "not supported", "unsupported", "not implemented")
+    unknown = ("requires the", "not supported", "unsupported", "not implemented", "object arrays")
     if isinstance(error, NotImplementedError) or any(part in text for part in unknown):
         return "this form of the format is not known here: export it as plain TIFF or PNG"
     return "the file is damaged or truncated: export it again"
@@ -92,6 +92,8 @@ def _read_tiff(path: Path) -> Picture:
     with tifffile.TiffFile(path) as tiff:
         # Pages of this file alone: its metadata may be of the stack that it was taken from.
         pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+        if not pages:
+            raise ValueError("holds no page")
         shown = [page for page in pages if not page.is_reduced and not page.is_mask]
         images = len(shown) if len(shown) != 1 else _images_behind(tiff, shown[0])
         if images != 1:
