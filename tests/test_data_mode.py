@@ -8,7 +8,7 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import InputError
-from xseg_jax.modes import evaluate, fit, predict, train
+from xseg_jax.modes import data, evaluate, fit, predict, train
 from xseg_jax.training.runlog import read_json, read_metrics
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -176,3 +176,13 @@ def test_files_left_out_are_named_once_in_every_mode(write, prepared, tmp_path, 
     assert notices(evaluate.run, workdir, root, tmp_path / "e") == expected | {one + "notes.txt"}
     images = root / "images"
     assert notices(predict.run, workdir, images, tmp_path / "p", probabilities=False) == expected
+
+
+def test_decimal_numbers_are_refused_before_files_are_read(write, prepared, tmp_path, monkeypatch):
+    for z in range(SLICES):
+        for folder in ("images", "labels"):
+            write(tmp_path / folder / f"slice_z{z / 4:.2f}mm.tif", np.zeros((4, 4), np.uint8))
+    monkeypatch.setattr(data, "prepare_folder", lambda *arguments, **options: pytest.fail("read"))
+    message = r"slice_z0.00mm: no whole slice number in the name.* set config.data.number_pattern"
+    with pytest.raises(InputError, match=message):
+        train.run(config_of(tmp_path, prepared), tmp_path / "run")
