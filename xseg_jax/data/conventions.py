@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from xseg_jax.data.images import COLOUR, WHITE, Convention, packed
-from xseg_jax.data.labels import LabelMap, plain, text_of, values_in
+from xseg_jax.data.labels import LabelMap, plain, text_of, values_of
 from xseg_jax.errors import InputError
 from xseg_jax.scans.shown import Picture
 
@@ -84,7 +84,7 @@ def find_convention(
     """
     palettes = [one for one in seen if one.kind == "palette"]
     texts = (*known.values, known.ignore) if known else (ignore.strip().lower(),)
-    named = {value for text in texts for value in values_in(text) if value is not None}
+    named = {value for text in texts for value in values_of(text) if value is not None}
     colours = bool(palettes) and _shows_colours(seen, palettes, known, named)
     convention = Convention(colours, 1)
     others = set().union(*(one.read_as(convention) for one in seen if not one.bilevel))

@@ -102,7 +102,7 @@ class LabelMap:
         found, ignore = np.array(sorted(found), np.int64), _checked_ignore(ignore)
         colour = not _is_grey(found).all()
         found = set(_unify(found, colour).tolist())
-        ignored = set(_unify(values_in(ignore), colour).tolist())
+        ignored = set(_unify(values_of(ignore), colour).tolist())
         values = tuple(text_of(value) for value in sorted(found - ignored))
         if len(values) < 2:
             raise InputError(
@@ -138,7 +138,7 @@ class LabelMap:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
-        ignored = values_in(self.ignore)
+        ignored = values_of(self.ignore)
         classes = [self.names.index(name) for name in self.classes] + [IGNORED] * len(ignored)
         numbers = _unify([*(value_of(value) for value in self.values), *ignored], self._colour)
         order = np.argsort(numbers)
@@ -199,7 +199,7 @@ def check_is_label(values_HW: np.ndarray, path: Path) -> set[int]:
 def _checked_ignore(text: str) -> str:
     """The ignored values in lower case, or ""."""
     text = text.strip().lower()
-    if None in values_in(text):
+    if None in values_of(text):
         raise InputError(
             f"config.data.ignore={text!r}: must be whole numbers from 0 or #rrggbb, as in 255 or "
             "254,255"
@@ -238,7 +238,7 @@ def text_of(value: int, colour: bool = False) -> str:
     return f"#{value & 0xFFFFFF:06x}" if colour or value >= COLOUR else str(value)
 
 
-def values_in(text: str) -> list[Any]:
+def values_of(text: str) -> list[Any]:
     """What `value_of` gives for each of "254,255"; nothing for ""."""
     return [value_of(value.strip()) for value in text.split(",")] if text else []
 
