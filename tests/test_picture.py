@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from pictures import TO_STORED, noise, png
+from pictures import TO_STORED, noise, png, tiff
 from PIL import Image, ImageOps
 
 from xseg_jax.data.images import read_image, read_label
@@ -352,6 +352,12 @@ def test_a_mask_page_is_transparency(tmp_path):
                 read_picture(path)
         else:
             np.testing.assert_array_equal(read_picture(path).pixels, noise())
+
+
+@pytest.mark.parametrize("called", [1, 4])
+def test_an_only_page_that_is_called_reduced_or_mask(tmp_path, called):
+    (tmp_path / "a.tif").write_bytes(tiff(noise(), 8, {262: [1], 254: [called]}))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, noise())
 
 
 def test_a_form_that_no_codec_knows_is_not_called_damaged(tmp_path):

@@ -94,12 +94,13 @@ def _read_tiff(path: Path) -> Picture:
         pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
         if not pages:
             raise ValueError("holds no page")
-        shown = [page for page in pages if not page.is_reduced and not page.is_mask]
+        # Some programs call the only page reduced, or a mask.
+        shown = [page for page in pages if not page.is_reduced and not page.is_mask] or pages
         images = len(shown) if len(shown) != 1 else _images_behind(tiff, shown[0])
         if images != 1:
             raise one_slice(path, f"{images} images")
         for page in pages:
-            if page.is_mask and not page.is_reduced:
+            if page.is_mask and page is not shown[0] and not page.is_reduced:
                 refuse_transparent(path, page.asarray() == 0)
         return page_as_shown(shown[0], str(path))
 
