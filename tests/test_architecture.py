@@ -12,7 +12,9 @@ PACKAGE = "xseg_jax"
 
 # From the base up; a part imports from itself and from the rows above its own.
 LAYERS = (
-    ("errors", "memory", "progress"),
+    ("errors", "memory"),
+    ("files",),
+    ("locks", "progress"),
     ("data", "model"),
     ("training",),
     ("inference",),
@@ -24,8 +26,8 @@ LAYERS = (
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # Stricter than the order: what draws takes arrays and knows no other part.
 ONLY = {
-    "report": {"errors", "progress"},
-    "main": {"errors", "memory", "progress", "training", "modes"},
+    "report": {"errors", "files", "progress"},
+    "main": {"errors", "files", "memory", "progress", "training", "modes"},
 }
 
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))

@@ -209,15 +209,6 @@ def test_folder_left_by_a_killed_run_is_not_taken_for_whole(tmp_path, write_fold
     assert len(list(prepare(*folders))) == 6
 
 
-def test_home_is_expanded(tmp_path, write_folder, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    pairs = find_pairs(*write_folder(tmp_path))
-    prepare_folder(
-        pairs, classes="", ignore="", prepared_dir=builders.Path("~/cache"), memory_gib=1
-    )
-    assert len(list((tmp_path / "cache").rglob("dataset_info.json"))) == 1
-
-
 # Phantom.
 
 

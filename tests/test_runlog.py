@@ -1,3 +1,4 @@
+import errno
 import json
 import logging
 import re
@@ -6,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from xseg_jax.errors import InputError
+from xseg_jax.errors import InputError, SaveError
 from xseg_jax.training.runlog import (
     PACKAGES,
     RUNTIME_FIELDS,
@@ -36,14 +37,15 @@ def test_write_json_leaves_the_old_file_when_writing_stops_halfway(tmp_path, mon
     write_json(path, {"miou": 0.5})
     whole = type(path).write_text
 
-    def halfway(self, text):
-        whole(self, text[: len(text) // 2])
-        raise OSError("disk is full")
+    def halfway(self, text, **options):
+        whole(self, text[: len(text) // 2], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(type(path), "write_text", halfway)
-    with pytest.raises(OSError, match="disk is full"):
+    with pytest.raises(SaveError, match=rf"^{path}: .*\(No space left on device\); make room"):
         write_json(path, {"miou": 0.75})
     assert read_json(path) == {"miou": 0.5}
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_read_json_says_what_a_run_folder_is(tmp_path):

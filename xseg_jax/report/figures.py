@@ -4,7 +4,6 @@ Every figure is a plain matplotlib `Figure` (no pyplot, no global state), nine i
 in 10 point type, so that it still reads at 8 points in a two-column page of 7.2 inches.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+
+from xseg_jax.files import make_folder, replacing
 
 IGNORED = 255
 WIDTH_INCHES, DPI, FONT = 9.0, 200, 10
@@ -387,10 +388,7 @@ def _text(text: str, most: int = 60) -> str:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write the PNG whole or not at all: a reader, or a crash, never meets half a file."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
+    make_folder(path.parent, "figures")
+    with replacing(path, "this figure") as draft:
         # No software version inside: the same arrays give the same bytes.
         figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": None})
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
