@@ -87,8 +87,8 @@ def _segment(
     done = {s for s in old if all(record.made_from(path, images[s]) for path in outputs[s])}
     if changed := [stem for stem in old if stem not in done]:
         logger.info(
-            "%d images have changed since they were segmented, %s for one; they are segmented anew",
-            len(changed), changed[0],
+            "changed since they were segmented, and segmented anew: %d, %s for one",
+            len(changed), images[changed[0]],
         )  # fmt: skip
     todo = [stem for stem in mine if stem not in done]
     watch = GreyScaleWatch(trained.facts.normalizer)
@@ -115,7 +115,7 @@ def _segment(
     expected = {path.name for paths in outputs.values() for path in paths}
     if left := [name for name in record if name not in expected and (output / name).exists()]:
         logger.warning(
-            "%s: %d files there are of images that are no longer in the input, %s for one",
+            "%s: files there of images that are not in the input any more: %d, %s for one",
             output, len(left), left[0],
         )  # fmt: skip
 

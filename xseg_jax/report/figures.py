@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from xseg_jax.files import make_folder, replacing
+from xseg_jax.files import make_folder, one_line, replacing
 
 IGNORED = 255
 WIDTH_INCHES, DPI, FONT = 9.0, 200, 10
@@ -380,7 +380,11 @@ def _score(example: Example) -> str:
 
 
 def _text(text: str, most: int = 60) -> str:
-    """Cut the middle out of a long name; a dollar stays a dollar and starts no formula."""
+    """Cut the middle out of a long name; a dollar stays a dollar and starts no formula.
+
+    Bytes of a name that are no UTF-8 are shown by their codes: no font has them.
+    """
+    text = one_line(text)
     if len(text) > most:
         text = f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}"
     return text.replace("$", r"\$")
