@@ -117,7 +117,7 @@ def test_labels_corrected_by_hand_are_not_overwritten(
     output = tmp_path / "out"
     predict.run(trained, some, output, probabilities=True)
     array = tifffile.imread(output / name)
-    tifffile.imwrite(output / name, array[..., ::-1].copy())
+    tifffile.imwrite(output / name, array[..., ::-1].copy(), photometric="minisblack")
     if image_changed:
         for image in ("slice_0.tif", "slice_4.tif"):
             (some / image).write_bytes((images / "slice_3.tif").read_bytes())

@@ -26,8 +26,7 @@ REMEDIES = {
     errno.EISDIR: "a folder stands where a file should be; move it away, or choose another folder",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "its links lead in a circle; choose another path",
-    errno.ENOENT: "the folder is missing, or was removed; make it, and start the same command "
-    "again",
+    errno.ENOENT: "the folder is missing, or was removed; make it, or choose another one",
 }
 """What a user can do about an error of the system."""
 OTHERWISE = "mend the disk, or choose another folder, and start the same command again"

@@ -1,5 +1,6 @@
 """Keeps what XLA compiled from one process to the next."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -10,8 +11,8 @@ from typing import Any
 
 import jax
 
-from xseg_jax.errors import RunError, SaveError
-from xseg_jax.files import make_folder, user_path
+from xseg_jax.errors import InputError
+from xseg_jax.files import user_path
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,10 @@ def keep_compiled() -> None:
         return
     try:
         folder = user_path(FOLDER) / _processor()
-        make_folder(folder, "compiled code")
+        folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
-            raise SaveError(f"{folder}: may not be written to")
-    except RunError as error:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    except (OSError, InputError) as error:
         logger.warning(NOT_KEPT, error)
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
