@@ -12,7 +12,9 @@ PACKAGE = "xseg_jax"
 
 # From the base up; a part imports from itself and from the rows above its own.
 LAYERS = (
-    ("errors", "memory", "progress"),
+    ("errors", "memory"),
+    ("files",),
+    ("locks", "progress"),
     ("scans",),
     ("data", "model"),
     ("training",),
@@ -25,9 +27,9 @@ LAYERS = (
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # Stricter than the order: what draws takes arrays and knows no other part.
 ONLY = {
-    "report": {"errors", "progress"},
+    "report": {"errors", "files", "progress"},
     "model": {"errors", "memory", "progress"},
-    "main": {"errors", "memory", "progress", "training", "modes"},
+    "main": {"errors", "files", "memory", "progress", "training", "modes"},
 }
 
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))

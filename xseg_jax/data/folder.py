@@ -1,6 +1,7 @@
 """Checks a folder of images and labels before any long work. No TensorFlow."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from xseg_jax import files
 from xseg_jax.data.conventions import Seen, find_convention, with_palette
 from xseg_jax.data.images import (
     Convention,
@@ -67,14 +69,11 @@ def content_hashes(pairs: Sequence[Pair]) -> list[str]:
     """
 
     def content_hash(pair: Pair) -> str:
-        digest = hashlib.blake2b(f"{pair.name} {pair.number}".encode(), digest_size=16)
+        # A name need not be UTF-8.
+        name = os.fsencode(f"{pair.name} {pair.number}")
+        digest = hashlib.blake2b(name, digest_size=16)
         for path in (pair.image, pair.label):
-            try:
-                digest.update(hashlib.blake2b(path.read_bytes()).digest())
-            except OSError as error:
-                raise InputError(
-                    f"{path}: cannot be opened ({error.strerror}); check the link or permissions"
-                ) from error
+            digest.update(bytes.fromhex(files.content_hash(path)))
         return digest.hexdigest()
 
     return each("Reading files", content_hash, pairs)

@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from xseg_jax.data.builders import PreparedSlices, prepare_folder, prepare_phantom
+from xseg_jax.data.builders import WHAT, PreparedSlices, prepare_folder, prepare_phantom
 from xseg_jax.data.folder import Slice
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED
@@ -15,6 +14,7 @@ from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_slices
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak
+from xseg_jax.files import make_folder, user_path
 from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 def prepare_data(config: Config) -> PreparedSlices:
     """Slices of `config.data`, from physics or from a folder."""
     data = config.data
-    where = {"prepared_dir": Path(data.prepared_dir), "memory_gib": data.memory_gib}
+    prepared_dir = user_path(data.prepared_dir)
+    make_folder(prepared_dir, WHAT)  # Before files are read, which may take long.
+    where = {"prepared_dir": prepared_dir, "memory_gib": data.memory_gib}
     if data.source == "phantom":
         return prepare_phantom(**data.phantom, **where)
     if data.source != "folder":
@@ -34,10 +36,10 @@ def prepare_data(config: Config) -> PreparedSlices:
             "--config.data.root=FOLDER, or name both with --config.data.images=FOLDER and "
             "--config.data.labels=FOLDER"
         )
-    root = Path(data.root).expanduser()
+    root = user_path(data.root)
     # One that is named stands for the root's own.
     images, labels = (
-        Path(data[kind]).expanduser() if data[kind] else folder_of(root, kind)
+        user_path(data[kind]) if data[kind] else folder_of(root, kind)
         for kind in ("images", "labels")
     )
     pairs = find_pairs(

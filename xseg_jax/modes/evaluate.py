@@ -11,15 +11,24 @@ from xseg_jax.data import folder
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.pairs import find_pairs, folder_of, left_out
 from xseg_jax.errors import InputError
+from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and_report
+from xseg_jax.training.parallel import is_first_process
+from xseg_jax.training.runlog import claim, refuse_other
 
 logger = logging.getLogger(__name__)
+
+CLAIM = "evaluation.json"
+"""Says which run scored which folder."""
+WRITTEN = ("results.json", "slices.json", "figures")
 
 
 def run(
     workdir: Path, source: Path, output: Path, *, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Writes `results.json` and figures to `output`.
+    """Writes `results.json` and figures to `output`, which `evaluation.json` claims.
+
+    The same evaluation again takes the place of the one before.
 
     Args:
       workdir: folder of a trained run.
@@ -28,7 +37,8 @@ def run(
       changes: dotted fields of the config that differ from the run's.
 
     Raises:
-      InputError: a file cannot be used, or the run is not trained.
+      InputError: a file cannot be used, the run is not trained, or `output` holds a run, another
+        evaluation or files that none wrote, or is in use.
     """
     began, changes = time.monotonic(), changes or {}
     trained = TrainedRun.load(workdir, changes=changes)
@@ -36,6 +46,12 @@ def run(
         changes.get("data.classes"), changes.get("data.ignore")
     )
     trained = replace(trained, facts=replace(trained.facts, label_map=label_map))
+    if (output / "config.json").exists():
+        raise InputError(f"{output}: is the folder of a run; choose another --output")
+    made_by = trained.made_by(workdir, source) | {"label_map": label_map.to_json()}
+    refuse_other(output / CLAIM, made_by)
+    if not (output / CLAIM).exists():
+        refuse_foreign((output / name for name in WRITTEN), "an evaluation", "--output")
     images, labels = (folder_of(source, kind) for kind in ("images", "labels"))
     for notice in filter(None, map(left_out, (images, labels))):
         logger.warning("%s", notice)
@@ -64,14 +80,14 @@ def run(
             "%d of %d images were trained on, %s for one: their scores measure memory, not skill",
             len(seen), len(pairs), seen[0],
         )  # fmt: skip
-    output.mkdir(parents=True, exist_ok=True)
-    if (output / "config.json").exists():
-        raise InputError(f"{output}: is the folder of a run; choose another --output")
-    return score_and_report(
-        output,
-        slices,
-        trained,
-        split=str(source),
-        leak={"agreement": None, "chance": None, "trained_on": seen},
-        seconds=lambda: time.monotonic() - began,
-    )
+    with working_in(output, "--output"):
+        if is_first_process():
+            claim(output / CLAIM, made_by)
+        return score_and_report(
+            output,
+            slices,
+            trained,
+            split=str(source),
+            leak={"agreement": None, "chance": None, "trained_on": seen},
+            seconds=lambda: time.monotonic() - began,
+        )

@@ -11,8 +11,9 @@ import numpy as np
 
 from xseg_jax.data.folder import Slice
 from xseg_jax.data.pipeline import Crops, batches
-from xseg_jax.errors import DivergedError, StoppedError
+from xseg_jax.errors import DivergedError, SaveError, StoppedError
 from xseg_jax.evaluation.evaluate import Scorer
+from xseg_jax.files import replacing
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.augment import augment
 from xseg_jax.model.metrics import scores
@@ -215,11 +216,16 @@ class MetricLines:
 
     def _diverged(self, step: int, loss_sum: float) -> DivergedError:
         path = self._workdir / f"diverged_step_{step}.npz"
+        where = f"its batch is in {path}"
         if is_first_process():
             image_BHWC, label_BHW = next(self._draw(start=step - 1, stop=step))
-            np.savez_compressed(path, image_BHWC=image_BHWC, label_BHW=label_BHW)
+            try:
+                with replacing(path, "its batch") as draft, draft.open("wb") as file:
+                    np.savez_compressed(file, image_BHWC=image_BHWC, label_BHW=label_BHW)
+            except SaveError as error:
+                where = str(error)
         return DivergedError(
-            f"the loss is {loss_sum} at step {step}; its batch is in {path}. Lower "
+            f"the loss is {loss_sum} at step {step}; {where}. Lower "
             "--config.optimizer.learning_rate or set --config.optimizer.clip_norm=1"
         )
 
@@ -283,5 +289,4 @@ def draw_history(workdir: Path, best_epoch: int) -> None:
         loss = np.average([r["loss"] for r in windows], weights=weights)
         accuracy = np.average([r["accuracy"] for r in windows], weights=pixels)
         records.append({"split": "train", "epoch": epoch, "loss": loss, "accuracy": accuracy})
-    (workdir / "figures").mkdir(exist_ok=True)
     figures.history(workdir / "figures" / "history.png", records, best_epoch)

@@ -207,6 +207,16 @@ class TrainedRun:
         segment = functools.partial(predictor, parallel.replicate(state.variables))
         return cls(config, facts, learner, parallel, step, state.variables, segment)
 
+    def made_by(self, workdir: Path, source: Path) -> dict[str, Any]:
+        """What a folder of results says of where they came from."""
+        return {
+            "run": str(workdir.resolve()),
+            "step": self.step,
+            "fingerprint": self.facts.fingerprint,
+            "input": str(source.resolve()),
+            "inference": self.config.inference.to_dict(),
+        }
+
     def check_pixel_type(self, path: Path, dtype: np.dtype) -> None:
         """Refuses an image whose grey scale cannot be that of the training images."""
         if self.facts.normalizer.mean is not None and dtype != self.facts.dtype:
@@ -288,7 +298,6 @@ def draw_slices(
     overlaid: int,
 ) -> None:
     """Draws spread-out slices, the worst slices and the confusion matrix."""
-    folder.mkdir(parents=True, exist_ok=True)
 
     def examples(indices: Sequence[int]) -> list[figures.Example]:
         items = [slices[index] for index in indices]
