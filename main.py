@@ -10,6 +10,7 @@ from ml_collections import config_flags
 
 from configs import default, slurm
 from xseg_jax.errors import InputError, RunError
+from xseg_jax.files import line_of, user_path
 from xseg_jax.memory import use_huge_pages
 from xseg_jax.modes.commandline import parse
 from xseg_jax.modes.options import check_flags, check_given
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> None:
             raise InputError(f"unknown argument {argv[1]!r}; flags begin with --")
         run(FLAGS.mode)
     except (RunError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {line_of(error)}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
 
 
@@ -48,19 +49,18 @@ def run(mode: str) -> None:
     trains = mode in ("train", "sweep")
     check_flags(mode, [name for name in FLAGS if FLAGS[name].present], FLAGS.executor)
     for flag in ("config",) if trains else ("workdir", "input", "output"):
-        if FLAGS[flag].value is None:
+        if not FLAGS[flag].value:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
     # Imported late: --help answers at once, and predict needs no TensorFlow.
     module = import_module(f"xseg_jax.modes.{mode}")
-    import_module("xseg_jax.training.compilation").keep_compiled()
     parallel = import_module("xseg_jax.training.parallel")
     if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
         mute()
+    import_module("xseg_jax.training.compilation").keep_compiled()
     import_module("xseg_jax.training.interrupt").obey_signals()
     options = {flag: FLAGS[flag].value for flag in OPTIONS.get(mode, ())}
     given = config_flags.get_override_values(FLAGS["config"]) if FLAGS.config else {}
-    # Shells leave a ~ behind --flag= to the program.
-    paths = [Path(FLAGS[flag].value or "").expanduser() for flag in ("workdir", "input", "output")]
+    paths = [user_path(FLAGS[flag].value or "") for flag in ("workdir", "input", "output")]
     if trains:
         check_given(FLAGS.config, given)
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem

@@ -16,13 +16,16 @@ def get_config() -> Any:
     config.data = ConfigDict()
     config.data.source = "phantom"  # Or "folder".
     config.data.root = ""  # Holds images|data and labels|masks.
-    config.data.images = ""  # Or name both folders.
+    config.data.images = ""  # Or name both: a folder, a file of any format, file.h5::/entry/data.
     config.data.labels = ""
     config.data.number_pattern = r"(\d+)(?!.*\d)"  # First group: the z in a file's stem.
     config.data.skip_unlabelled = False  # Leave images without a label out.
+    config.data.labelled = ""  # Labelled planes of label volumes, "z=10,50; y=30"; "" finds them.
     config.data.classes = ""  # "0:pore,128:YSZ,255:nickel"; "" maps values by sorted order.
     config.data.ignore = ""  # Label values left out of loss and scores, as "255" or "254,255".
-    config.data.normalize = "volume"  # One grey scale; "image" for each image's own.
+    # One grey scale; "scan" for each scan's own, "image" for each image's own.
+    config.data.normalize = "volume"
+    config.data.context = 0  # Neighbouring planes on each side that the network sees too.
     config.data.crop = 128  # Height and width, pixels.
     config.data.crops_per_epoch = 400
     config.data.rare_fraction = 0.0  # Share of crops centred on a class drawn uniformly.
@@ -31,9 +34,11 @@ def get_config() -> Any:
     config.data.memory_gib = 8.0  # Slices stay decoded in memory up to this size.
 
     config.data.split = ConfigDict()
-    config.data.split.kind = "z"  # Blocks of a volume; "group" for independent images; "random".
+    # auto, the strictest that the labels allow; scan, z, tiles within slices, none; group for
+    # independent images; random.
+    config.data.split.kind = "auto"
     config.data.split.fractions = (0.6, 0.15, 0.25)  # Training, validation, test.
-    config.data.split.gap = 50  # Slices between blocks, in z.
+    config.data.split.gap = 50  # Voxels between blocks, along z or within slices.
     config.data.split.train = ()  # First and last z, instead of fractions.
     config.data.split.validation = ()
     config.data.split.test = ()

@@ -1,17 +1,17 @@
 """The configuration of an earlier run: --config=configs/from_run.py:runs/soc repeats it."""
 
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from configs import default
+from xseg_jax.files import user_path
 from xseg_jax.training.runlog import read_json
 
 
 def get_config(run: str) -> Any:
     config = default.get_config()
-    saved = ConfigDict(read_json(Path(run).expanduser() / "config.json"))
+    saved = ConfigDict(read_json(user_path(run) / "config.json"))
     # JSON has no tuples; the default's types give them back.
     config.update(saved)
     return config

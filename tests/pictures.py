@@ -46,12 +46,14 @@ def png(samples, bits, colour_type, *chunks):
     )
 
 
-def tiff(samples, bits, tags, *, reverse_bits=False):
-    """A little-endian TIFF of one uncompressed strip with just these tags and its layout."""
+def tiff(samples, bits, tags, *, reverse_bits=False, deflate=False):
+    """A little-endian TIFF of one strip with just these tags and its layout."""
     height, width = samples.shape[:2]
     data = b"".join(pack(samples.reshape(height, -1), bits))
     if reverse_bits:
         data = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
+    if deflate:
+        data, tags = zlib.compress(data), tags | {259: [8]}
     channels = samples.shape[2] if samples.ndim == 3 else 1
     entries = {256: [width], 257: [height], 258: [bits] * channels, 259: [1], 273: [8]}
     entries |= {277: [channels], 278: [height], 279: [len(data)]} | tags

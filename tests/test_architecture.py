@@ -12,7 +12,9 @@ PACKAGE = "xseg_jax"
 
 # From the base up; a part imports from itself and from the rows above its own.
 LAYERS = (
-    ("errors", "memory", "progress"),
+    ("errors", "memory"),
+    ("files",),
+    ("locks", "progress"),
     ("scans",),
     ("data", "model"),
     ("training",),
@@ -25,9 +27,9 @@ LAYERS = (
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # Stricter than the order: what draws takes arrays and knows no other part.
 ONLY = {
-    "report": {"errors", "progress"},
+    "report": {"errors", "files", "progress"},
     "model": {"errors", "memory", "progress"},
-    "main": {"errors", "memory", "progress", "training", "modes"},
+    "main": {"errors", "files", "memory", "progress", "training", "modes"},
 }
 
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
@@ -119,6 +121,16 @@ def test_tensorflow_is_imported_in_data_only():
     }
     users = files_importing("xseg_jax.data.host_tensorflow")
     assert users == {"xseg_jax/data/builders.py", "xseg_jax/data/pipeline.py"}
+
+
+def test_file_formats_are_known_in_scans_only():
+    found = files_importing("PIL", "imagecodecs", "tifffile")
+    # Prediction writes; what it writes is no matter of what files show.
+    assert {path for path in found if not path.startswith("xseg_jax/scans/")} == {
+        "xseg_jax/modes/predict.py"
+    }
+    rooms = files_importing("jax", "flax", "tensorflow", "ml_collections")
+    assert not [path for path in rooms if path.startswith("xseg_jax/scans/")]
 
 
 def test_only_modes_configs_and_main_see_a_config():

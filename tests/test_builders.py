@@ -1,14 +1,22 @@
 """Prepared slices are what the files hold, and nothing stale or half-made is served."""
 
+import errno
+import logging
+import os
+import re
+import shutil
+import subprocess
+from typing import Any
+
 import numpy as np
 import pytest
 
-from xseg_jax.data import builders, folder, phantom
+from xseg_jax.data import builders, folder, manifest, phantom
 from xseg_jax.data.builders import prepare_folder, prepare_phantom
 from xseg_jax.data.folder import Slice
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.pairs import find_pairs
-from xseg_jax.errors import InputError
+from xseg_jax.errors import InputError, SaveError
 
 PHANTOM = {
     "size": 16,
@@ -209,13 +217,140 @@ def test_folder_left_by_a_killed_run_is_not_taken_for_whole(tmp_path, write_fold
     assert len(list(prepare(*folders))) == 6
 
 
-def test_home_is_expanded(tmp_path, write_folder, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    pairs = find_pairs(*write_folder(tmp_path))
-    prepare_folder(
-        pairs, classes="", ignore="", prepared_dir=builders.Path("~/cache"), memory_gib=1
+@pytest.mark.parametrize(
+    "name", ["[v1]", "a?*", "µ漢字 \\", os.fsdecode(b"lat\xe4in"), "new\nline"]
+)
+def test_prepared_data_may_be_in_a_folder_of_any_name(tmp_path, write_folder, name):
+    pairs = find_pairs(*write_folder(tmp_path / name, 2))
+    where: Any = {"classes": "", "ignore": "", "memory_gib": 1, "prepared_dir": tmp_path / name}
+    first = prepare_folder(pairs, **where)
+    again = prepare_folder(pairs, **where)
+    assert first.names == again.names == ["slice_000", "slice_001"]
+    np.testing.assert_array_equal(again[1].image_HW, first[1].image_HW)
+    assert len(list((tmp_path / name / "xray_slices").iterdir())) == 1
+
+
+def test_names_of_slices_need_not_be_utf8(tmp_path, write_folder, prepare):
+    names = [os.fsdecode(b"Pr\xe4parat_%d" % z) for z in range(6)]
+    for root, suffix in zip(write_folder(tmp_path), ("tif", "png"), strict=True):
+        for z, name in enumerate(names):
+            (root / f"slice_{z:03d}.{suffix}").rename(root / f"{name}.{suffix}")
+    first = prepare(tmp_path / "images", tmp_path / "labels")
+    assert first.names == prepare(tmp_path / "images", tmp_path / "labels").names == names
+    assert first.numbers == list(range(6))
+
+
+def shard(prepared):
+    (path,) = prepared.rglob("*.array_record-*")
+    return path
+
+
+def lose(path):
+    path.unlink()
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def lose_info(path):
+    (path.parent / "metadata.json").unlink()
+
+
+def lose_list(path):
+    (path.parent / manifest.NAME).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lose, "array_record-00000-of-00001 is missing"),
+        (cut, r"array_record-00000-of-00001 has \d+ bytes of \d+"),
+        (flip, "array_record-00000-of-00001 has changed: its checksum is wrong"),
+        (lose_info, "metadata.json is missing"),
+        (lose_list, "manifest.json is missing"),
+    ],
+)
+def test_damaged_data_are_prepared_again_and_said(
+    tmp_path, write_folder, prepare, caplog, damage, said
+):
+    folders = write_folder(tmp_path)
+    expected = [item.image_HW for item in prepare(*folders)]
+    path = shard(tmp_path / "prepared")
+    half = path.parents[1] / "incomplete.ABC_1.0.0"  # As a kill leaves it.
+    half.mkdir()
+    damage(path)
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        slices = prepare(*folders)
+    for item, image_HW in zip(slices, expected, strict=True):
+        np.testing.assert_array_equal(item.image_HW, image_HW)
+    (line,) = [r.message for r in caplog.records if r.name.startswith("xseg_jax")]
+    assert re.search(rf"1\.0\.0: .*{said}; these data are prepared again$", line)
+    assert not half.exists()
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        caplog.clear()
+        prepare(*folders)
+    assert not [r for r in caplog.records if r.name.startswith("xseg_jax")]
+
+
+def test_a_file_of_somebody_else_among_damaged_data_is_left(tmp_path, write_folder, prepare):
+    folders = write_folder(tmp_path)
+    prepare(*folders)
+    path = shard(tmp_path / "prepared")
+    (path.parent / "notes.txt").write_text("mine")
+    prepare(*folders)
+    cut(path)
+    with pytest.raises(InputError, match=r"notes\.txt: is no prepared data, .*; move it away, or"):
+        prepare(*folders)
+    assert [p.name for p in path.parent.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_is_one_line(tmp_path, write_folder, prepare, monkeypatch, number):
+    """TensorFlow's writers hand on the words of the system alone."""
+
+    def full(*_, **__):
+        raise RuntimeError(f"Failed to finalize writing: write() failed: {os.strerror(number)}; x")
+
+    folders = write_folder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(builders.XraySlices, "download_and_prepare", full)
+        with pytest.raises(SaveError) as caught:
+            prepare(*folders)
+    assert str(caught.value).startswith(
+        f"{tmp_path}/prepared: the prepared data (--config.data.prepared_dir) cannot be written "
+        f"({os.strerror(number)}); make room there, or choose another folder"
     )
-    assert len(list((tmp_path / "cache").rglob("dataset_info.json"))) == 1
+    assert len(prepare(*folders)) == 6
+
+
+def mounted(folder, size):
+    """Whether a small disk could be mounted there."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    done = shutil.which("mount") and subprocess.run(command, capture_output=True, check=False)
+    return bool(done) and done.returncode == 0
+
+
+@pytest.mark.parametrize("size", ["8k", "60k", "68k"])
+def test_a_small_disk_is_one_line_and_no_half_data_are_taken(tmp_path, write_folder, size):
+    pairs = find_pairs(*write_folder(tmp_path))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not mounted(disk, size):
+        pytest.skip("small disks can be mounted by root alone")
+    try:
+        where: Any = {"classes": "", "ignore": "", "memory_gib": 1, "prepared_dir": disk}
+        for _ in range(2):
+            with pytest.raises(SaveError, match=r"disk.*\(No space left on device\); make room"):
+                prepare_folder(pairs, **where)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 # Phantom.
@@ -287,7 +422,9 @@ def test_numbered_slices_may_be_of_any_kind(tmp_path):
         numbered_slices=lambda: iter(items),
     )
     builder.download_and_prepare()
-    slices = builders.PreparedSlices(tmp_path / builder.name / "abc" / "1.0.0", 1)
+    slices = builders.PreparedSlices(
+        tmp_path / builder.name / "abc" / str(builders.XraySlices.VERSION), 1
+    )
     assert (slices.names, slices.numbers) == (["s9", "s2"], [9, 2])
     assert slices.fingerprint == "abc"
     assert [item.image_HW.max() for item in slices] == [9, 2]

@@ -1,5 +1,6 @@
 import errno
 import logging
+import os
 import shutil
 from typing import Any
 
@@ -218,6 +219,68 @@ def test_another_model_is_refused_by_the_names_of_its_parameters(three):
         "params/head/bias is missing there, (2,) here"
     )
     assert steps_on_disk(three) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["run [v1]", "a?*", "a\\b", "µ漢字 'x'", os.fsdecode(b"lat\xe4in"), "new\nline", "50%#{a}"],
+)
+def test_a_run_may_have_any_name(tmp_path, name):
+    folder = tmp_path / name / "checkpoints"
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(state_at(1), {"miou": 0.5})
+        checkpoints.save(state_at(2), {"miou": 0.4})
+    with Checkpoints(folder) as checkpoints:
+        assert checkpoints.best == 1
+        found: Any = checkpoints.restore_latest(state_at(0))
+    assert_same_state(found[0], jax.device_get(state_at(2)))
+    assert found[1] == {"miou": 0.4}
+    assert steps_on_disk(folder) == [1, 2]
+
+
+def test_no_link_of_a_run_stays_behind(tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        assert [path.name for path in (tmp_path / "tmp").glob("*/*")] == ["folder"]
+        checkpoints.save(state_at(1), {})
+    assert not any((tmp_path / "tmp").iterdir())
+    assert steps_on_disk(tmp_path / "run") == [1]
+
+
+@pytest.mark.parametrize("damage", [cut_off, other_numbers])
+def test_the_first_checkpoint_is_read_back_and_no_other(tmp_path, monkeypatch, damage):
+    with Checkpoints(tmp_path / "2") as checkpoints:
+        checkpoints.save(state_at(2), {})
+    folder, wait = tmp_path / "run", Checkpoints.wait
+    shutil.copytree(tmp_path / "2" / "2", folder / "2")  # What `other_numbers` takes.
+    (folder / "2").rename(tmp_path / "other")
+
+    def then_it_is_damaged(self):
+        wait(self)
+        shutil.copytree(tmp_path / "other", folder / "2")
+        damage(folder / "1")
+
+    monkeypatch.setattr(Checkpoints, "wait", then_it_is_damaged)
+    with (
+        Checkpoints(folder) as checkpoints,
+        pytest.raises(SaveError, match=r"run/1: .*, although it was just written; .* another disk"),
+    ):
+        checkpoints.save(state_at(1), {})
+
+
+def test_a_run_that_goes_on_is_not_read_again(tmp_path, monkeypatch):
+    read, restore = [], Checkpoints.restore
+    monkeypatch.setattr(
+        Checkpoints,
+        "restore",
+        lambda self, step, like: (read.append(step), restore(self, step, like))[1],
+    )
+    for steps in ((1, 2, 3), (4, 5)):
+        with Checkpoints(tmp_path) as checkpoints:
+            for step in steps:
+                checkpoints.save(state_at(step), {})
+    assert read == [1]
 
 
 @pytest.mark.parametrize("ends_with", ["nothing", "an error of its own"])

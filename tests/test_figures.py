@@ -1,3 +1,5 @@
+import errno
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -5,6 +7,7 @@ from matplotlib.image import imread
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
+from xseg_jax.errors import SaveError
 from xseg_jax.report import figures
 
 NAMES = ("pore", "ceramic", "metal")
@@ -256,10 +259,10 @@ def test_failing_draw_leaves_the_old_file(tmp_path, monkeypatch):
 
     def half(figure, draft, **_):
         draft.write_bytes(b"ha")
-        raise OSError("disk full")
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
     monkeypatch.setattr(Figure, "savefig", half)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(SaveError, match=rf"^{path}: .*\(Disk quota exceeded\); make room"):
         figures.errors(path, [example()], NAMES)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

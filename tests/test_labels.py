@@ -201,7 +201,7 @@ def test_value_that_stands_twice(text, ignore):
 
 @pytest.mark.parametrize("ignore", ["none", "-1", "2.0", "#ff", "0,", "7,x", "7;8"])
 def test_bad_ignored_value(ignore):
-    message = re.escape(f"config.data.ignore={ignore!r}: must be whole numbers or #rrggbb")
+    message = re.escape(f"config.data.ignore={ignore!r}: must be whole numbers from 0 or #rrggbb")
     with pytest.raises(InputError, match=message):
         LabelMap.parse("0:a,1:b", ignore)
     with pytest.raises(InputError, match=message):

@@ -1,7 +1,12 @@
 """--mode=predict, in this process."""
 
+import logging
+import os
+import shutil
+
 import numpy as np
 import pytest
+import tifffile
 
 from configs import tiny
 from xseg_jax.errors import InputError
@@ -60,10 +65,10 @@ def test_an_interrupted_prediction_ends_with_the_same_bytes(
     monkeypatch.setattr(predict, "write_tiff", dies)
     with pytest.raises(KeyboardInterrupt):
         predict.run(trained, images, tmp_path, probabilities=True)
-    assert len(files(tmp_path)) == done + 1  # And prediction.json.
+    assert len(files(tmp_path)) == done + (2 if done else 1)  # And two of what was done.
     monkeypatch.setattr(predict, "write_tiff", write_tiff)
     predict.run(trained, images, tmp_path, probabilities=True)
-    assert len(files(tmp_path)) == 2 * len(SIZES) + 1
+    assert len(files(tmp_path)) == 2 * len(SIZES) + 2
     assert files(tmp_path) == uninterrupted
 
 
@@ -73,6 +78,109 @@ def test_files_of_somebody_else_are_not_taken_for_labels(trained, images, tmp_pa
     with pytest.raises(InputError, match=rf"{kept}: is there already and was not written by a pre"):
         predict.run(trained, images, tmp_path / "hand", probabilities=True)
     assert files(tmp_path / "hand") == {kept: mine}
+
+
+@pytest.fixture
+def some(images, tmp_path):
+    """Three images, to be changed."""
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for number in (0, 2, 4):
+        (folder / f"slice_{number}.tif").write_bytes((images / f"slice_{number}.tif").read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_an_image_that_changed_is_segmented_anew_and_no_other(
+    trained, images, some, tmp_path, caplog, probabilities
+):
+    output = tmp_path / "out"
+    predict.run(trained, some, output, probabilities=probabilities)
+    before = files(output)
+    (some / "slice_2.tif").write_bytes((images / "slice_3.tif").read_bytes())
+    kept = {path: path.stat().st_mtime_ns for path in output.glob("slice_[04]*")}
+    with caplog.at_level(logging.INFO, "xseg_jax"):
+        predict.run(trained, some, output, probabilities=probabilities)
+    assert f"segmented anew: 1, {some}/slice_2.tif for one" in caplog.text
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    changed = {name for name, content in files(output).items() if before[name] != content}
+    beside = {"slice_2_probabilities.tif"} if probabilities else set()
+    assert changed == {"slice_2.tif", "predictions.jsonl"} | beside
+    assert tifffile.imread(output / "slice_2.tif").shape == (90, 100)
+
+
+@pytest.mark.parametrize("name", ["slice_0.tif", "slice_4_probabilities.tif"])
+@pytest.mark.parametrize("image_changed", [False, True])
+def test_labels_corrected_by_hand_are_not_overwritten(
+    trained, images, some, tmp_path, name, image_changed
+):
+    output = tmp_path / "out"
+    predict.run(trained, some, output, probabilities=True)
+    array = tifffile.imread(output / name)
+    tifffile.imwrite(output / name, array[..., ::-1].copy(), photometric="minisblack")
+    if image_changed:
+        for image in ("slice_0.tif", "slice_4.tif"):
+            (some / image).write_bytes((images / "slice_3.tif").read_bytes())
+    before = files(output)
+    with pytest.raises(
+        InputError, match=rf"{name}: was changed after it was written, .*\(1 such f"
+    ):
+        predict.run(trained, some, output, probabilities=True)
+    assert files(output) == before
+    (output / name).rename(tmp_path / name)
+    predict.run(trained, some, output, probabilities=True)
+    assert (tifffile.imread(output / name).shape == array.shape) != image_changed
+
+
+def test_a_file_put_beside_the_labels_later_is_not_taken_for_one(trained, some, tmp_path, write):
+    predict.run(trained, some, tmp_path / "out", probabilities=False)
+    (some / "slice_9.tif").write_bytes((some / "slice_0.tif").read_bytes())
+    mine = write(tmp_path / "out" / "slice_9.tif", np.eye(9, dtype=np.uint8)).read_bytes()
+    with pytest.raises(InputError, match=r"slice_9\.tif: is there already and was not written by"):
+        predict.run(trained, some, tmp_path / "out", probabilities=False)
+    assert (tmp_path / "out" / "slice_9.tif").read_bytes() == mine
+
+
+def test_the_output_of_an_earlier_version_is_refused(trained, some, tmp_path):
+    predict.run(trained, some, tmp_path / "out", probabilities=False)
+    (tmp_path / "out" / "predictions.jsonl").unlink()
+    with pytest.raises(InputError, match=r"keeps a record .* earlier versions do not \(3 such fil"):
+        predict.run(trained, some, tmp_path / "out", probabilities=False)
+
+
+def test_labels_of_images_that_are_gone_are_named(trained, some, tmp_path, caplog):
+    predict.run(trained, some, tmp_path / "out", probabilities=False)
+    (some / "slice_4.tif").unlink()
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        predict.run(trained, some, tmp_path / "out", probabilities=False)
+    assert "not in the input any more: 1, slice_4.tif for one" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a", "a_probabilities"], r"would both be called a_probabilities\.tif; rename one"),
+        (["x" * 240], r"would have a name of 258 bytes, and 255 is the most; rename the image"),
+        (["漢" * 80], r"would have a name of 258 bytes"),
+    ],
+)
+def test_names_that_cannot_be_written_are_refused_before(trained, some, tmp_path, names, said):
+    for name in names:
+        (some / f"{name}.tif").write_bytes((some / "slice_0.tif").read_bytes())
+    with pytest.raises(InputError, match=said):
+        predict.run(trained, some, tmp_path / "out", probabilities=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["[v1] a?", os.fsdecode(b"lat\xe4in"), "new\nline", "x" * 251])
+def test_images_and_folders_may_have_any_name(trained, some, tmp_path, name):
+    run, source, output = (tmp_path / name[:200] / kind for kind in ("run", "in", "out"))
+    source.mkdir(parents=True)
+    shutil.copytree(trained, run)
+    (source / f"{name}.tif").write_bytes((some / "slice_0.tif").read_bytes())
+    for _ in range(2):
+        predict.run(run, source, output, probabilities=False)
+    assert tifffile.imread(output / f"{name}.tif").shape == SIZES[0]
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -93,7 +201,7 @@ def test_a_smaller_machine_takes_smaller_tiles(trained, images, tmp_path):
         probabilities=True,
         changes={"inference.tile": 32, "inference.overlap": 8},
     )
-    assert len(files(tmp_path)) == 2 * len(SIZES) + 1
+    assert len(files(tmp_path)) == 2 * len(SIZES) + 2
     with pytest.raises(InputError, match=r"inference\.tile: 32 there, 64 here"):
         predict.run(trained, images, tmp_path, probabilities=True)
     with pytest.raises(InputError, match=r"config\.inference: tile=33"):

@@ -1,12 +1,17 @@
+import errno
 import json
 import logging
+import os
 import re
+import threading
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from tensorboardX.record_writer import RecordWriter
 
-from xseg_jax.errors import InputError
+from xseg_jax.errors import InputError, SaveError
 from xseg_jax.training.runlog import (
     PACKAGES,
     RUNTIME_FIELDS,
@@ -36,19 +41,27 @@ def test_write_json_leaves_the_old_file_when_writing_stops_halfway(tmp_path, mon
     write_json(path, {"miou": 0.5})
     whole = type(path).write_text
 
-    def halfway(self, text):
-        whole(self, text[: len(text) // 2])
-        raise OSError("disk is full")
+    def halfway(self, text, **options):
+        whole(self, text[: len(text) // 2], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(type(path), "write_text", halfway)
-    with pytest.raises(OSError, match="disk is full"):
+    with pytest.raises(SaveError, match=rf"^{path}: .*\(No space left on device\); make room"):
         write_json(path, {"miou": 0.75})
     assert read_json(path) == {"miou": 0.5}
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_read_json_says_what_a_run_folder_is(tmp_path):
     with pytest.raises(InputError, match=r"config\.json: no such file; --workdir must be the fold"):
         read_json(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1', "\x00"])
+def test_a_file_of_a_run_that_is_cut_off_is_named(tmp_path, content):
+    (tmp_path / "data.json").write_text(content)
+    with pytest.raises(InputError, match=r"data\.json: is no JSON .*; bring back the file that"):
+        read_json(tmp_path / "data.json")
 
 
 def test_claim_writes_then_accepts_the_same(tmp_path):
@@ -138,6 +151,44 @@ def test_tensorboard_shows_the_same(logged):
         if name not in ("step", "split")
     })  # fmt: skip
     assert images == [("example", 6, 5, 7)]
+
+
+@pytest.mark.parametrize("what", ["tensorboard", "metrics.jsonl"])
+def test_a_full_disk_is_one_line_of_the_step_that_met_it(tmp_path, monkeypatch, what):
+    """No thread is left to fail later, or to wait for."""
+    threads = threading.active_count()
+
+    def full(*_, **__):
+        monkeypatch.undo()  # So that what is open can be closed.
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill_the_disk():
+        with RunLog(tmp_path, 0) as log:
+            log.scalars(2, "train", loss=0.5)
+            assert threading.active_count() == threads
+            if what == "tensorboard":
+                monkeypatch.setattr(RecordWriter, "flush", full)
+            else:
+                monkeypatch.setattr(type(tmp_path), "open", full)
+            log.scalars(4, "train", loss=0.5)
+
+    with pytest.raises(SaveError) as caught:
+        fill_the_disk()
+    assert str(caught.value) == (
+        f"{tmp_path}/{what}: the metrics cannot be written (No space left on device); make room "
+        "there, or choose another folder, and start the same command again"
+    )
+
+
+@pytest.mark.parametrize("name", ["[v1]", "a?*", "µ漢字", os.fsdecode(b"lat\xe4in"), "s3:"])
+def test_metrics_may_be_in_a_folder_of_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    for step in (0, 2):
+        with RunLog(Path(name), step) as log:
+            log.scalars(step + 2, "train", loss=0.5)
+    assert [row["step"] for row in read_metrics(tmp_path / name)] == [2, 4]
+    assert len(list((tmp_path / name / "tensorboard").iterdir())) >= 1
 
 
 def test_rows_after_the_restored_step_are_dropped(logged):

@@ -28,7 +28,7 @@ def shown(path):
 
 
 def by_pillow(path):
-    # From bytes: from a path Pillow 13 maps 8-bit strips before it turns them, in the wrong size.
+    # From bytes: from a path Pillow 13 maps 8-bit strips with the size that they have upright.
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("L"))
 
@@ -48,6 +48,8 @@ def test_few_bits_in_every_photometric_and_orientation(tmp_path, bits, photometr
         tags[320] = [value * SPREAD[bits] * 257 for value in range(2**bits - 1, -1, -1)] * 3
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(stored_HW, bits, tags))
+    np.testing.assert_array_equal(shown(path), expected_HW)
+    path.write_bytes(tiff(stored_HW, bits, tags, deflate=True))
     np.testing.assert_array_equal(shown(path), expected_HW)
     if bits in (1, 8) or photometric != PALETTE:
         np.testing.assert_array_equal(by_pillow(path), expected_HW)

@@ -10,6 +10,8 @@ from types import TracebackType
 import absl.logging
 from tqdm import tqdm
 
+from xseg_jax.files import one_line
+
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -19,11 +21,14 @@ class _TqdmHandler(logging.Handler):
     """Prints a line above a progress bar instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        tqdm.write(one_line(self.format(record)), file=sys.stderr)
 
 
 def log_to_terminal() -> None:
     """Shows this package's log lines on stderr, and what ends a background thread, a line each."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:  # A name that is no UTF-8 is printed, as stderr prints it.
+        reconfigure(errors="backslashreplace")
     package = logging.getLogger(__name__.partition(".")[0])
     package.handlers = [_TqdmHandler()]
     package.setLevel(logging.INFO)

@@ -235,13 +235,8 @@ class Labels:
         self, source: Source, axis: int, index: int, label: Path | Scan, label_index: int = 0
     ) -> LabelledPlane:
         number = source.numbers[index] if axis == 0 else index
-        if isinstance(source, Slices):
-            name = source.files[index].stem
-        else:
-            width = len(str(max(len(source), index)))
-            name = f"{source.name}_{AXES[axis]}{index:0{width}d}"
-        return LabelledPlane(name, source, index, Place(source.name, axis, number), label,
-                             label_index)  # fmt: skip
+        name, place = source.plane_name(index, axis), Place(source.name, axis, number)
+        return LabelledPlane(name, source, index, place, label, label_index)
 
 
 def scans_below(path: str) -> list[Path]:

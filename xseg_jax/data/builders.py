@@ -1,9 +1,10 @@
 """The TFDS builder: labelled planes, prepared once and kept on disk."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
+import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,12 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from xseg_jax import files, locks
+from xseg_jax.data import manifest
 from xseg_jax.data.host_tensorflow import tfds
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.planes import Place, Plane
+from xseg_jax.errors import InputError, RunError
 
+logger = logging.getLogger(__name__)
+
+WHAT = "the prepared data (--config.data.prepared_dir)"
 SPLIT = "slices"
+OURS = ("dataset_info.json", "features.json", "metadata.json", manifest.NAME, "*.array_record-*")
+"""Names of what is in the folder of prepared data."""
 
 GivePlanes = Callable[[], Iterable[Plane]]
 
@@ -100,7 +109,9 @@ class PreparedPlanes(Sequence[Plane]):
     """
 
     def __init__(self, folder: Path, memory_gib: float) -> None:
-        builder = tfds.builder_from_directory(folder)
+        # TensorFlow searches the folder for its files as long as they are read.
+        self._plain = files.PlainName(folder.parents[2])
+        builder = tfds.builder_from_directory(self._plain.path.joinpath(*folder.parts[-3:]))
         about: Any = builder.info.metadata
         features: Any = builder.info.features
         self.fingerprint = folder.parent.name
@@ -144,17 +155,62 @@ def prepare(
       prepared_dir: where data sets are kept.
       memory_gib: planes stay decoded in memory up to this size.
     """
-    prepared_dir = prepared_dir.expanduser()
     text = json.dumps(made_from, sort_keys=True)
     fingerprint = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
     path = prepared_dir / XrayPlanes.name / fingerprint / str(XrayPlanes.VERSION)
-    prepared_dir.mkdir(parents=True, exist_ok=True)
-    # Of several processes one prepares, and the others wait for it.
-    with (prepared_dir / f"{fingerprint}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (path / "dataset_info.json").exists():
-            shutil.rmtree(path, ignore_errors=True)  # Half deleted: TFDS would take it for whole.
-            builder = make({"prepared_dir": prepared_dir, "fingerprint": fingerprint})
-            with contextlib.redirect_stdout(None):  # TFDS announces a download; there is none.
-                builder.download_and_prepare()
+    files.make_folder(prepared_dir, WHAT)
+    with files.saving(prepared_dir, WHAT):
+        lock = (prepared_dir / f"{fingerprint}.lock").open("w")
+    with lock:
+        locks.wait_for(lock, alone=False)
+        if manifest.damage(path):
+            # Of several processes one prepares, and the others wait for it.
+            locks.wait_for(lock, alone=True)
+            if damage := manifest.damage(path):
+                if path.exists():
+                    logger.warning("%s: %s; these data are prepared again", path, damage)
+                with files.saving(path, WHAT):
+                    _clear(path)
+                _write(
+                    path, prepared_dir, lambda target: make(target | {"fingerprint": fingerprint})
+                )
     return PreparedPlanes(path, memory_gib)
+
+
+def _write(path: Path, prepared_dir: Path, make: Callable[[dict[str, Any]], XrayPlanes]) -> None:
+    plain = files.PlainName(prepared_dir)
+    try:
+        builder = make({"prepared_dir": plain.path})
+        with contextlib.redirect_stdout(None):  # TFDS announces a download; there is none.
+            builder.download_and_prepare()
+        manifest.write(path, WHAT)
+    except RunError:
+        raise
+    except Exception as error:  # TensorFlow and its writers raise all kinds.
+        number = files.number_of(error)
+        if number is None:
+            raise
+        raise files.save_error(prepared_dir, WHAT, number, os.strerror(number)) from error
+    finally:
+        plain.close()
+
+
+def _clear(path: Path) -> None:
+    """Removes what was prepared, and what was half prepared when a process was killed.
+
+    Raises:
+      InputError: there is something else, which is left.
+    """
+    for half in path.parent.glob("incomplete.*"):
+        shutil.rmtree(half)
+    for pattern in OURS:
+        for file in path.glob(pattern):
+            file.unlink()
+    if not path.exists():
+        return
+    if others := sorted(path.iterdir()):
+        raise InputError(
+            f"{others[0]}: is no prepared data, and stands in their folder; move it away, or set "
+            "another --config.data.prepared_dir"
+        )
+    path.rmdir()

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from xseg_jax.data.annotations import LabelledPlane
-from xseg_jax.data.conventions import Seen, find_convention
+from xseg_jax.data.conventions import Seen, find_convention, with_palette
 from xseg_jax.data.images import Convention, label_values
 from xseg_jax.data.labels import LabelMap, check_is_label
 from xseg_jax.data.planes import Plane
@@ -92,10 +92,12 @@ def check(
     convention = find_convention(labels, known, ignore)
     if known is None:
         found = set().union(*(seen.read_as(convention) for seen in labels))
-        return Checked(dtype, LabelMap.guess(found, ignore), convention, hashes)
-    for seen in labels:
-        known.encode(np.array(sorted(seen.read_as(convention))), seen.path)
-    return Checked(dtype, known, convention, hashes)
+        label_map = LabelMap.guess(found, ignore)
+    else:
+        label_map = known
+        for seen in labels:
+            known.encode(np.array(sorted(seen.read_as(convention))), seen.path)
+    return Checked(dtype, with_palette(label_map, labels, convention), convention, hashes)
 
 
 def each(

@@ -28,11 +28,14 @@ class LabelMap:
       classes: class name of each value; values of equal name are one class.
       ignore: values that are in no class and are left out of loss and scores, as in "254,255"; or
         "".
+      shown: colour of each value, "#ff0000", or "", where the values are indices of a palette; else
+        empty.
     """
 
     values: tuple[str, ...]
     classes: tuple[str, ...]
     ignore: str = ""
+    shown: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str, ignore: str = "") -> "LabelMap":
@@ -113,14 +116,25 @@ class LabelMap:
             )
         return cls(values, values, ignore)
 
+    @staticmethod
+    def ignored_values(ignore: str) -> tuple[int, ...]:
+        """The plain values in "254,255"; colours stand for none.
+
+        Raises:
+          InputError: the text is none.
+        """
+        return tuple(value for value in values_of(_checked_ignore(ignore)) if value < COLOUR)
+
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "LabelMap":
         """Reads what `to_json` wrote."""
-        return cls(tuple(fields["values"]), tuple(fields["classes"]), fields["ignore"])
+        shown = tuple(fields.get("shown", ()))
+        return cls(tuple(fields["values"]), tuple(fields["classes"]), fields["ignore"], shown)
 
     def to_json(self) -> dict[str, Any]:
-        """Fields as plain JSON."""
-        return asdict(self)
+        """Fields as plain JSON, without colours where labels had no palette."""
+        fields = asdict(self)
+        return fields if self.shown else {key: fields[key] for key in fields if key != "shown"}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -196,7 +210,8 @@ def _checked_ignore(text: str) -> str:
     text = text.strip().lower()
     if None in values_of(text):
         raise InputError(
-            f"config.data.ignore={text!r}: must be whole numbers or #rrggbb, as in 255 or 254,255"
+            f"config.data.ignore={text!r}: must be whole numbers from 0 or #rrggbb, as in 255 or "
+            "254,255"
         )
     return text
 
@@ -225,16 +240,16 @@ def value_of(text: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]+", text) else None
 
 
-def values_of(text: str) -> list[Any]:
-    """What `value_of` gives for each of "254,255"; nothing for ""."""
-    return [value_of(value.strip()) for value in text.split(",")] if text else []
-
-
 def text_of(value: int, colour: bool = False) -> str:
     """A label value as users write it; a plain one as a gray colour where `colour` is asked for."""
     if colour and value < COLOUR:
         value *= 0x010101
     return f"#{value & 0xFFFFFF:06x}" if colour or value >= COLOUR else str(value)
+
+
+def values_of(text: str) -> list[Any]:
+    """What `value_of` gives for each of "254,255"; nothing for ""."""
+    return [value_of(value.strip()) for value in text.split(",")] if text else []
 
 
 def plain(values: Iterable[int]) -> list[int]:

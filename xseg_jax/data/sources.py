@@ -8,7 +8,8 @@ import numpy as np
 
 from xseg_jax.data.images import gray_values, read_image
 from xseg_jax.data.intensity import Normalizer
-from xseg_jax.data.planes import AXES
+from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.planes import AXES, Place, Plane
 from xseg_jax.errors import InputError
 from xseg_jax.scans.folders import is_store, scans_in
 from xseg_jax.scans.names import LAST_NUMBER, list_images, number_in
@@ -58,6 +59,18 @@ class Source(ABC):
     def where(self, index: int, axis: int = 0) -> str:
         """What an error calls a plane."""
 
+    @abstractmethod
+    def plane_name(self, index: int, axis: int = 0) -> str:
+        """What results call a plane."""
+
+    def plane(self, index: int, context: int, axis: int = 0) -> Plane:
+        """A plane of which nothing is labelled."""
+        image_HWC = self.image_with(index, context, axis)
+        number = self.numbers[index] if axis == 0 else index
+        label_HW = np.full(image_HWC.shape[:2], IGNORED, np.uint8)
+        place = Place(self.name, axis, number)
+        return Plane(self.plane_name(index, axis), image_HWC, label_HW, place)
+
     def image_with(self, index: int, context: int, axis: int = 0) -> np.ndarray:
         """A plane with `context` neighbours on each side, (H, W, 2 * context + 1)."""
         places = [self.neighbour(index, d, axis) for d in range(-context, context + 1)]
@@ -102,6 +115,10 @@ class Slices(Source):
         del axis
         return str(self.files[index])
 
+    def plane_name(self, index: int, axis: int = 0) -> str:  # noqa: D102
+        del axis
+        return self.files[index].stem
+
 
 class Volume(Source):
     """A scan that is read plane by plane, along any axis."""
@@ -119,9 +136,13 @@ class Volume(Source):
     def where(self, index: int, axis: int = 0) -> str:  # noqa: D102
         return f"{self.scan.source}, {AXES[axis]} = {index}"
 
+    def plane_name(self, index: int, axis: int = 0) -> str:  # noqa: D102
+        width = len(str(self.scan.shape[axis] - 1))
+        return f"{self.name}_{AXES[axis]}{index:0{width}d}"
+
 
 def open_sources(
-    path: str, *, number_pattern: str = LAST_NUMBER, independent: bool = False
+    path: str, *, number_pattern: str = LAST_NUMBER, independent: bool | None = None
 ) -> list[Source]:
     """The scans that a path names.
 
@@ -132,7 +153,8 @@ def open_sources(
     Args:
       path: as `open_scan` takes it.
       number_pattern: regular expression whose first group is the number in a stem.
-      independent: files of one slice each are images of their own.
+      independent: files of one slice each are images of their own; None where their names have no
+        numbers that tell them apart.
 
     Raises:
       InputError: nothing can be opened; names the file.
@@ -147,11 +169,14 @@ def open_sources(
             else Volume(open_scan(entry))
             for entry in entries
         ]
+    slices = _slices(folder, number_pattern)
+    if independent is None:
+        independent = None in slices.numbers or len(set(slices.numbers)) < len(slices.numbers)
     if not independent:
-        return [_slices(folder, number_pattern)]
-    images = list_images(folder)
+        return [slices]
     return [
-        Slices(stem, [file], [number_in(stem, number_pattern)]) for stem, file in images.items()
+        Slices(file.stem, [file], [number])
+        for file, number in zip(slices.files, slices.numbers, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from absl import app
 
 from xseg_jax.errors import InputError
+from xseg_jax.files import one_line, user_path
 from xseg_jax.modes.options import MAY_DIFFER, may_differ
 
 FROM_RUN = Path(__file__).parents[2] / "configs" / "from_run.py"
@@ -22,6 +23,7 @@ def parse(argv: list[str], *, fields: Any) -> list[str]:
       fields: a config with every field that there is.
     """
     try:
+        check_system()
         find_config(argv)
         try:
             return app.parse_flags_with_usage(argv)
@@ -29,7 +31,20 @@ def parse(argv: list[str], *, fields: Any) -> list[str]:
             runlog().check_flags(argv, fields)
             raise
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {one_line(str(error))}")
+
+
+def check_system() -> None:
+    """Refuses a system whose files and locks are others.
+
+    Raises:
+      InputError: it is Windows.
+    """
+    if sys.platform == "win32":
+        raise InputError(
+            "Windows: xseg_jax runs on Linux and macOS; use the Windows Subsystem for Linux, see "
+            "https://learn.microsoft.com/windows/wsl"
+        )
 
 
 def runlog() -> Any:
@@ -39,7 +54,7 @@ def runlog() -> Any:
 
 def config_of(run: str) -> Path:
     """The file that holds a run's configuration."""
-    return Path(run).expanduser() / "config.json"
+    return user_path(run) / "config.json"
 
 
 def find_config(argv: list[str]) -> None:

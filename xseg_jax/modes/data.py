@@ -1,141 +1,178 @@
-"""From `config.data` to slices, their split, and what a run must know of them."""
+"""From `config.data` to labelled planes, their split, and what a run must know of them."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from xseg_jax.data.builders import PreparedSlices, prepare_folder, prepare_phantom
-from xseg_jax.data.folder import Slice
-from xseg_jax.data.intensity import Normalizer
+from xseg_jax.data.builders import WHAT, PreparedPlanes
+from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.pairs import find_pairs, folder_of
-from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_slices
+from xseg_jax.data.planes import Place, Plane
+from xseg_jax.data.prepare import prepare_phantom, prepare_scans
+from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_planes
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
-from xseg_jax.evaluation.leak import measure_leak
+from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
+from xseg_jax.files import make_folder, user_path
+from xseg_jax.modes.inputs import find_planes, path_of, sources_of
 from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
-from xseg_jax.scans.names import left_out
 
 logger = logging.getLogger(__name__)
 
+BY_PLACE = ("scan", "z", "group", "random")
+"""Splits that names and numbers of planes decide, without their labels."""
 
-def prepare_data(config: Config) -> PreparedSlices:
-    """Slices of `config.data`, from physics or from a folder."""
+
+def prepare_data(config: Config) -> PreparedPlanes:
+    """Labelled planes of `config.data`, from physics or from files."""
     data = config.data
-    where = {"prepared_dir": Path(data.prepared_dir), "memory_gib": data.memory_gib}
+    prepared_dir = user_path(data.prepared_dir)
+    make_folder(prepared_dir, WHAT)  # Before files are read, which may take long.
+    where = {
+        "context": data.context, "prepared_dir": prepared_dir, "memory_gib": data.memory_gib,
+    }  # fmt: skip
     if data.source == "phantom":
         return prepare_phantom(**data.phantom, **where)
     if data.source != "folder":
         raise InputError(f"config.data.source={data.source!r}: choose phantom or folder")
-    if not data.root and not (data.images and data.labels):
-        raise InputError(
-            "config.data.root='': give the folder that holds images and labels with "
-            "--config.data.root=FOLDER, or name both with --config.data.images=FOLDER and "
-            "--config.data.labels=FOLDER"
-        )
-    root = Path(data.root).expanduser()
-    # One that is named stands for the root's own.
-    images, labels = (
-        Path(data[kind]).expanduser() if data[kind] else folder_of(root, kind)
-        for kind in ("images", "labels")
+    images, labels = (path_of(config, kind) for kind in ("images", "labels"))
+    planes = find_planes(config, sources_of(config, images), labels)
+    if config.data.split.kind in BY_PLACE:
+        # What names and numbers cannot give is refused before all files are read.
+        split_at(config, [one.name for one in planes], [one.place for one in planes])
+    one_type = data.normalize == "volume"
+    return prepare_scans(
+        planes, classes=data.classes, ignore=data.ignore, one_type=one_type, **where
     )
-    pairs = find_pairs(
-        images,
-        labels,
-        number_pattern=data.number_pattern,
-        skip_unlabelled=data.skip_unlabelled,
-    )
-    for notice in filter(None, map(left_out, (images, labels))):
-        logger.warning("%s", notice)
-    return prepare_folder(pairs, classes=data.classes, ignore=data.ignore, **where)
 
 
-def split_data(config: Config, slices: PreparedSlices) -> Split:
-    """Indices of the training, validation and test slices."""
+def split_data(config: Config, planes: PreparedPlanes) -> Split:
+    """Indices of the training, validation and test planes."""
+    return split_at(
+        config,
+        planes.names,
+        planes.places,
+        lambda index: planes[index].label_HW,
+        len(planes.label_map.names),
+    )
+
+
+def split_at(
+    config: Config,
+    names: Sequence[str],
+    places: Sequence[Place],
+    label_of: Callable[[int], np.ndarray] | None = None,
+    classes: int = 0,
+) -> Split:
+    """As `split_data`; without labels for a split that does not need them."""
     fields = config.data.split.to_dict()
     ranges = [fields.pop(part) for part in PARTS]
-    split = split_slices(
-        names=slices.names, numbers=slices.numbers, ranges=ranges, seed=config.seed, **fields
+    split = split_planes(
+        names=names,
+        places=places,
+        label_of=label_of or _unread,
+        classes=classes,
+        ranges=ranges,
+        seed=config.seed,
+        **fields,
     )
-    return Split(choose_evenly(split.train, config.data.train_slices), split.validation, split.test)
+    return replace(split, train=choose_evenly(split.train, config.data.train_slices))
 
 
-class Selection(Sequence[Slice]):
-    """Some of the slices."""
+def _unread(index: int) -> np.ndarray:
+    raise AssertionError("labels are not read yet")
 
-    def __init__(self, slices: Sequence[Slice], indices: Sequence[int]) -> None:
-        self.slices, self.indices = slices, indices
+
+class Selection(Sequence[Plane]):
+    """The planes of one part of a split; labels of the other parts are ignored."""
+
+    def __init__(self, planes: Sequence[Plane], split: Split, part: str) -> None:
+        self.planes, self.split, self.part = planes, split, PARTS.index(part)
+        self.indices: tuple[int, ...] = getattr(split, part)
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, place: int) -> Slice:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self.slices[self.indices[place]]
+    def __getitem__(self, place: int) -> Plane:  # pyright: ignore[reportIncompatibleMethodOverride]
+        plane = self.planes[self.indices[place]]
+        if self.split.slabs is None:
+            return plane
+        label_HW = self.split.slabs.mask(self.part, plane.place, plane.label_HW)
+        return replace(plane, label_HW=label_HW)
 
 
-class Images:
-    """The images of slices, to be gone through as often as needed."""
-
-    def __init__(self, slices: Sequence[Slice]) -> None:
-        self.slices = slices
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (item.image_HW for item in self.slices)
-
-
-def find_facts(config: Config, slices: PreparedSlices, split: Split) -> DataFacts:
-    """Measures the training slices, and how much the split leaks; prints what was found."""
-    names = slices.label_map.names
-    print(f"label values to classes: {slices.label_map}")
+def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFacts:
+    """Measures the training planes, and how much the split leaks; prints what was found."""
+    names = planes.label_map.names
+    print(f"label values to classes: {planes.label_map}")
+    print(f"split: {describe(split)}")
     for part, indices in split.parts().items():
-        members = [slices.names[index] for index in indices]
-        print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
-    train, test = Selection(slices, split.train), Selection(slices, split.test)
-    pixels_K = labelled_pixels(slices, split)
-    # Independent images have numbers, but no neighbours by number.
-    z_N = slices.numbers if config.data.split.kind != "group" else [None] * len(slices)
-    normalizer = Normalizer.fit(config.data.normalize, Images(train))
-    watch = GreyScaleWatch(normalizer)
+        members = [planes.names[index] for index in indices]
+        if members:
+            print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
+    train, test = (Selection(planes, split, part) for part in ("train", "test"))
+    pixels_K = labelled_pixels(planes, split)
+    grey_scales = GreyScales.fit(config.data.normalize, train, planes.grey_scales)
+    watch = GreyScaleWatch(grey_scales)
     for item in train:
-        watch.look_for_far(item.name, item.image_HW)
+        watch.look_for_far(item.name, item)
     watch.close()
     return DataFacts(
-        fingerprint=slices.fingerprint,
-        dtype=str(slices.dtype),
-        label_map=slices.label_map,
-        normalizer=normalizer,
-        thresholds=Thresholds.fit(train, normalizer, len(names)),
+        fingerprint=planes.fingerprint,
+        dtype=str(planes.dtype),
+        label_map=planes.label_map,
+        grey_scales=grey_scales,
+        thresholds=Thresholds.fit(train, grey_scales, len(names)),
         train_pixels=pixels_K,
         train_hashes=tuple(pixel_hash(item.image_HW) for item in train),
+        split_kind=split.kind,
         split={
-            part: tuple(slices.names[index] for index in indices)
+            part: tuple(planes.names[index] for index in indices)
             for part, indices in split.parts().items()
         },
-        leak=measure_leak(
-            test, train, [z_N[index] for index in split.test], [z_N[index] for index in split.train]
+        slabs=split.slabs.to_json() if split.slabs else None,
+        leak=(
+            measure_leak_within(planes, split.slabs) if split.slabs else measure_leak(test, train)
         ),
     )
 
 
-def labelled_pixels(slices: PreparedSlices, split: Split) -> tuple[int, ...]:
+SPLITS = {
+    "scan": "whole scans",
+    "z": "blocks of z",
+    "group": "groups of independent images",
+    "random": "at random",
+    "tiles": "blocks within the labelled slices, which lie too close for blocks of z",
+    "none": "every labelled slice trains, and nothing is tested",
+}
+
+
+def describe(split: Split) -> str:
+    """How a split was made, in words."""
+    return SPLITS[split.kind] + (f" ({split.slabs})" if split.slabs else "")
+
+
+def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:
     """Training pixels of each class.
 
     Raises:
       InputError: a part has no labelled pixel, or training pixels of one class alone.
     """
-    names = slices.label_map.names
+    names = planes.label_map.names
     counts = {}
     for part, indices in split.parts().items():
+        if not indices:
+            continue
         counts[part] = np.zeros(IGNORED + 1, np.int64)
-        for item in Selection(slices, indices):
+        for item in Selection(planes, split, part):
             counts[part] += np.bincount(item.label_HW.ravel(), minlength=IGNORED + 1)
         if not counts[part][: len(names)].any():
-            first, last = (slices.names[indices[place]] for place in (0, -1))
+            first, last = (planes.names[indices[place]] for place in (0, -1))
             raise InputError(
                 f"config.data.split: all pixels of the {part} slices, {first} to {last}, are "
-                f"ignored (label value {slices.label_map.ignore}); label some of them, or split so "
+                f"ignored (label value {planes.label_map.ignore}); label some of them, or split so "
                 f"that labelled slices are in {part}"
             )
     pixels_K = tuple(counts["train"][: len(names)].tolist())

@@ -3,24 +3,32 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xseg_jax.data import folder
+from xseg_jax.data.checks import CheckedPlanes, check
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.pairs import find_pairs, folder_of
+from xseg_jax.data.pairs import folder_of
 from xseg_jax.errors import InputError
+from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.inputs import find_planes, sources_of
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and_report
-from xseg_jax.scans.names import left_out
+from xseg_jax.training.parallel import is_first_process
+from xseg_jax.training.runlog import claim, refuse_other
 
 logger = logging.getLogger(__name__)
+
+CLAIM = "evaluation.json"
+"""Says which run scored which folder."""
+WRITTEN = ("results.json", "slices.json", "figures")
 
 
 def run(
     workdir: Path, source: Path, output: Path, *, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Writes `results.json` and figures to `output`.
+    """Writes `results.json` and figures to `output`, which `evaluation.json` claims.
+
+    The same evaluation again takes the place of the one before.
 
     Args:
       workdir: folder of a trained run.
@@ -29,31 +37,36 @@ def run(
       changes: dotted fields of the config that differ from the run's.
 
     Raises:
-      InputError: a file cannot be used, or the run is not trained.
+      InputError: a file cannot be used, the run is not trained, or `output` holds a run, another
+        evaluation or files that none wrote, or is in use.
     """
     began, changes = time.monotonic(), changes or {}
     trained = TrainedRun.load(workdir, changes=changes)
     label_map = trained.facts.label_map.with_values(
         changes.get("data.classes"), changes.get("data.ignore")
     )
-    trained = replace(trained, facts=replace(trained.facts, label_map=label_map))
-    images, labels = (folder_of(source, kind) for kind in ("images", "labels"))
-    for notice in filter(None, map(left_out, (images, labels))):
-        logger.warning("%s", notice)
-    data = trained.config.data
-    pairs = find_pairs(
-        images, labels, number_pattern=data.number_pattern, skip_unlabelled=data.skip_unlabelled
-    )
-    checked = folder.check(pairs, label_map)
-    trained.check_pixel_type(pairs[0].image, checked.dtype)
+    if (output / "config.json").exists():
+        raise InputError(f"{output}: is the folder of a run; choose another --output")
+    made_by = trained.made_by(workdir, source) | {"label_map": label_map.to_json()}
+    refuse_other(output / CLAIM, made_by)
+    if not (output / CLAIM).exists():
+        refuse_foreign((output / name for name in WRITTEN), "an evaluation", "--output")
+    images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
+    config = trained.config
+    sources = sources_of(config, images)
+    planes = find_planes(config, sources, labels)
+    trained = trained.on(sources, label_map)
+    one_type = config.data.normalize == "volume"
+    checked = check(planes, label_map, context=config.data.context, one_type=one_type)
+    trained.check_pixel_type(planes[0].where, checked.dtype)
     known = set(trained.facts.train_hashes)
-    slices = folder.FolderSlices(pairs, checked)
-    watch, seen, labelled = GreyScaleWatch(trained.facts.normalizer), [], False
-    for pair, item in zip(pairs, slices, strict=True):
-        watch(pair.image, item.image_HW)
+    found = CheckedPlanes(planes, checked, config.data.context)
+    watch, seen, labelled = GreyScaleWatch(trained.facts.grey_scales), [], False
+    for plane, item in zip(planes, found, strict=True):
+        watch(plane.where, item)
         labelled |= bool((item.label_HW != IGNORED).any())
         if pixel_hash(item.image_HW) in known:
-            seen.append(pair.name)
+            seen.append(item.name)
     watch.close()
     if not labelled:
         raise InputError(
@@ -63,16 +76,16 @@ def run(
     if seen:
         logger.warning(
             "%d of %d images were trained on, %s for one: their scores measure memory, not skill",
-            len(seen), len(pairs), seen[0],
+            len(seen), len(planes), seen[0],
         )  # fmt: skip
-    output.mkdir(parents=True, exist_ok=True)
-    if (output / "config.json").exists():
-        raise InputError(f"{output}: is the folder of a run; choose another --output")
-    return score_and_report(
-        output,
-        slices,
-        trained,
-        split=str(source),
-        leak={"agreement": None, "chance": None, "trained_on": seen},
-        seconds=lambda: time.monotonic() - began,
-    )
+    with working_in(output, "--output"):
+        if is_first_process():
+            claim(output / CLAIM, made_by)
+        return score_and_report(
+            output,
+            found,
+            trained,
+            split=str(source),
+            leak={"agreement": None, "chance": None, "trained_on": seen},
+            seconds=lambda: time.monotonic() - began,
+        )

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from xseg_jax.errors import InputError
+from xseg_jax.files import saving
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -48,7 +49,9 @@ def run_here(commands: Sequence[Command], at_once: int) -> Iterator[Command]:
             environment = dict(os.environ)
             if gpus:
                 environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[place::at_once] or gpus)
-            with command.log.open("ab") as log:
+            with saving(command.log, "the log of a run"):
+                log = command.log.open("ab")
+            with log:
                 if not stopped:
                     running[place] = subprocess.Popen(
                         command.arguments, stdout=log, stderr=subprocess.STDOUT, env=environment

@@ -9,10 +9,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from xseg_jax.data.folder import Slice
 from xseg_jax.data.pipeline import Crops, batches
-from xseg_jax.errors import DivergedError, StoppedError
+from xseg_jax.data.planes import Plane
+from xseg_jax.errors import DivergedError, SaveError, StoppedError
 from xseg_jax.evaluation.evaluate import Scorer
+from xseg_jax.files import replacing
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.augment import augment
 from xseg_jax.model.metrics import scores
@@ -35,8 +36,8 @@ def fit(
     learner: Learner,
     facts: DataFacts,
     parallel: Parallel,
-    train: Sequence[Slice],
-    validation: Sequence[Slice],
+    train: Sequence[Plane],
+    validation: Sequence[Plane],
     start: Callable[[], TrainState],
 ) -> float:
     """Takes the steps that are left, validating every epoch and saving as the config asks.
@@ -45,10 +46,10 @@ def fit(
       config: of the run.
       workdir: its folder.
       learner: what is trained.
-      facts: of the training slices.
+      facts: of the training planes.
       parallel: devices that share a batch.
-      train: slices to learn from.
-      validation: slices to choose the best checkpoint by.
+      train: planes to learn from.
+      validation: planes to choose the best checkpoint by; without any, it is the latest.
       start: makes the first state, where there is no checkpoint to continue from.
 
     Returns:
@@ -62,7 +63,7 @@ def fit(
     steps = config.epochs * epoch_steps
     crops = Crops(
         train,
-        normalizer=facts.normalizer,
+        grey_scales=facts.grey_scales,
         size=config.data.crop,
         seed=config.seed,
         rare_fraction=config.data.rare_fraction,
@@ -79,7 +80,9 @@ def fit(
         accumulate=config.parallel.accumulate,
     )
     take_step = parallel.spread(step_here, in_axes=(None, 0, 0), sums=True, donate=True)
-    validate = Validation(config, learner, facts, parallel.local, validation)
+    validate = None
+    if len(validation):
+        validate = Validation(config, learner, facts, parallel.local, validation)
     with Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep) as checkpoints:
         found = checkpoints.restore_latest(jax.eval_shape(learner.init))
         state, notes = found or (start(), {"seconds": 0.0, "sums": {}})
@@ -111,7 +114,7 @@ def fit(
                 measured = {}
                 if epoch_ends:
                     lines.write(step)
-                    measured = validate(log, state, step)
+                    measured = validate(log, state, step) if validate else {}
                 stopping = due = False
                 if jax.process_count() == 1 or lines.end(step):  # Processes talk now and then.
                     minutes = (time.monotonic() - saved) / 60
@@ -134,7 +137,8 @@ def fit(
                     )
         checkpoints.wait()
         if is_first_process():
-            draw_history(workdir, checkpoints.best // epoch_steps)
+            best = checkpoints.best if len(validation) else checkpoints.last
+            draw_history(workdir, best // epoch_steps)
     return notes["seconds"]
 
 
@@ -215,17 +219,22 @@ class MetricLines:
 
     def _diverged(self, step: int, loss_sum: float) -> DivergedError:
         path = self._workdir / f"diverged_step_{step}.npz"
+        where = f"its batch is in {path}"
         if is_first_process():
             image_BHWC, label_BHW = next(self._draw(start=step - 1, stop=step))
-            np.savez_compressed(path, image_BHWC=image_BHWC, label_BHW=label_BHW)
+            try:
+                with replacing(path, "its batch") as draft, draft.open("wb") as file:
+                    np.savez_compressed(file, image_BHWC=image_BHWC, label_BHW=label_BHW)
+            except SaveError as error:
+                where = str(error)
         return DivergedError(
-            f"the loss is {loss_sum} at step {step}; its batch is in {path}. Lower "
+            f"the loss is {loss_sum} at step {step}; {where}. Lower "
             "--config.optimizer.learning_rate or set --config.optimizer.clip_norm=1"
         )
 
 
 class Validation:
-    """Scores the validation slices; compiled once for all epochs."""
+    """Scores the validation planes; compiled once for all epochs."""
 
     def __init__(
         self,
@@ -233,12 +242,13 @@ class Validation:
         learner: Learner,
         facts: DataFacts,
         parallel: Parallel,
-        slices: Sequence[Slice],
+        planes: Sequence[Plane],
     ) -> None:
-        self.slices, self.names = slices, facts.label_map.names
+        self.planes, self.names = planes, facts.label_map.names
         self.epoch_steps = steps_per_epoch(config)
         self._replicate = parallel.replicate
-        self._predictor = Predictor(learner.model, facts.normalizer, parallel, **config.inference)
+        self._predictor = Predictor(learner.model, parallel, **config.inference)
+        self._input_of = facts.grey_scales.input_of
         self._scorer = Scorer(parallel, learner.loss, len(self.names))
 
     def __call__(self, log: RunLog, state: TrainState, step: int) -> dict[str, float]:
@@ -246,13 +256,13 @@ class Validation:
         variables = self._replicate(jax.device_get(state.variables))
         first_HW: list[np.ndarray] = []
 
-        def segment(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-            for probability_HWK in self._predictor(variables, images):
+        def segment(planes: Iterable[Plane]) -> Iterator[np.ndarray]:
+            for probability_HWK in self._predictor(variables, map(self._input_of, planes)):
                 if not first_HW:
                     first_HW.append(probability_HWK.argmax(axis=-1).astype(np.uint8))
                 yield probability_HWK
 
-        found = self._scorer(segment, self.slices)
+        found = self._scorer(segment, self.planes)
         table = scores(found.confusion_KK, self.names)
         numbers = {"loss": found.loss} | {key: table[key] for key in ("accuracy", "f1", "miou")}
         log.scalars(step, "validation", epoch=step // self.epoch_steps, **numbers)
@@ -261,7 +271,7 @@ class Validation:
             step // self.epoch_steps, found.loss, table["accuracy"], table["miou"],
         )  # fmt: skip
         if is_first_process():
-            item = self.slices[0]
+            item = self.planes[0]
             masks = [
                 figures.colourise(m_HW, len(self.names)) for m_HW in (*first_HW, item.label_HW)
             ]
@@ -283,5 +293,4 @@ def draw_history(workdir: Path, best_epoch: int) -> None:
         loss = np.average([r["loss"] for r in windows], weights=weights)
         accuracy = np.average([r["accuracy"] for r in windows], weights=pixels)
         records.append({"split": "train", "epoch": epoch, "loss": loss, "accuracy": accuracy})
-    (workdir / "figures").mkdir(exist_ok=True)
     figures.history(workdir / "figures" / "history.png", records, best_epoch)

@@ -20,6 +20,7 @@ FLAGS = {
 MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
+        "data.labelled",
     ),
     "predict": ("inference",),
 }  # fmt: skip
@@ -54,7 +55,10 @@ def _has_ranges(config: Config) -> bool:
     return any(len(split[part]) for part in ("train", "validation", "test"))
 
 
-FILES = ("root", "images", "labels", "classes", "ignore", "number_pattern", "skip_unlabelled")
+FILES = (
+    "root", "images", "labels", "classes", "ignore", "number_pattern", "skip_unlabelled",
+    "labelled",
+)  # fmt: skip
 
 RULES = (
     Rule(
@@ -74,15 +78,25 @@ RULES = (
     ),
     Rule(
         ("data.split.fractions",),
-        lambda config: config.data.split.kind != "z" or not _has_ranges(config),
+        lambda config: config.data.split.kind not in ("auto", "z") or not _has_ranges(config),
         "config.data.split has ranges of z, which decide; unset them with "
         "--config.data.split.train='()' --config.data.split.validation='()' "
         "--config.data.split.test='()'",
     ),
     Rule(
-        tuple(f"data.split.{field}" for field in ("gap", "train", "validation", "test")),
-        lambda config: config.data.split.kind == "z",
+        ("data.split.fractions",),
+        lambda config: config.data.split.kind != "none",
+        "config.data.split.kind='none' trains on all; leave it out",
+    ),
+    Rule(
+        tuple(f"data.split.{part}" for part in ("train", "validation", "test")),
+        lambda config: config.data.split.kind in ("auto", "z"),
         "config.data.split.kind='{data.split.kind}' knows no z; add --config.data.split.kind=z",
+    ),
+    Rule(
+        ("data.split.gap",),
+        lambda config: config.data.split.kind in ("auto", "z", "tiles"),
+        "config.data.split.kind='{data.split.kind}' has no gap; add --config.data.split.kind=z",
     ),
     Rule(
         ("data.split.group_pattern",),

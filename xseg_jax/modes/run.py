@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from xseg_jax.data.folder import Slice
-from xseg_jax.data.intensity import Normalizer
+from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.planes import Plane
+from xseg_jax.data.sources import Source
 from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
@@ -47,32 +48,45 @@ class DataFacts:
       fingerprint: names the content of the prepared data.
       dtype: pixel type of the images.
       label_map: label values and class names.
-      normalizer: grey values to network input.
+      grey_scales: grey values to network input.
       thresholds: multi-Otsu fitted on the training slices; None where not defined.
       train_pixels: labelled training pixels of each class.
       train_hashes: of the pixels of each training image.
-      split: names of the slices in each part.
+      split_kind: how the planes were divided.
+      split: names of the planes in each part.
+      slabs: how planes were cut, where parts share planes.
       leak: what `measure_leak` found.
     """
 
     fingerprint: str
     dtype: str
     label_map: LabelMap
-    normalizer: Normalizer
+    grey_scales: GreyScales
     thresholds: Thresholds | None
     train_pixels: tuple[int, ...]
     train_hashes: tuple[str, ...]
+    split_kind: str
     split: dict[str, tuple[str, ...]]
+    slabs: dict[str, Any] | None
     leak: dict[str, Any]
 
     @classmethod
     def read(cls, workdir: Path) -> "DataFacts":
-        """Reads `data.json` of a run."""
+        """Reads `data.json` of a run.
+
+        Raises:
+          InputError: there is none, or it is of an earlier version.
+        """
         fields = read_json(workdir / "data.json")
+        if "grey_scales" not in fields:
+            raise InputError(
+                f"{workdir / 'data.json'}: was written by an earlier version of xseg_jax; use that "
+                "version for this run, or train again in another folder"
+            )
         thresholds = fields["thresholds"]
         return cls(**fields | {
             "label_map": LabelMap.from_json(fields["label_map"]),
-            "normalizer": Normalizer(**fields["normalizer"]),
+            "grey_scales": GreyScales.from_json(fields["grey_scales"]),
             "thresholds": Thresholds(**thresholds) if thresholds else None,
         })  # fmt: skip
 
@@ -100,27 +114,29 @@ def steps_per_epoch(config: Config) -> int:
 class GreyScaleWatch:
     """Says once of how many images grey values are clipped or are unlike those of training."""
 
-    def __init__(self, normalizer: Normalizer) -> None:
-        self._normalizer = normalizer
+    def __init__(self, grey_scales: GreyScales) -> None:
+        self._grey_scales = grey_scales
         self._unlike = self._clipped = 0
 
-    def __call__(self, name: object, image_HW: np.ndarray) -> None:
+    def __call__(self, name: object, plane: Plane) -> None:
         """Looks at an image that the run was not trained on."""
-        difference = self._normalizer.unlike(image_HW)
+        shared = self._grey_scales.shared
+        difference = shared.unlike(plane.image_HW) if shared else ""
         if not difference:
-            self.look_for_far(name, image_HW)
+            self.look_for_far(name, plane)
             return
         self._unlike += 1
         if self._unlike == 1:
             logger.warning(
                 "%s: %s. The network has not seen such images: export them with the grey scale of "
-                "the training images, or train with --config.data.normalize=image",
+                "the training images, or train with --config.data.normalize=scan",
                 name, difference,
             )  # fmt: skip
 
-    def look_for_far(self, name: object, image_HW: np.ndarray) -> None:
+    def look_for_far(self, name: object, plane: Plane) -> None:
         """Looks for grey values that are clipped."""
-        far = int(self._normalizer.of(image_HW).far(image_HW).sum())
+        image_HW = plane.image_HW
+        far = int(self._grey_scales.of(plane).far(image_HW).sum())
         if far:
             self._clipped += 1
             if self._clipped == 1:
@@ -155,8 +171,9 @@ def make_learner(config: Config, facts: DataFacts) -> Learner:
     tx = make_optimizer(**optimizer, steps=config.epochs * steps_per_epoch(config))
     loss = make_loss(**config.loss, pixels_K=facts.train_pixels)
     init = functools.partial(
-        init_state, model, tx, seed=config.seed, size=config.data.crop, ema_decay=ema_decay
-    )
+        init_state, model, tx, seed=config.seed, size=config.data.crop, ema_decay=ema_decay,
+        channels=2 * config.data.context + 1,
+    )  # fmt: skip
     return Learner(model, tx, loss, init)
 
 
@@ -168,7 +185,7 @@ class TrainedRun:
       parallel: devices of this process, which it segments on.
       step: of the checkpoint.
       variables: parameters and batch statistics, NumPy arrays.
-      segment: gives the probabilities of images.
+      predict: gives the probabilities (H, W, K) of network inputs (H, W, C).
     """
 
     config: Config
@@ -177,7 +194,7 @@ class TrainedRun:
     parallel: Parallel
     step: int
     variables: Any
-    segment: Segment
+    predict: Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
     @classmethod
     def load(
@@ -201,35 +218,58 @@ class TrainedRun:
         parallel = parallel or Parallel.choose(config.parallel.mode).local
         learner = make_learner(config, facts)
         with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-            step = checkpoints.best
+            step = checkpoints.best if facts.split["validation"] else checkpoints.last
             state, _ = checkpoints.restore(step, jax.eval_shape(learner.init))
-        predictor = Predictor(learner.model, facts.normalizer, parallel, **config.inference)
-        segment = functools.partial(predictor, parallel.replicate(state.variables))
-        return cls(config, facts, learner, parallel, step, state.variables, segment)
+        predictor = Predictor(learner.model, parallel, **config.inference)
+        predict = functools.partial(predictor, parallel.replicate(state.variables))
+        return cls(config, facts, learner, parallel, step, state.variables, predict)
 
-    def check_pixel_type(self, path: Path, dtype: np.dtype) -> None:
+    def on(self, sources: Iterable[Source] = (), label_map: LabelMap | None = None) -> "TrainedRun":
+        """The run with the grey scales of other scans, and label values of other labels."""
+        facts = self.facts
+        if facts.grey_scales.kind == "scan":
+            by_scan = {source.name: source.grey_scale() for source in sources}
+            facts = replace(facts, grey_scales=replace(facts.grey_scales, by_scan=by_scan))
+        return replace(self, facts=replace(facts, label_map=label_map or facts.label_map))
+
+    def segment(self, planes: Iterable[Plane]) -> Iterator[np.ndarray]:
+        """Class probabilities (H, W, K) float32 of planes, in order."""
+        return self.predict(map(self.facts.grey_scales.input_of, planes))
+
+    def made_by(self, workdir: Path, source: Path) -> dict[str, Any]:
+        """What a folder of results says of where they came from."""
+        return {
+            "run": str(workdir.resolve()),
+            "step": self.step,
+            "fingerprint": self.facts.fingerprint,
+            "input": str(source.resolve()),
+            "inference": self.config.inference.to_dict(),
+        }
+
+    def check_pixel_type(self, path: object, dtype: np.dtype) -> None:
         """Refuses an image whose grey scale cannot be that of the training images."""
-        if self.facts.normalizer.mean is not None and dtype != self.facts.dtype:
+        if self.facts.grey_scales.shared is not None and dtype != self.facts.dtype:
             raise InputError(
                 f"{path}: pixels are {dtype}, but the run was trained on "
-                f"{self.facts.dtype}; export the images as the training images were"
+                f"{self.facts.dtype}; export the images as the training images were, or train "
+                "with --config.data.normalize=scan"
             )
 
 
 def score_and_report(
     output: Path,
-    slices: Sequence[Slice],
+    planes: Sequence[Plane],
     trained: TrainedRun,
     *,
     split: str,
     leak: dict[str, Any] | None,
     seconds: Callable[[], float],
 ) -> dict[str, Any]:
-    """Scores slices, and writes `results.json`, `slices.json` and figures to `output`.
+    """Scores planes, and writes `results.json`, `slices.json` and figures to `output`.
 
     Args:
       output: folder.
-      slices: to be scored.
+      planes: to be scored.
       trained: what is scored.
       split: name of what is scored.
       leak: what `measure_leak` found, if known.
@@ -241,27 +281,46 @@ def score_and_report(
     facts = trained.facts
     names, overlaid = facts.label_map.names, overlaid_class(trained.config, facts)
     scorer = Scorer(trained.parallel, trained.learner.loss, len(names))
-    with Progress("Evaluating", len(share_of(slices)), "slice") as progress:
-        found = scorer(trained.segment, slices, progress.advance)
+    with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
+        found = scorer(trained.segment, planes, progress.advance)
     baseline = None
     if facts.thresholds is not None:
-        confusion_KK = facts.thresholds.confusion(slices, facts.normalizer)
+        confusion_KK = facts.thresholds.confusion(planes, facts.grey_scales)
         baseline = {"method": "multi-Otsu thresholding"} | scores(confusion_KK, names)
     results = (
-        {"split": split, "slices": len(slices), "loss": found.loss}
+        {"split": split, "slices": len(planes), "loss": found.loss}
         | scores(found.confusion_KK, names)
         | {"baseline": baseline, "leak": leak, "label_map": facts.label_map.to_json()}
-        | {"parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"]))}
-        | provenance()
+        | _provenance(trained)
         | {"seconds": seconds()}
     )
     if is_first_process():
-        draw_slices(output / "figures", slices, trained.segment, found, names, overlaid)
-        rows = zip((item.name for item in slices), found.confusion_NKK.tolist(), strict=True)
+        draw_slices(output / "figures", planes, trained.segment, found, names, overlaid)
+        rows = zip((item.name for item in planes), found.confusion_NKK.tolist(), strict=True)
         write_json(output / "slices.json", dict(rows))
         write_json(output / "results.json", results)
     print(results_table(results))
     return results
+
+
+def report_untested(
+    output: Path, trained: TrainedRun, *, seconds: Callable[[], float]
+) -> dict[str, Any]:
+    """Writes `results.json` of a run that trained on every label, and has nothing to test."""
+    results = (
+        {"split": "none", "slices": 0, "label_map": trained.facts.label_map.to_json()}
+        | _provenance(trained)
+        | {"seconds": seconds()}
+    )
+    if is_first_process():
+        write_json(output / "results.json", results)
+    print(results_table(results))
+    return results
+
+
+def _provenance(trained: TrainedRun) -> dict[str, Any]:
+    leaves = jax.tree.leaves(trained.variables["params"])
+    return {"parameters": sum(leaf.size for leaf in leaves)} | provenance()
 
 
 def overlaid_class(config: Config, facts: DataFacts) -> int:
@@ -281,18 +340,17 @@ def overlaid_class(config: Config, facts: DataFacts) -> int:
 
 def draw_slices(
     folder: Path,
-    slices: Sequence[Slice],
+    planes: Sequence[Plane],
     segment: Segment,
     found: Evaluation,
     class_names: Sequence[str],
     overlaid: int,
 ) -> None:
-    """Draws spread-out slices, the worst slices and the confusion matrix."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Draws spread-out planes, the worst planes and the confusion matrix."""
 
     def examples(indices: Sequence[int]) -> list[figures.Example]:
-        items = [slices[index] for index in indices]
-        predictions = segment(item.image_HW for item in items)
+        items = [planes[index] for index in indices]
+        predictions = segment(items)
         return [
             figures.Example(
                 item.name, item.image_HW, item.label_HW, probability_HWK.argmax(-1).astype(np.uint8)
@@ -300,7 +358,7 @@ def draw_slices(
             for item, probability_HWK in zip(items, predictions, strict=True)
         ]
 
-    spread = examples(choose_evenly(range(len(slices)), min(3, len(slices))))
+    spread = examples(choose_evenly(range(len(planes)), min(3, len(planes))))
     figures.comparison(folder / "comparison.png", spread, class_names)
     figures.collage(folder / "collage.png", spread, class_names, overlaid)
     figures.confusion(folder / "confusion.png", found.confusion_KK, class_names)

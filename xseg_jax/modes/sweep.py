@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xseg_jax import locks
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.evaluation import statistics
 from xseg_jax.model.metrics import macro_scores
 from xseg_jax.modes.executors import Command, run_here, run_on_slurm
+from xseg_jax.modes.folders import refuse_foreign
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.run import Config
 from xseg_jax.progress import Progress
@@ -91,6 +93,21 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
     ]
     for one in runs:
         refuse_other(one.folder / "config.json", one.config.to_dict(), free=RUNTIME_FIELDS)
+    if not any((one.folder / "config.json").exists() for one in runs):
+        refuse_foreign((workdir / name for name in report.WRITTEN), "a study", "--workdir")
+    with locks.hold(workdir, "--workdir"):
+        return _study(study, workdir, runs, variants, executor, jobs, slurm)
+
+
+def _study(
+    study: Config,
+    workdir: Path,
+    runs: list[Run],
+    variants: Mapping[str, Config],
+    executor: str,
+    jobs: int,
+    slurm: Mapping[str, Any],
+) -> Any:
     for one in runs:
         claim(one.folder / "config.json", one.config.to_dict(), free=RUNTIME_FIELDS)
     todo = [one.command for one in runs if not one.finished]
@@ -106,7 +123,7 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
     table = summarise(study, workdir, runs, variants)
     for one in failed:
         end = (
-            one.command.log.read_text().splitlines()[-LOG_LINES:]
+            one.command.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
             if one.command.log.exists()
             else []
         )

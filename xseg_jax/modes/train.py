@@ -1,4 +1,4 @@
-"""Trains a U-Net, and scores its best checkpoint on the test slices."""
+"""Trains a U-Net, and scores its best checkpoint on the test planes."""
 
 import logging
 import time
@@ -8,11 +8,13 @@ from typing import Any
 import jax
 
 from xseg_jax.errors import InputError
+from xseg_jax.files import user_path
 from xseg_jax.model.augment import check_augment
 from xseg_jax.model.losses import LOSSES
 from xseg_jax.model.unet import check_model
 from xseg_jax.modes.data import Selection, find_facts, prepare_data, split_data
 from xseg_jax.modes.fit import fit
+from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.run import (
     Config,
@@ -22,6 +24,7 @@ from xseg_jax.modes.run import (
     make_learner,
     overlaid_class,
     read_config,
+    report_untested,
     score_and_report,
     steps_per_epoch,
 )
@@ -38,6 +41,8 @@ from xseg_jax.training.state import (
 
 logger = logging.getLogger(__name__)
 
+TESTED = {"tiles": "test within the labelled slices"}
+"""What the table calls a test that is less than one on slices of its own."""
 LOWEST = {
     "epochs": 1,
     "batch_size": 1,
@@ -47,6 +52,11 @@ LOWEST = {
     "checkpoint.keep": 1,
 }
 """Smallest values of fields that have no further rule."""
+WRITTEN = (
+    "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", "slices.json",
+    "figures",
+)  # fmt: skip
+"""What a run writes beside its config.json."""
 
 
 def run(config: Config, workdir: Path) -> dict[str, Any]:
@@ -68,12 +78,21 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     began = time.monotonic()
     check_config(config)
     refuse_other(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
+    if not (workdir / "config.json").exists():
+        refuse_foreign((workdir / name for name in WRITTEN), "a run", "--workdir")
     if config.init_from and not (workdir / "checkpoints").exists():
-        read_config(Path(config.init_from).expanduser())  # Is there such a run?
+        read_config(user_path(config.init_from))  # Is there such a run?
     parallel = Parallel.choose(config.parallel.mode, config.batch_size, config.parallel.accumulate)
-    slices = prepare_data(config)
-    split = split_data(config, slices)
-    facts = find_facts(config, slices, split)
+    if (workdir / "results.json").exists():  # Nothing is written, as in a folder that is read-only.
+        return _train(config, workdir, parallel, began)
+    with working_in(workdir, "--workdir"):
+        return _train(config, workdir, parallel, began)
+
+
+def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> dict[str, Any]:
+    planes = prepare_data(config)
+    split = split_data(config, planes)
+    facts = find_facts(config, planes, split)
     overlaid_class(config, facts)  # Before the work, not after it.
     if is_first_process():
         claim(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
@@ -99,19 +118,25 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         learner,
         facts,
         parallel,
-        Selection(slices, split.train),
-        Selection(slices, split.validation),
+        Selection(planes, split, "train"),
+        Selection(planes, split, "validation"),
         lambda: first_state(config, learner, facts, parallel),
     )
     trained = TrainedRun.load(workdir, parallel.local)
+
+    def seconds() -> float:
+        return seconds_before + time.monotonic() - began
+
+    if not split.test:
+        return report_untested(workdir, trained, seconds=seconds)
     logger.info("testing the checkpoint of step %d, the best by validation", trained.step)
     return score_and_report(
         workdir,
-        Selection(slices, split.test),
+        Selection(planes, split, "test"),
         trained,
-        split="test",
+        split=TESTED.get(split.kind, "test"),
         leak=facts.leak,
-        seconds=lambda: seconds_before + time.monotonic() - began,
+        seconds=seconds,
     )
 
 
@@ -122,7 +147,7 @@ def first_state(
     state = run_once(learner.init)
     if not config.init_from:
         return state
-    source = TrainedRun.load(Path(config.init_from).expanduser(), parallel.local)
+    source = TrainedRun.load(user_path(config.init_from), parallel.local)
     new_head = source.facts.label_map.names != facts.label_map.names
     state, fresh = take_over(state, source.variables, new_head=new_head)
     logger.info(

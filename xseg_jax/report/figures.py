@@ -4,7 +4,6 @@ Every figure is a plain matplotlib `Figure` (no pyplot, no global state), nine i
 in 10 point type, so that it still reads at 8 points in a two-column page of 7.2 inches.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+
+from xseg_jax.files import make_folder, one_line, replacing
 
 IGNORED = 255
 WIDTH_INCHES, DPI, FONT = 9.0, 200, 10
@@ -379,7 +380,11 @@ def _score(example: Example) -> str:
 
 
 def _text(text: str, most: int = 60) -> str:
-    """Cut the middle out of a long name; a dollar stays a dollar and starts no formula."""
+    """Cut the middle out of a long name; a dollar stays a dollar and starts no formula.
+
+    Bytes of a name that are no UTF-8 are shown by their codes: no font has them.
+    """
+    text = one_line(text)
     if len(text) > most:
         text = f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}"
     return text.replace("$", r"\$")
@@ -387,10 +392,7 @@ def _text(text: str, most: int = 60) -> str:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write the PNG whole or not at all: a reader, or a crash, never meets half a file."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
+    make_folder(path.parent, "figures")
+    with replacing(path, "this figure") as draft:
         # No software version inside: the same arrays give the same bytes.
         figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": None})
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

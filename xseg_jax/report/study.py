@@ -8,12 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from xseg_jax.files import write_text
 from xseg_jax.report.figures import FONT, WIDTH_INCHES, save_figure
 
 LABELS = {
     "miou": "mean IoU", "f1": "macro F1", "accuracy": "pixel accuracy",
     "precision": "macro precision", "recall": "macro recall",
 }  # fmt: skip
+WRITTEN = ("study.csv", "study.md", "study.png")
 Frame = Any
 """A pandas DataFrame; its columns have no types."""
 
@@ -43,12 +45,11 @@ def write(
     """
     table = markdown(summary, LABELS[score])
     text = f"# {question}\n\n{table}\n\n{footnote(runs, score, blocks)}\n\n![](study.png)\n"
-    for name, content in (("study.csv", runs.to_csv(index=False)), ("study.md", text)):
-        temporary = folder / f"{name}.tmp"
-        temporary.write_text(content)
-        temporary.replace(folder / name)
-    draw(folder / "study.png", question, score, runs, summary, axis)
-    print(f"{question}\n\n{table}\n\n{folder}: study.csv, study.md, study.png")
+    table_file, text_file, picture = WRITTEN
+    for name, content in ((table_file, runs.to_csv(index=False)), (text_file, text)):
+        write_text(folder / name, content, "the study")
+    draw(folder / picture, question, score, runs, summary, axis)
+    print(f"{question}\n\n{table}\n\n{folder}: {', '.join(WRITTEN)}")
 
 
 def markdown(summary: Frame, label: str) -> str:

@@ -7,6 +7,11 @@ COLUMNS = ("precision", "recall", "f1", "iou")
 
 def results_table(results: dict[str, Any]) -> str:
     """U-Net beside thresholding: per class and macro scores, accuracy, and what leaks."""
+    if not results["slices"]:
+        return (
+            "not tested: the network was trained on every label, and none is left to score it on; "
+            "score it on other labels with --mode=evaluate"
+        )
     methods = [("U-Net", results)]
     if results["baseline"] is not None:
         methods.append(("thresholding", results["baseline"]))
@@ -34,9 +39,14 @@ def results_table(results: dict[str, Any]) -> str:
             lines.append(f"{name}: absent in truth and prediction, not in the macro mean: {absent}")
     leak = results["leak"]
     if leak is not None and leak["agreement"] is not None:
+        nearest = (
+            f"at the distance of the parts, {leak['smallest_distance']} voxels,"
+            if leak.get("nearest") == "within"
+            else "with the nearest training slice"
+        )
         lines.append(
-            f"leak: labels agree with the nearest training slice by {leak['agreement']:.3f}, "
-            f"by chance {leak['chance']:.3f}"
+            f"leak: labels agree {nearest} by {leak['agreement']:.3f}, by chance "
+            f"{leak['chance']:.3f}"
         )
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from xseg_jax.scans.kinds import KINDS, find_kind
-from xseg_jax.scans.names import NOISE, natural_key
+from xseg_jax.scans.names import NOISE, is_slice, natural_key
 from xseg_jax.scans.picture import SUFFIXES
 from xseg_jax.scans.scan import open_scan
 
@@ -35,7 +35,32 @@ def scans_in(folder: Path) -> list[Path]:
     return [path for path in children if path.is_dir() or _is_volume(path)]
 
 
+def _is_data(path: Path) -> bool:
+    """Whether a file holds the pixels of a header beside it."""
+    return path.suffix.lower() in DATA and any(path.with_suffix(end).exists() for end in HEADERS)
+
+
 def _is_volume(path: Path) -> bool:
-    if path.suffix.lower() in DATA and any(path.with_suffix(end).exists() for end in HEADERS):
-        return False
-    return any(path.name.lower().endswith(kind.suffixes) for kind in KINDS if kind.suffixes)
+    return not _is_data(path) and any(
+        path.name.lower().endswith(kind.suffixes) for kind in KINDS if kind.suffixes
+    )
+
+
+def left_out(folder: Path) -> str:
+    """A line that names what of a folder is not read; "" where all is, or it is no folder."""
+    if not folder.is_dir() or is_store(folder):
+        return ""
+    scans = scans_in(folder)
+    others = [
+        path.name + "/" * path.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.name.lower() not in NOISE
+        and path.name[:2] != "._"
+        and not (path in scans if scans else is_slice(path))
+        and not (scans and _is_data(path))
+    ]
+    if not others:
+        return ""
+    files = "1 file is" if len(others) == 1 else f"{len(others)} files are"
+    some = ", ".join(others[:3]) + ", ..." * (len(others) > 3)
+    return f"{folder}: {files} of no kind that is read here, or hidden, and left out: {some}"

@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from xseg_jax.errors import InputError, SaveError
+from xseg_jax.files import PlainName, make_folder
 from xseg_jax.training.parallel import is_first_process, wait_for_processes
 from xseg_jax.training.state import TrainState, differences, summary
 
@@ -32,7 +33,8 @@ class Checkpoints:
 
     A checkpoint holds the state as host arrays, so that it fits any number of devices and
     processes, and notes: plain JSON with what else a run needs to go on. All processes of a run
-    call every method together; the first writes.
+    call every method together; the first writes. The first checkpoint of a run is read back, so
+    that no hours go into what a disk, or a name, does not give back.
 
     Args:
       folder: made if missing.
@@ -43,10 +45,14 @@ class Checkpoints:
     def __init__(self, folder: Path, *, keep: int = 1, read_only: bool = False) -> None:
         self.folder = folder.absolute()
         if not read_only:
+            if is_first_process():
+                make_folder(self.folder, "checkpoints")
+            wait_for_processes("folder of checkpoints")
             self._set_aside_unreadable()
+        self._plain = PlainName(self.folder)
         best = BestN(n=1, get_metric_fn=_score, keep_checkpoints_without_metrics=False)
         self._manager = ocp.CheckpointManager(
-            self.folder,
+            self._plain.path,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=AnyPreservationPolicy([LatestN(n=keep), best]),
                 best_fn=_score,
@@ -58,6 +64,7 @@ class Checkpoints:
                 "notes": ocp.JsonCheckpointHandler(),
             },
         )
+        self._read_back = self.latest is not None  # Else it is known what the disk gives back.
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +79,8 @@ class Checkpoints:
             if kind is None:
                 raise self._save_error(error) from error
             # Else another error is on its way, and says why.
+        finally:
+            self._plain.close()
 
     @property
     def latest(self) -> int | None:
@@ -85,7 +94,18 @@ class Checkpoints:
         Raises:
           InputError: no checkpoint has been validated yet.
         """
-        step = self._manager.best_step()
+        return self._need(self._manager.best_step())
+
+    @property
+    def last(self) -> int:
+        """Step of the newest checkpoint, for a run without validation.
+
+        Raises:
+          InputError: there is none yet.
+        """
+        return self._need(self.latest)
+
+    def _need(self, step: int | None) -> int:
         if step is None:
             raise InputError(
                 f"{self.folder}: no validated checkpoint yet; train the run first, with "
@@ -101,8 +121,9 @@ class Checkpoints:
           notes: JSON; those with "miou" make the checkpoint a candidate for the best.
 
         Raises:
-          SaveError: this or the earlier save failed.
+          SaveError: this or the earlier save failed, or the first one cannot be read back.
         """
+        self._plain.renew()
         host = jax.device_get(state)
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(host),  # pyright: ignore[reportCallIssue]
@@ -113,6 +134,16 @@ class Checkpoints:
             self._manager.save(int(host.step), args=items, metrics=metrics)
         except Exception as error:
             raise self._save_error(error) from error
+        if not self._read_back:
+            self.wait()
+            try:
+                self.restore(int(host.step), host)
+            except InputError as error:
+                raise SaveError(
+                    f"{error}, although it was just written; nothing that is saved there can be "
+                    "relied on: choose a --workdir on another disk"
+                ) from error
+            self._read_back = True
 
     def wait(self) -> None:
         """Returns when all saves are on disk.
@@ -169,7 +200,8 @@ class Checkpoints:
             differ = differences(saved.tree, target)
             restored: Any = None if differ else self._manager.restore(step, args=items)
         except Exception as error:  # Orbax and its storage raise all kinds.
-            raise DamagedError(f"{path}: cannot be read ({_reason(error)})") from error
+            reason = self._plain.real(_reason(error))
+            raise DamagedError(f"{path}: cannot be read ({reason})") from error
         if differ:
             raise InputError(
                 f"{path}: is of another model than the config describes; {summary(differ)}"
@@ -183,8 +215,8 @@ class Checkpoints:
         whole = [int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit()]
         left = f"checkpoint {max(whole)} is whole" if whole else "there is no earlier checkpoint"
         return SaveError(
-            f"{self.folder}: a checkpoint could not be saved ({_reason(error)}); {left}. Make room "
-            "or mend the disk, and start the same command again to continue"
+            f"{self.folder}: a checkpoint could not be saved ({self._plain.real(_reason(error))}); "
+            f"{left}. Make room or mend the disk, and start the same command again to continue"
         )
 
     def _set_aside_unreadable(self) -> None:

@@ -1,23 +1,30 @@
 """The run folder: configuration, metrics, TensorBoard events, results."""
 
-import contextlib
 import difflib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
 
 from xseg_jax.errors import InputError, SaveError
+from xseg_jax.files import make_folder, saving, write_text
 from xseg_jax.training.parallel import is_first_process
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-image")
+
+WHAT = "the metrics"
+Event: Any = getattr(event_pb2, "Event")  # noqa: B009 - protobuf makes its classes as it runs.
+SessionLog: Any = getattr(event_pb2, "SessionLog")  # noqa: B009
 
 RUNTIME_FIELDS = frozenset({
     "log_every", "parallel.mode", "checkpoint.steps", "checkpoint.minutes", "checkpoint.keep",
@@ -28,10 +35,12 @@ is held to its content, see `data.json`."""
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a whole file or none."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    temporary.replace(path)
+    """Writes a whole file or none.
+
+    Raises:
+      SaveError: the disk is full, or failed.
+    """
+    write_text(path, json.dumps(value, indent=2) + "\n", "this file")
 
 
 def read_json(path: Path) -> Any:
@@ -45,7 +54,13 @@ def read_json(path: Path) -> Any:
             f"{path}: no such file; --workdir must be the folder of a run, made by "
             "python main.py --config=CONFIG --workdir=RUN"
         )
-    return json.loads(path.read_text())
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: is no JSON ({error}); bring back the file that the run wrote, or choose "
+            "another folder"
+        ) from error
 
 
 def refuse_other(
@@ -80,7 +95,7 @@ def claim(path: Path, value: Mapping[str, Any], *, free: frozenset[str] = frozen
     """Writes a JSON file that identifies a run, or refuses another run's as `refuse_other`."""
     refuse_other(path, value, free=free)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, "this folder")
         write_json(path, value)
 
 
@@ -131,10 +146,17 @@ class RunLog:
             return
         self.path = workdir / "metrics.jsonl"
         kept = [row for row in read_metrics(workdir) if row["step"] <= step]
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        temporary.replace(self.path)
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept), WHAT)
+        self._events = workdir.absolute() / "tensorboard"
+        make_folder(self._events, WHAT)
+        with saving(self._events, WHAT):
+            # Events are written here and now: a thread that fails leaves nobody to say so.
+            self._board = EventsWriter(str(self._events / "events"))
+            # TensorBoard hides what an earlier process wrote from here on.
+            log = SessionLog(status=SessionLog.START)
+            self._board.write_event(Event(step=step + 1, file_version="brain.Event:2"))
+            self._board.write_event(Event(step=step + 1, session_log=log))
+            self._board.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +165,7 @@ class RunLog:
         if self._board is None:
             return
         try:
-            with self._writing():
+            with saving(self._events, WHAT):
                 self._board.close()
         except SaveError:
             if kind is None:
@@ -157,11 +179,10 @@ class RunLog:
         """
         if self._board is None:
             return
-        with self._writing():
-            with self.path.open("a") as file:
-                file.write(json.dumps({"step": step, "split": split} | values) + "\n")
-            for name, value in values.items():
-                self._board.add_scalar(f"{name}/{split}", value, step)
+        with saving(self.path, WHAT), self.path.open("a") as file:
+            file.write(json.dumps({"step": step, "split": split} | values) + "\n")
+        for name, value in values.items():
+            self._add(step, summary.scalar(f"{name}/{split}", value))
 
     def image(self, step: int, name: str, rgb_HW3: np.ndarray) -> None:
         """An example image, uint8, for TensorBoard.
@@ -169,19 +190,15 @@ class RunLog:
         Raises:
           SaveError: as `scalars`.
         """
-        if self._board is not None:
-            with self._writing():
-                self._board.add_image(name, rgb_HW3, step, dataformats="HWC")
+        self._add(step, summary.image(name, rgb_HW3, dataformats="HWC"))
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise SaveError(
-                f"{self.path.parent}: metrics cannot be written ({error.strerror}). Make room or "
-                "mend the disk, and start the same command again to continue"
-            ) from error
+    def _add(self, step: int, value: Any) -> None:
+        """Writes an event of TensorBoard."""
+        if self._board is None:
+            return
+        with saving(self._events, WHAT):
+            self._board.write_event(Event(step=step, wall_time=time.time(), summary=value))
+            self._board.flush()
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:

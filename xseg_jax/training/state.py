@@ -43,10 +43,17 @@ class TrainState:
 
 
 def init_state(
-    model: nn.Module, tx: optax.GradientTransformation, *, seed: int, size: int, ema_decay: float
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    *,
+    seed: int,
+    size: int,
+    ema_decay: float,
+    channels: int = 1,
 ) -> TrainState:
-    """Fresh state for (size, size) crops of one channel, made by `run_once`."""
-    variables = model.init(jax.random.key(seed), jnp.zeros((1, size, size, 1)), train=False)
+    """Fresh state for crops (size, size, channels), made by `run_once`."""
+    image_BHWC = jnp.zeros((1, size, size, channels))
+    variables = model.init(jax.random.key(seed), image_BHWC, train=False)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -1,0 +1,58 @@
+"""From config fields and flags to scans and their labelled planes. No TensorFlow."""
+
+import logging
+from collections.abc import Sequence
+
+from xseg_jax.data.annotations import LabelledPlane, Labels
+from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.pairs import folder_of
+from xseg_jax.data.sources import Source, open_sources
+from xseg_jax.errors import InputError
+from xseg_jax.files import user_path
+from xseg_jax.modes.run import Config
+from xseg_jax.scans.folders import left_out
+
+logger = logging.getLogger(__name__)
+
+
+def path_of(config: Config, kind: str) -> str:
+    """Where the "images" or "labels" of a data set are."""
+    data = config.data
+    if data[kind]:
+        return data[kind]
+    if not data.root:
+        raise InputError(
+            "config.data.root='': give the folder that holds images and labels with "
+            "--config.data.root=FOLDER, or name both with --config.data.images=PATH and "
+            "--config.data.labels=PATH"
+        )
+    return str(folder_of(user_path(data.root), kind))
+
+
+def sources_of(config: Config, images: str) -> list[Source]:
+    """The scans that a path names, as a config reads them."""
+    independent = {"group": True, "z": False}.get(config.data.split.kind)
+    say_left_out(images)
+    return open_sources(images, number_pattern=config.data.number_pattern, independent=independent)
+
+
+def find_planes(config: Config, sources: Sequence[Source], labels: str) -> list[LabelledPlane]:
+    """The labelled planes of scans; says what was taken for labelled, and what was left out."""
+    data = config.data
+    how = Labels(
+        number_pattern=data.number_pattern,
+        skip_unlabelled=data.skip_unlabelled,
+        labelled=data.labelled,
+        ignored=LabelMap.ignored_values(data.ignore),
+    )
+    say_left_out(labels)
+    planes, notices = how.find(sources, labels)
+    for notice in notices:
+        logger.info("%s", notice)
+    return planes
+
+
+def say_left_out(path: str) -> None:
+    """Warns of what of a folder is not read."""
+    if notice := left_out(user_path(path)):
+        logger.warning("%s", notice)
