@@ -15,6 +15,7 @@ LAYERS = (
     ("errors", "memory"),
     ("files",),
     ("locks", "progress"),
+    ("scans",),
     ("data", "model"),
     ("training",),
     ("inference",),
@@ -27,6 +28,7 @@ LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # Stricter than the order: what draws takes arrays and knows no other part.
 ONLY = {
     "report": {"errors", "files", "progress"},
+    "model": {"errors", "memory", "progress"},
     "main": {"errors", "files", "memory", "progress", "training", "modes"},
 }
 

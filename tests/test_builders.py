@@ -14,8 +14,8 @@ import pytest
 from xseg_jax.data import builders, folder, manifest, phantom
 from xseg_jax.data.builders import prepare_folder, prepare_phantom
 from xseg_jax.data.folder import Slice
-from xseg_jax.data.images import find_pairs
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.pairs import find_pairs
 from xseg_jax.errors import InputError, SaveError
 
 PHANTOM = {
@@ -195,10 +195,10 @@ def test_failure_while_preparing_leaves_nothing_that_is_taken_for_whole(
     folders = write_folder(tmp_path)
     read_pair = folder.read_pair
 
-    def fail_at_four(pair, label_map):
+    def fail_at_four(pair, checked):
         if pair.number == 4:
             raise OSError("disk full")
-        return read_pair(pair, label_map)
+        return read_pair(pair, checked)
 
     monkeypatch.setattr(folder, "read_pair", fail_at_four)
     with pytest.raises(OSError, match="disk full"):
@@ -283,7 +283,7 @@ def test_damaged_data_are_prepared_again_and_said(
     folders = write_folder(tmp_path)
     expected = [item.image_HW for item in prepare(*folders)]
     path = shard(tmp_path / "prepared")
-    half = path.parents[1] / "incomplete.ABC_1.0.0"  # As a kill leaves it.
+    half = path.parents[1] / "incomplete.ABC_1.1.0"  # As a kill leaves it.
     half.mkdir()
     damage(path)
     with caplog.at_level(logging.WARNING, "xseg_jax"):
@@ -291,7 +291,7 @@ def test_damaged_data_are_prepared_again_and_said(
     for item, image_HW in zip(slices, expected, strict=True):
         np.testing.assert_array_equal(item.image_HW, image_HW)
     (line,) = [r.message for r in caplog.records if r.name.startswith("xseg_jax")]
-    assert re.search(rf"1\.0\.0: .*{said}; these data are prepared again$", line)
+    assert re.search(rf"1\.1\.0: .*{said}; these data are prepared again$", line)
     assert not half.exists()
     with caplog.at_level(logging.WARNING, "xseg_jax"):
         caplog.clear()
@@ -422,7 +422,7 @@ def test_numbered_slices_may_be_of_any_kind(tmp_path):
         numbered_slices=lambda: iter(items),
     )
     builder.download_and_prepare()
-    slices = builders.PreparedSlices(tmp_path / builder.name / "abc" / "1.0.0", 1)
+    slices = builders.PreparedSlices(tmp_path / builder.name / "abc" / "1.1.0", 1)
     assert (slices.names, slices.numbers) == (["s9", "s2"], [9, 2])
     assert slices.fingerprint == "abc"
     assert [item.image_HW.max() for item in slices] == [9, 2]

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from xseg_jax.data.builders import prepare_folder
 from xseg_jax.data.folder import Slice
-from xseg_jax.data.images import find_pairs
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.pairs import find_pairs
 from xseg_jax.data.pipeline import Crops, batches
 from xseg_jax.errors import InputError
 

@@ -179,7 +179,7 @@ def test_range_that_is_not_first_and_last(limits):
 
 def test_name_without_number():
     refused(
-        r"mean: no slice number in the name.*kind='z' needs one; set config.data.number_pattern",
+        r"mean: no whole slice number in the name.*kind='z' needs one; set config.data.nu",
         numbers=[1, None, 3],
         names=["slice_1", "mean", "slice_3"],
     )

@@ -16,8 +16,8 @@ from xseg_jax import files, locks
 from xseg_jax.data import folder, manifest, phantom
 from xseg_jax.data.folder import Slice
 from xseg_jax.data.host_tensorflow import tfds
-from xseg_jax.data.images import Pair
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.pairs import Pair
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.progress import Progress
 
@@ -46,7 +46,7 @@ class XraySlices(tfds.core.GeneratorBasedBuilder):
       numbered_slices: gives the number (z) of each slice, if it has one, and the slice.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")  # Goes up where files are read otherwise.
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ def prepare_folder(
         def read() -> Iterator[tuple[int | None, Slice]]:
             with Progress("Preparing data", len(pairs), "slice") as progress:
                 for pair in pairs:
-                    yield pair.number, folder.read_pair(pair, checked.label_map)
+                    yield pair.number, folder.read_pair(pair, checked)
                     progress.advance()
 
         return XraySlices(

@@ -10,8 +10,16 @@ from typing import TypeVar
 import numpy as np
 
 from xseg_jax import files
-from xseg_jax.data.images import Pair, read_image, read_label
+from xseg_jax.data.conventions import Seen, find_convention
+from xseg_jax.data.images import (
+    Convention,
+    label_values,
+    read_image,
+    read_label,
+    read_label_picture,
+)
 from xseg_jax.data.labels import LabelMap, check_is_label
+from xseg_jax.data.pairs import Pair
 from xseg_jax.errors import InputError
 from xseg_jax.progress import Progress
 
@@ -36,10 +44,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class Checked:
-    """What `check` found in all pairs: one pixel type, one label map."""
+    """What `check` found in all pairs: one pixel type, one label map, one way to read labels."""
 
     dtype: np.dtype
     label_map: LabelMap
+    convention: Convention
 
 
 def each(task: str, function: Callable[[Pair], T], pairs: Sequence[Pair]) -> list[T]:
@@ -80,16 +89,19 @@ def check(pairs: Sequence[Pair], known: LabelMap | None, ignore: str = "") -> Ch
 
     Raises:
       InputError: as the readers, and for different sizes, a constant image, mixed pixel types,
-        a label value in no class, or a label that looks like a grayscale image.
+        labels in several conventions, a label value in no class, or a label that looks like a
+        grayscale image.
     """
 
-    def look(pair: Pair) -> tuple[np.dtype, set[int]]:
-        image_HW, values_HW = read_image(pair.image), read_label(pair.label)
-        check_pair(pair, image_HW, values_HW)
+    def look(pair: Pair) -> tuple[np.dtype, Seen]:
+        image_HW, picture = read_image(pair.image), read_label_picture(pair.label)
+        check_pair(pair, image_HW, picture.pixels)
+        seen = Seen.of(pair.label, picture)
         if known is None:
-            return image_HW.dtype, check_is_label(values_HW, pair.label)
-        known.encode(values_HW, pair.label)
-        return image_HW.dtype, set()
+            check_is_label(np.array(seen.values), pair.label)
+        elif not seen.needs_convention:
+            known.encode(label_values(picture, Convention()), pair.label)
+        return image_HW.dtype, seen
 
     looks = each("Checking slices", look, pairs)
     first = looks[0][0]
@@ -99,16 +111,22 @@ def check(pairs: Sequence[Pair], known: LabelMap | None, ignore: str = "") -> Ch
                 f"{pair.image}: pixels are {dtype}, but {first} in {pairs[0].image}; export all "
                 "images with one pixel type"
             )
-    found = set().union(*(values for _, values in looks))
-    return Checked(first, known or LabelMap.guess(found, ignore))
+    labels = [seen for _, seen in looks]
+    convention = find_convention(labels, known, ignore)
+    if known is None:
+        found = set().union(*(seen.read_as(convention) for seen in labels))
+        return Checked(first, LabelMap.guess(found, ignore), convention)
+    for seen in labels:
+        known.encode(np.array(sorted(seen.read_as(convention))), seen.path)
+    return Checked(first, known, convention)
 
 
-def check_pair(pair: Pair, image_HW: np.ndarray, values_HW: np.ndarray) -> None:
-    """Refuses an image and a label of different sizes, and a constant image."""
-    if image_HW.shape != values_HW.shape:
+def check_pair(pair: Pair, image_HW: np.ndarray, label: np.ndarray) -> None:
+    """Refuses an image and a label, (H, W) or (H, W, 3), of different sizes; a constant image."""
+    if image_HW.shape != label.shape[:2]:
         raise InputError(
             f"{pair.image}: is {_size(image_HW)} pixels, but its label {pair.label} is "
-            f"{_size(values_HW)}; crop or resample one of them"
+            f"{_size(label)}; crop or resample one of them"
         )
     if image_HW.min() == image_HW.max():
         raise InputError(
@@ -116,25 +134,25 @@ def check_pair(pair: Pair, image_HW: np.ndarray, values_HW: np.ndarray) -> None:
         )
 
 
-def read_pair(pair: Pair, label_map: LabelMap) -> Slice:
-    """Image and class indices of one pair."""
-    image_HW, values_HW = read_image(pair.image), read_label(pair.label)
+def read_pair(pair: Pair, checked: Checked) -> Slice:
+    """Image and class indices of one of the pairs that were checked."""
+    image_HW, values_HW = read_image(pair.image), read_label(pair.label, checked.convention)
     check_pair(pair, image_HW, values_HW)
-    return Slice(pair.name, image_HW, label_map.encode(values_HW, pair.label))
+    return Slice(pair.name, image_HW, checked.label_map.encode(values_HW, pair.label))
 
 
-def _size(array_HW: np.ndarray) -> str:
-    return " x ".join(str(length) for length in array_HW.shape)
+def _size(array: np.ndarray) -> str:
+    return " x ".join(str(length) for length in array.shape[:2])
 
 
 class FolderSlices(Sequence[Slice]):
     """Slices of a folder, read when asked for."""
 
-    def __init__(self, pairs: Sequence[Pair], label_map: LabelMap) -> None:
-        self.pairs, self.label_map = pairs, label_map
+    def __init__(self, pairs: Sequence[Pair], checked: Checked) -> None:
+        self.pairs, self.checked = pairs, checked
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Slice:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return read_pair(self.pairs[index], self.label_map)
+        return read_pair(self.pairs[index], self.checked)

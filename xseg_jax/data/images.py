@@ -1,234 +1,139 @@
-"""Reading one image or label file, and the file names that belong together. No TensorFlow."""
+"""One image file to gray values, one label file to label values. No TensorFlow."""
 
-import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
-import tifffile
-from PIL import Image
 
+from xseg_jax.data.intensity import sample_of, usual_range
 from xseg_jax.errors import InputError
+from xseg_jax.scans.picture import read_picture
+from xseg_jax.scans.shown import Picture
 
-TIFF = (".tif", ".tiff")
-PILLOW = (".png", ".jpg", ".jpeg")
-SUFFIXES = (*TIFF, *PILLOW, ".npy")
+COLOUR = 1 << 24
+"""Added to 0xRRGGBB, so that no colour is a plain label value."""
 
-Image.MAX_IMAGE_PIXELS = None  # Slices of big detectors are no decompression bombs.
+WHITE = 255
 
-LAST_NUMBER = r"(\d+)(?!.*\d)"
+COARSEST = 1e-3
+"""Largest error by rounding to float32, in widths of the usual range of an image's gray values."""
 
 
-def read_array(path: Path) -> np.ndarray:
-    """Pixels of a TIFF, PNG, JPEG or NumPy file as stored: (H, W) or (H, W, 3), alpha dropped.
+@dataclass(frozen=True)
+class Convention:
+    """How the label files of a folder are to be understood.
 
-    Raises:
-      InputError: the file is missing, truncated, of an unknown kind, or not a single slice.
+    Attributes:
+      colours: the pixels of palette files are the colours that they show, and not their index.
+      white: label value of the white pixels of files with 1 bit a pixel.
     """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(f"{path}: cannot read {suffix!r} files; use one of {', '.join(SUFFIXES)}")
-    images = 1
-    try:
-        if suffix in TIFF:
-            with tifffile.TiffFile(path) as tiff:
-                array = tiff.asarray()
-                # A stack written page by page is many series, of which asarray gives the first.
-                images = sum(not series.keyframe.is_reduced for series in tiff.series)
-        elif suffix in PILLOW:
-            with Image.open(path) as image:
-                # Pillow would read 16-bit colour as 8 bits.
-                deep = image.mode in ("RGB", "RGBA", "LA") and ";16" in str(image.tile[0].args)
-                array = imagecodecs.png_decode(path.read_bytes()) if deep else np.asarray(image)
-        else:
-            array = np.load(path, allow_pickle=False)
-    # Every codec fails in a way of its own; each means the same to the user.
-    except Exception as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); the file is damaged or truncated: export it again"
-        ) from error
-    array = np.squeeze(array) if array.ndim > 2 and 1 in array.shape else array
-    if array.dtype.kind not in "buif":
-        raise InputError(f"{path}: pixels are {array.dtype}, not plain numbers; export it again")
-    if array.ndim == 3 and array.shape[-1] in (2, 4):
-        array = np.squeeze(array[..., :-1])
-    colour = array.ndim == 3 and array.shape[-1] == 3
-    if images > 1 or 0 in array.shape or not (colour or array.ndim == 2):
-        found = f"{images} images" if images > 1 else f"shape {array.shape}"
-        raise InputError(
-            f"{path}: has {found}, expected one slice (height, width); "
-            "save a stack as one file a slice"
-        )
-    return array
+
+    colours: bool = False
+    white: int = 1
 
 
 def read_image(path: Path) -> np.ndarray:
     """A grayscale slice (H, W) as uint8, uint16 or float32, its bit depth kept.
 
     Raises:
-      InputError: as `read_array`, and for a colour image, NaN or infinity.
+      InputError: as `read_picture`, and for a colour image, NaN, infinity, and gray values that
+        float32 cannot hold or tell apart.
     """
-    array = read_array(path)
+    picture = read_picture(path)
+    array = picture.pixels if picture.kind == "gray" else picture.colours
     if array.ndim == 3:
         if (array[..., :1] != array).any():
             raise InputError(f"{path}: is a colour image; X-ray images are grayscale: convert it")
         array = array[..., 0]
-    dtype = array.dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):  # Too large for float32 becomes infinite.
-        array = array.astype(dtype if dtype in (np.uint8, np.uint16) else np.float32, copy=False)
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(WHITE)
+    if array.dtype in (np.uint8, np.uint16):
+        return array
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
         raise InputError(f"{path}: holds {bad} NaN or infinite pixels; replace them with a number")
-    return array
+    return _to_float32(array, path)
 
 
-def read_label(path: Path) -> np.ndarray:
-    """Label values (H, W) as int64; a colour mask gives 0xRRGGBB plus `COLOUR`.
-
-    Raises:
-      InputError: as `read_array`, and for values that are not whole numbers from 0.
-    """
-    array = read_array(path)
-    whole = np.isfinite(array).all() and (array >= 0).all() and (array == np.floor(array)).all()
-    if array.dtype != bool and not whole:
-        raise InputError(f"{path}: label values must be whole numbers from 0; found {array.dtype}")
-    array = array.astype(np.int64)
-    if array.ndim == 3:
-        if array.max() > 255:
-            raise InputError(f"{path}: colour mask with value {array.max()}; save it with 8 bits")
-        array = COLOUR | array[..., 0] << 16 | array[..., 1] << 8 | array[..., 2]
-    return array
-
-
-COLOUR = 1 << 24
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image file, its label file, and the number in the image's name if it has one."""
-
-    name: str
-    image: Path
-    label: Path
-    number: int | None
-
-
-def list_images(folder: Path) -> dict[str, Path]:
-    """Readable files of a folder by stem, in natural order (slice_2 before slice_10).
-
-    Raises:
-      InputError: the folder does not exist, is empty, or has one stem twice.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    paths = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."]
-    if not paths:
-        raise InputError(f"{folder}: holds no images; expected files ending {', '.join(SUFFIXES)}")
-    twice = [stem for stem, count in Counter(p.stem for p in paths).items() if count > 1]
-    if twice:
-        raise InputError(f"{folder}: two files are called {twice[0]!r}; keep one of them")
-    # By name too, so that a01 and a1 do not come in the order of the disk.
-    return {p.stem: p for p in sorted(paths, key=lambda p: (natural_key(p.stem), p.stem))}
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that compares digits as numbers."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part)
-            for part in re.findall(r"\d+|\D+", name)]  # fmt: skip
-
-
-def number_in(name: str, pattern: str = LAST_NUMBER) -> int | None:
-    """The number that `pattern`'s first group finds in a file's stem; the last one by default.
-
-    Raises:
-      InputError: the pattern is no regular expression, has no group, or finds no whole number.
-    """
-    try:
-        found = re.search(pattern, name)
-        return int(found[1]) if found else None
-    except (re.error, IndexError, TypeError, ValueError) as error:
+def _to_float32(array_HW: np.ndarray, path: Path) -> np.ndarray:
+    """Gray values as float32, where that keeps what tells them apart."""
+    with np.errstate(over="ignore"):  # Too large for float32 becomes infinite.
+        rounded_HW = array_HW.astype(np.float32, copy=False)
+    bad = int((~np.isfinite(rounded_HW)).sum())
+    if bad:
+        most = np.abs(array_HW).max()
         raise InputError(
-            f"config.data.number_pattern={pattern!r}: gives no whole number for {name!r} "
-            f"({error}); its first (...) must match digits alone"
-        ) from error
-
-
-FOLDERS = {"images": ("images", "data"), "labels": ("labels", "masks")}
-
-
-def folder_of(root: Path, kind: str) -> Path:
-    """The folder of "images" or of "labels" below `root`.
-
-    Raises:
-      InputError: there is none, or there are two.
-    """
-    found = [root / name for name in FOLDERS[kind] if (root / name).is_dir()]
-    if len(found) != 1:
-        raise InputError(
-            f"{root}: expected one folder of {kind} called {' or '.join(FOLDERS[kind])}, found "
-            f"{len(found)}; rename the one that is meant"
+            f"{path}: holds {bad} pixels beyond what float32 holds, up to {most:.3g}; replace them "
+            "with a number below 3.4e38"
         )
-    return found[0]
+    if array_HW.dtype.itemsize <= 2 or array_HW.dtype == np.float32:
+        return rounded_HW
+    low, high = usual_range(sample_of(array_HW))
+    inside_HW = (array_HW >= low) & (array_HW <= high)
+    error = np.abs(array_HW[inside_HW].astype(np.float64) - rounded_HW[inside_HW])
+    if high > low and error.max(initial=0) > COARSEST * (high - low):
+        raise InputError(
+            f"{path}: gray values from {low:.12g} to {high:.12g} lie so close to each other that "
+            f"float32 would change them by up to {float(error.max()):.3g}; subtract one number "
+            "from all images, or save them as uint16"
+        )
+    return rounded_HW
 
 
-def find_pairs(
-    images: Path, labels: Path, *, number_pattern: str = LAST_NUMBER, skip_unlabelled: bool = False
-) -> list[Pair]:
-    """Pairs of image and label files, by equal stems or else by the number in the name.
+def read_label(path: Path, convention: Convention | None = None) -> np.ndarray:
+    """Label values (H, W) as int64; a colour is 0xRRGGBB plus `COLOUR`.
 
     Args:
-      images: folder of images.
-      labels: folder of labels.
-      number_pattern: regular expression whose first group is the number in a stem.
-      skip_unlabelled: leave images without a label out instead of refusing them.
-
-    Returns:
-      Pairs in natural order of the image names.
+      path: of the file.
+      convention: of its folder; by default palette files give their index, and bits 0 and 1.
 
     Raises:
-      InputError: nothing pairs, some files have no partner, or a number stands twice.
+      InputError: as `read_label_picture`.
     """
-    image_of, label_of = dict(list_images(images)), dict(list_images(labels))
-    numbers = {stem: number_in(stem, number_pattern) for stem in (*image_of, *label_of)}
-    key_of: dict[str, str | int | None] = {stem: stem for stem in numbers}
-    if not image_of.keys() & label_of.keys():
-        key_of = dict(numbers)
-        for folder, stems in ((images, image_of), (labels, label_of)):
-            unnumbered = [stem for stem in stems if numbers[stem] is None]
-            counts = Counter(numbers[stem] for stem in stems)
-            twice = [stem for stem in stems if counts[numbers[stem]] > 1]
-            if unnumbered or twice:
-                raise InputError(
-                    f"{folder}: no image has its label's stem, and {(unnumbered or twice)[0]!r} "
-                    f"has {'no number' if unnumbered else 'a number that stands twice'}; rename "
-                    "the files or set --config.data.number_pattern"
-                )
-    label_by_key = {key_of[stem]: path for stem, path in label_of.items()}
-    image_by_key = {key_of[stem]: path for stem, path in image_of.items()}
-    paired = [key for key in image_by_key if key in label_by_key]
-    if not paired:
-        raise InputError(
-            f"{images} and {labels}: no image pairs with a label, for example "
-            f"{next(iter(image_of))} and {next(iter(label_of))}; give both the same stem or number"
-        )
-    unlabelled = [path for key, path in image_by_key.items() if key not in label_by_key]
-    orphans = [path for key, path in label_by_key.items() if key not in image_by_key]
-    if orphans:
-        raise InputError(f"{_some(orphans)}: no image for this label; remove it or add its image")
-    if unlabelled and not skip_unlabelled:
-        raise InputError(
-            f"{_some(unlabelled)}: no label for this image; add it, or train on the labelled "
-            "images alone with --config.data.skip_unlabelled=True"
-        )
-    return [
-        Pair(stem, path, label_by_key[key_of[stem]], numbers[stem])
-        for stem, path in image_of.items()
-        if key_of[stem] in label_by_key
-    ]
+    return label_values(read_label_picture(path), convention or Convention())
 
 
-def _some(paths: list[Path]) -> str:
-    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return ", ".join(str(path) for path in paths[:3]) + more
+def read_label_picture(path: Path) -> Picture:
+    """What a label file shows, where it can be a label.
+
+    Raises:
+      InputError: as `read_picture`, and for a lossy format, values that are not whole numbers from
+        0, or colours of more than 8 bits.
+    """
+    picture = read_picture(path)
+    if picture.lossy:
+        raise InputError(
+            f"{path}: is compressed as {picture.lossy}, which changes label values; save the label "
+            "from its source as PNG or lossless TIFF"
+        )
+    array = picture.pixels
+    if array.dtype.kind == "f":
+        wrong = array[~np.isfinite(array) | (array != np.floor(array)) | (array < 0)]
+    else:
+        wrong = array[array < 0] if array.dtype.kind == "i" else array[:0]
+    if wrong.size:
+        raise InputError(
+            f"{path}: label values must be whole numbers from 0; found {wrong.flat[0]} in "
+            f"{wrong.size} pixels ({array.dtype}); give these pixels a value of their own"
+        )
+    most = 255 if picture.kind == "rgb" else COLOUR - 1
+    if int(array.max()) > most:  # As a Python number: float16 cannot hold the limit.
+        what = "colour mask with" if picture.kind == "rgb" else "label"
+        remedy = "save it with 8 bits" if picture.kind == "rgb" else f"the largest is {most}"
+        raise InputError(f"{path}: {what} value {array.max()}; {remedy}")
+    return picture
+
+
+def label_values(picture: Picture, convention: Convention) -> np.ndarray:
+    """Label values (H, W) int64 of a label's picture in the convention of its folder."""
+    if picture.kind == "rgb" or (picture.kind == "palette" and convention.colours):
+        return packed(picture.colours)
+    if picture.pixels.dtype == bool:
+        return picture.pixels * np.int64(convention.white)
+    return picture.pixels.astype(np.int64)
+
+
+def packed(colours: np.ndarray) -> np.ndarray:
+    """Colours (..., 3) as `COLOUR` plus 0xRRGGBB, int64."""
+    colours = colours.astype(np.int64)
+    return COLOUR | colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]

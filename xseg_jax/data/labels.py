@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ class LabelMap:
     Attributes:
       values: label values as the user writes them: "128", or "#ff0000" in a colour mask.
       classes: class name of each value; values of equal name are one class.
-      ignore: value that is in no class and is left out of loss and scores, or "".
+      ignore: values that are in no class and are left out of loss and scores, as in "254,255"; or
+        "".
     """
 
     values: tuple[str, ...]
@@ -44,10 +45,10 @@ class LabelMap:
         entries = [entry.strip().partition(":") for entry in text.split(",")]
         values = [value.strip().lower() for value, _, _ in entries]
         for value, _, name in entries:
-            if not name.strip() or _number(value.strip().lower()) is None:
+            if not name.strip() or value_of(value.strip().lower()) is None:
                 raise InputError(
                     f"config.data.classes={text!r}: {value!r} must be VALUE:NAME with a whole "
-                    "number or #rrggbb, as in 0:pore,128:ceramic,255:metal"
+                    "number from 0 or #rrggbb, as in 0:pore,128:ceramic,255:metal"
                 )
         names = tuple(name.strip() for _, _, name in entries)
         if not 2 <= len(set(names)) <= IGNORED:
@@ -55,11 +56,42 @@ class LabelMap:
                 f"config.data.classes={text!r}: names {len(set(names))} classes; a segmentation "
                 f"needs 2 to {IGNORED}"
             )
-        label_map = cls(tuple(values), names, _checked_ignore(ignore))
-        numbers, _ = label_map._table
+        return cls(tuple(values), names, _checked_ignore(ignore))._checked()
+
+    def with_values(self, classes: str | None, ignore: str | None) -> "LabelMap":
+        """The same classes for labels that have other values.
+
+        Args:
+          classes: as `parse` takes it, with the names of these classes in any order; None keeps
+            the values.
+          ignore: values to leave out instead of those here; None keeps them.
+
+        Raises:
+          InputError: as `parse`, and for other names.
+        """
+        ignore = self.ignore if ignore is None else _checked_ignore(ignore)
+        if classes is None:
+            return replace(self, ignore=ignore)._checked()
+        other = LabelMap.parse(classes, ignore)
+        if set(other.names) != set(self.names):
+            raise InputError(
+                f"config.data.classes={classes!r}: must name the classes that the run was trained "
+                f"on: {', '.join(self.names)}"
+            )
+        order = sorted(range(len(other.values)), key=lambda n: self.names.index(other.classes[n]))
+        values, names = ([column[n] for n in order] for column in (other.values, other.classes))
+        return LabelMap(tuple(values), tuple(names), ignore)
+
+    def _checked(self) -> "LabelMap":
+        numbers, _ = self._table
         if len(np.unique(numbers)) < len(numbers):
-            raise InputError(f"config.data.classes={text!r}: a value stands twice or is ignored")
-        return label_map
+            entries = zip(self.values, self.classes, strict=True)
+            text = ",".join(f"{value}:{name}" for value, name in entries)
+            raise InputError(
+                f"config.data.classes={text!r}, config.data.ignore={self.ignore!r}: a value "
+                "stands twice or is ignored"
+            )
+        return self
 
     @classmethod
     def guess(cls, found: Iterable[int], ignore: str = "") -> "LabelMap":
@@ -67,8 +99,8 @@ class LabelMap:
         found, ignore = np.array(sorted(found), np.int64), _checked_ignore(ignore)
         colour = not _is_grey(found).all()
         found = set(_unify(found, colour).tolist())
-        ignored = set(_unify([_number(ignore)], colour).tolist()) if ignore else set()
-        values = tuple(_text(value) for value in sorted(found - ignored))
+        ignored = set(_unify(values_of(ignore), colour).tolist())
+        values = tuple(text_of(value) for value in sorted(found - ignored))
         if len(values) < 2:
             raise InputError(
                 f"labels hold only the value {', '.join(values) or ignore}; a segmentation needs "
@@ -97,14 +129,13 @@ class LabelMap:
 
     @cached_property
     def _colour(self) -> bool:
-        return any(value.startswith("#") for value in (*self.values, self.ignore))
+        return any("#" in value for value in (*self.values, self.ignore))
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
-        values, classes = list(self.values), [self.names.index(name) for name in self.classes]
-        if self.ignore:
-            values, classes = [*values, self.ignore], [*classes, IGNORED]
-        numbers = _unify([_number(value) for value in values], self._colour)
+        ignored = values_of(self.ignore)
+        classes = [self.names.index(name) for name in self.classes] + [IGNORED] * len(ignored)
+        numbers = _unify([*(value_of(value) for value in self.values), *ignored], self._colour)
         order = np.argsort(numbers)
         return numbers[order], np.array(classes, np.uint8)[order]
 
@@ -121,7 +152,7 @@ class LabelMap:
         if unknown.any():
             check_is_label(values_HW, path)
             raise InputError(
-                f"{path}: value {_text(int(values_HW[unknown][0]))} is in no class; classes are "
+                f"{path}: value {text_of(int(values_HW[unknown][0]))} is in no class; classes are "
                 f"{', '.join(self.values)}; add it to --config.data.classes, or leave it out of "
                 "loss and scores with --config.data.ignore"
             )
@@ -130,7 +161,7 @@ class LabelMap:
     def decode(self, class_HW: np.ndarray) -> np.ndarray:
         """The user's own label values: (H, W) uint8 or uint16, or (H, W, 3) uint8 colours."""
         first = [self.values[self.classes.index(name)] for name in self.names]
-        numbers = _unify([_number(value) for value in first], self._colour)
+        numbers = _unify([value_of(value) for value in first], self._colour)
         if self._colour:
             colours = np.stack([numbers >> 16 & 255, numbers >> 8 & 255, numbers & 255], axis=-1)
             return colours.astype(np.uint8)[class_HW]
@@ -154,17 +185,18 @@ def check_is_label(values_HW: np.ndarray, path: Path) -> set[int]:
     if len(found) > MOST_GUESSED_VALUES:
         raise InputError(
             f"{path}: has {len(found)} distinct values and looks like a grayscale image, not a "
-            "label; check --config.data.labels, or name the classes with --config.data.classes"
+            "label; check which folder holds the labels, or name the classes with "
+            "--config.data.classes"
         )
     return found
 
 
 def _checked_ignore(text: str) -> str:
-    """The ignored value in lower case, or ""."""
+    """The ignored values in lower case, or ""."""
     text = text.strip().lower()
-    if text and _number(text) is None:
+    if None in values_of(text):
         raise InputError(
-            f"config.data.ignore={text!r}: must be a whole number or #rrggbb, as in 255"
+            f"config.data.ignore={text!r}: must be whole numbers or #rrggbb, as in 255 or 254,255"
         )
     return text
 
@@ -186,12 +218,25 @@ def _unify(values: Any, colour: bool) -> np.ndarray:
     return np.where(_is_grey(values) & (values >= COLOUR), values & 0xFF, values)
 
 
-def _number(text: str) -> int | None:
+def value_of(text: str) -> int | None:
     """128 from "128", COLOUR | 0xff0000 from "#ff0000", None from anything else."""
     if re.fullmatch("#[0-9a-f]{6}", text):
         return COLOUR | int(text[1:], 16)
     return int(text) if re.fullmatch("[0-9]+", text) else None
 
 
-def _text(value: int) -> str:
-    return f"#{value & 0xFFFFFF:06x}" if value >= COLOUR else str(value)
+def values_of(text: str) -> list[Any]:
+    """What `value_of` gives for each of "254,255"; nothing for ""."""
+    return [value_of(value.strip()) for value in text.split(",")] if text else []
+
+
+def text_of(value: int, colour: bool = False) -> str:
+    """A label value as users write it; a plain one as a gray colour where `colour` is asked for."""
+    if colour and value < COLOUR:
+        value *= 0x010101
+    return f"#{value & 0xFFFFFF:06x}" if colour or value >= COLOUR else str(value)
+
+
+def plain(values: Iterable[int]) -> list[int]:
+    """Label values with gray colours as plain values."""
+    return _unify(list(values), colour=False).tolist()

@@ -85,8 +85,8 @@ def _by_z(
     for name, number in zip(names, numbers, strict=True):
         if number is None:
             raise InputError(
-                f"{name}: no slice number in the name, but config.data.split.kind='z' needs one; "
-                "set config.data.number_pattern, or split independent images by group"
+                f"{name}: no whole slice number in the name, but config.data.split.kind='z' "
+                "needs one; set config.data.number_pattern, or split independent images by group"
             )
     z_N = np.array(numbers)
     if len(set(z_N.tolist())) < len(z_N):

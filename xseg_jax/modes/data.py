@@ -7,9 +7,9 @@ import numpy as np
 
 from xseg_jax.data.builders import WHAT, PreparedSlices, prepare_folder, prepare_phantom
 from xseg_jax.data.folder import Slice
-from xseg_jax.data.images import find_pairs, folder_of
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.pairs import find_pairs, folder_of, left_out
 from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_slices
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
@@ -48,6 +48,8 @@ def prepare_data(config: Config) -> PreparedSlices:
         number_pattern=data.number_pattern,
         skip_unlabelled=data.skip_unlabelled,
     )
+    for notice in filter(None, map(left_out, (images, labels))):
+        logger.warning("%s", notice)
     return prepare_folder(pairs, classes=data.classes, ignore=data.ignore, **where)
 
 

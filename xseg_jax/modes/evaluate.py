@@ -3,12 +3,13 @@
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xseg_jax.data import folder
-from xseg_jax.data.images import find_pairs, folder_of
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.pairs import find_pairs, folder_of, left_out
 from xseg_jax.errors import InputError
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and_report
@@ -23,7 +24,7 @@ WRITTEN = ("results.json", "slices.json", "figures")
 
 
 def run(
-    workdir: Path, source: Path, output: Path, *, inference: Mapping[str, Any] | None = None
+    workdir: Path, source: Path, output: Path, *, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Writes `results.json` and figures to `output`, which `evaluation.json` claims.
 
@@ -33,29 +34,35 @@ def run(
       workdir: folder of a trained run.
       source: folder that holds images|data and labels|masks.
       output: folder, made if missing.
-      inference: fields of config.inference that differ from the run's.
+      changes: dotted fields of the config that differ from the run's.
 
     Raises:
       InputError: a file cannot be used, the run is not trained, or `output` holds a run, another
         evaluation or files that none wrote, or is in use.
     """
-    began = time.monotonic()
-    trained = TrainedRun.load(workdir, inference=inference)
+    began, changes = time.monotonic(), changes or {}
+    trained = TrainedRun.load(workdir, changes=changes)
     if (output / "config.json").exists():
         raise InputError(f"{output}: is the folder of a run; choose another --output")
-    made_by = trained.made_by(workdir, source)
+    made_by = trained.made_by(workdir, source) | {"changes": dict(changes)}
     refuse_other(output / CLAIM, made_by)
     if not (output / CLAIM).exists():
         refuse_foreign((output / name for name in WRITTEN), "an evaluation", "--output")
+    label_map = trained.facts.label_map.with_values(
+        changes.get("data.classes"), changes.get("data.ignore")
+    )
+    trained = replace(trained, facts=replace(trained.facts, label_map=label_map))
     images, labels = (folder_of(source, kind) for kind in ("images", "labels"))
+    for notice in filter(None, map(left_out, (images, labels))):
+        logger.warning("%s", notice)
     data = trained.config.data
     pairs = find_pairs(
         images, labels, number_pattern=data.number_pattern, skip_unlabelled=data.skip_unlabelled
     )
-    checked = folder.check(pairs, trained.facts.label_map)
+    checked = folder.check(pairs, label_map)
     trained.check_pixel_type(pairs[0].image, checked.dtype)
     known = set(trained.facts.train_hashes)
-    slices = folder.FolderSlices(pairs, trained.facts.label_map)
+    slices = folder.FolderSlices(pairs, checked)
     watch, seen, labelled = GreyScaleWatch(trained.facts.normalizer), [], False
     for pair, item in zip(pairs, slices, strict=True):
         watch(pair.image, item.image_HW)
@@ -65,7 +72,7 @@ def run(
     watch.close()
     if not labelled:
         raise InputError(
-            f"{labels}: all pixels have the ignored value {trained.facts.label_map.ignore}; there "
+            f"{labels}: all pixels have the ignored value {label_map.ignore}; there "
             "is nothing to score"
         )
     if seen:

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import tifffile
 
-from xseg_jax.data.images import list_images, read_image
+from xseg_jax.data.images import read_image
+from xseg_jax.data.pairs import left_out, list_images
 from xseg_jax.errors import InputError
 from xseg_jax.inference.record import Record, hash_of
 from xseg_jax.modes.folders import agree, refuse_foreign, working_in
@@ -34,7 +35,7 @@ def run(
     output: Path,
     *,
     probabilities: bool,
-    inference: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes one label TIFF an image, under the image's stem, with the user's label values.
 
@@ -46,7 +47,7 @@ def run(
       source: folder of images.
       output: folder, made if missing.
       probabilities: also write class probabilities (K, H, W) float32.
-      inference: fields of config.inference that differ from the run's.
+      changes: dotted fields of the config that differ from the run's.
 
     Raises:
       InputError: an image cannot be read, the run is not trained, or `output` is the folder of
@@ -56,8 +57,10 @@ def run(
     """
     if output.exists() and source.exists() and output.samefile(source):
         raise InputError(f"--output={output}: is the folder of the images; choose another folder")
-    trained = TrainedRun.load(workdir, inference=inference)
+    trained = TrainedRun.load(workdir, changes=changes)
     images = list_images(source)
+    if notice := left_out(source):
+        logger.warning("%s", notice)
     outputs = {stem: [output / f"{stem}.tif"] for stem in images}
     if probabilities:
         for stem, paths in outputs.items():
