@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import forked
 import numpy as np
@@ -249,3 +250,15 @@ def test_several_runs_share_the_cores():
     count = f"import os, sys; sys.exit(len(os.sched_getaffinity(0)) != {cores // 2})"
     commands = [Command((sys.executable, "-c", count), log) for _ in range(3)]
     assert list(run_here(commands, 2)).count(commands[0]) == 3
+
+
+def test_a_study_may_be_in_a_folder_whose_name_is_no_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"lat\xe4in")
+    folder.mkdir()
+    scores = dict.fromkeys(sweep.SCORES, 0.5) | {"baseline": None, "parameters": 9, "seconds": 1.0}
+    (folder / "results.json").write_text(json.dumps(scores))
+    (folder / "data.json").write_text(json.dumps({"split": {"train": ["a"]}}))
+    row = sweep.row_of(sweep.Run("base", folder, default.get_config()), ["seed"])
+    table: Any = pd.DataFrame([row])
+    assert table["folder"].tolist() == [f"{tmp_path}/lat\\udce4in"]
+    assert table["miou"].tolist() == [0.5]

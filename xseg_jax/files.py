@@ -136,13 +136,13 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, what: str) -> None:
-    """Writes a whole file or none, in UTF-8.
+    """Writes a whole file or none, in UTF-8; bytes of names that are none stand there as codes.
 
     Raises:
       SaveError: as `saving`.
     """
     with replacing(path, what) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def content_hash(path: Path) -> str:

@@ -42,15 +42,15 @@ def run(
     """
     began, changes = time.monotonic(), changes or {}
     trained = TrainedRun.load(workdir, changes=changes)
-    label_map = trained.facts.label_map.with_values(
-        changes.get("data.classes"), changes.get("data.ignore")
-    )
     if (output / "config.json").exists():
         raise InputError(f"{output}: is the folder of a run; choose another --output")
-    made_by = trained.made_by(workdir, source) | {"label_map": label_map.to_json()}
+    made_by = trained.made_by(workdir, source) | {"changes": dict(changes)}
     refuse_other(output / CLAIM, made_by)
     if not (output / CLAIM).exists():
         refuse_foreign((output / name for name in WRITTEN), "an evaluation", "--output")
+    label_map = trained.facts.label_map.with_values(
+        changes.get("data.classes"), changes.get("data.ignore")
+    )
     images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
     config = trained.config
     sources = sources_of(config, images)

@@ -15,6 +15,7 @@ import pandas as pd
 from xseg_jax import locks
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.evaluation import statistics
+from xseg_jax.files import one_line
 from xseg_jax.model.metrics import macro_scores
 from xseg_jax.modes.executors import Command, run_here, run_on_slurm
 from xseg_jax.modes.folders import refuse_foreign
@@ -228,7 +229,7 @@ def row_of(one: Run, fields: list[str]) -> dict[str, Any]:
         **{f"thresholding_{score}": baseline.get(score) for score in SCORES},
         "parameters": results["parameters"],
         "seconds": results["seconds"],
-        "folder": str(one.folder),
+        "folder": one_line(str(one.folder)),  # Tables hold UTF-8 alone.
     }
 
 
