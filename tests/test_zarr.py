@@ -80,7 +80,9 @@ def test_one_array_in_a_group_is_taken_and_several_are_listed(path):
         with open_scan(form) as scan:
             check(scan, volume(seed=2))
             assert scan.name == "other"
-    with pytest.raises(InputError, match=r"has nothing at away; name one as .*deep/grey, flat, oth"):
+    with pytest.raises(
+        InputError, match=r"has nothing at away; name one as .*deep/grey, flat, oth"
+    ):
         open_scan(f"{path}::away")
 
 

@@ -106,7 +106,7 @@ def _named(root: Any, inside: str, source: str) -> Any:
         path = f"{path}/{part}"
         link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
         if link is None:
-            raise InputError(f"{source}: has nothing at {path}; {_choices(root, source)}")
+            raise InputError(f"{source}: has nothing at {path}; {_choices(root.file, source)}")
         try:
             node = node[part]  # type: ignore[reportIndexIssue]
         except (KeyError, OSError) as error:

@@ -14,6 +14,7 @@ from xseg_jax.scans.picture import read_picture
 from xseg_jax.scans.raw import refuse_inside
 from xseg_jax.scans.scan import Geometry, Region, Scan
 from xseg_jax.scans.shown import Picture
+from xseg_jax.scans.tiff_geometry import geometry_of_slice
 from xseg_jax.scans.units import triple, unit_of
 
 
@@ -102,16 +103,11 @@ def open_folder(
                 )
         numbers = tuple(number for number in sorted_numbers if number is not None)
     files = [listed[stem] for stem in order]
-    return SlicesScan(source, files, numbers, _log_geometry(folder) or _tag_geometry(files[0]))
-
-
-def _tag_geometry(file: Path) -> Geometry:
-    if file.suffix.lower() not in (".tif", ".tiff"):
-        return Geometry()
-    from xseg_jax.scans.tiff import open_tiff  # It shows pages as this module does.
-
-    with open_tiff(file, "", str(file)) as scan:
-        return scan.geometry
+    scan = SlicesScan(source, files, numbers, Geometry())
+    if files[0].suffix.lower() in (".tif", ".tiff"):
+        scan.geometry = geometry_of_slice(files[0])
+    scan.geometry = _log_geometry(folder) or scan.geometry
+    return scan
 
 
 def _log_geometry(folder: Path) -> Geometry | None:
