@@ -103,7 +103,7 @@ def test_a_missing_slice_is_named(tmp_path):
     (folder / "file97.dcm").unlink()
     with pytest.raises(
         InputError,
-        match=r"slices are 2 mm apart, but 4 mm between file98.dcm and file96.dcm; a slice is missi",
+        match=r"slices are 2 mm apart, but 4 mm between file98.dcm and file96.dcm; a slice",
     ):
         open_scan(folder)
 

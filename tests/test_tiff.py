@@ -106,11 +106,13 @@ def resolution(y, x, unit):
 @pytest.mark.parametrize(
     ("options", "size", "unit"),
     [
-        ({"imagej": True, **resolution(0.5, 0.25, None), "metadata": {"unit": "um", "spacing": 2.0}},
+        ({"imagej": True, **resolution(0.5, 0.25, None),
+          "metadata": {"unit": "um", "spacing": 2.0}},
          (2.0, 0.5, 0.25), "um"),
         ({"imagej": True, **resolution(0.5, 0.25, None), "metadata": {"unit": "\\u00B5m"}},
          (1.0, 0.5, 0.25), "um"),
-        ({"imagej": True, **resolution(0.5, 0.25, None), "metadata": {"unit": "pixel"}}, None, None),
+        ({"imagej": True, **resolution(0.5, 0.25, None), "metadata": {"unit": "pixel"}},
+         None, None),
         ({"imagej": True, "metadata": {"spacing": 2.0}}, None, None),
         (resolution(0.5, 0.25, "CENTIMETER"), (np.nan, 5.0, 2.5), "mm"),
         (resolution(0.5, 0.25, "INCH"), (np.nan, 12.7, 6.35), "mm"),
@@ -283,7 +285,8 @@ def ome_set(folder, values_ZYX, companion):
     names = [f"z{index}.ome.tif" for index in range(z)]
     planes = "".join(
         f'<TiffData FirstC="0" FirstT="0" FirstZ="{index}" IFD="0" PlaneCount="1">'
-        f'<UUID FileName="{name}">urn:uuid:{index:08d}-0000-0000-0000-000000000000</UUID></TiffData>'
+        f'<UUID FileName="{name}">urn:uuid:{index:08d}-0000-0000-0000-000000000000</UUID>'
+        "</TiffData>"
         for index, name in enumerate(names)
     )
     xml = (
