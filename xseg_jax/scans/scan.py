@@ -204,7 +204,9 @@ def open_scan(path: str | Path, **options: str) -> Scan:
             f"{source}: cannot be read as {kind.name} ({one_line(error)}); the file is damaged, "
             "truncated or of another kind: copy or export it again"
         ) from error
-    scan.reopen = functools.partial(open_scan, source, **options)
+    # A copy may be opened in another folder.
+    whole = f"{file.absolute()}::{inside}" if inside else str(file.absolute())
+    scan.reopen = functools.partial(open_scan, whole, **options)
     return scan
 
 
