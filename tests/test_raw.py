@@ -47,6 +47,16 @@ def test_wrong_layout(tmp_path, layout, said):
         open_scan(f"{tmp_path}/scan.raw::{layout}")
 
 
+def test_an_end_of_line_behind_the_data(tmp_path):
+    path = tmp_path / "scan.raw"
+    path.write_bytes(volume().tobytes() + b"\r\n")
+    with open_scan(f"{path}::5x7x9,uint16") as scan:
+        check(scan, volume())
+    path.write_bytes(volume().tobytes() + b"ab")
+    with pytest.raises(InputError, match=r"the data has 632 bytes, .* end at 630"):
+        open_scan(f"{path}::5x7x9,uint16")
+
+
 def test_raw_without_layout(tmp_path):
     (tmp_path / "scan.raw").write_bytes(bytes(10))
     with pytest.raises(InputError, match=r"does not say its shape; give it as scan.raw::ZxYxX,"):

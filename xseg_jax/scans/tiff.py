@@ -168,6 +168,9 @@ def _open_series(
     if geometry.voxel_size and (not depth or not stack):
         geometry = Geometry((math.nan, *geometry.voxel_size[1:]), geometry.unit)
     choice = tuple(fixed.get(axis, slice(None)) for axis in axes[:-2])
+    if series[0].kind == "ndtiff":  # Its index knows where pixels are, and not their directories.
+        pages = {page.dataoffsets[0]: page for page in tiff.pages}
+        found = [pages.get(page.dataoffsets[0]) if page else None for page in found]
     if len(found) == 1 and math.prod(shape[:-2]) > 1:
         return _open_run(series[0], file, shape, choice, geometry, source)
     chosen = [found[index] for index in np.arange(len(found)).reshape(shape[:-2])[choice].flat]
