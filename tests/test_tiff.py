@@ -241,7 +241,31 @@ def test_one_page_that_lacks_planes(path):
     imagej_run(path, volume())
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(
-        InputError, match=r"scan.tif: says that it has 5 planes, but holds 1; it is "
+        InputError, match=r"scan.tif: says that it has 5 planes, but ends within them; it is trunc"
+    ):
+        open_scan(path)
+
+
+def test_pages_that_keep_the_metadata_of_their_stack(path, caplog):
+    said = "ImageJ=1.53t\nimages=5\nslices=5\n"
+    with tifffile.TiffWriter(path) as tiff:
+        for page_YX in volume()[:2]:
+            tiff.write(page_YX, description=said, metadata=None)
+    with open_scan(path) as scan:
+        check(scan, volume()[:2])
+    assert "scan.tif: says that it has 5 planes, but has 2 pages; these are read" in caplog.text
+    tifffile.imwrite(path, volume()[0], description='{"shape": [5, 7, 9]}', metadata=None)
+    with open_scan(path) as scan:
+        check(scan, volume()[:1])
+
+
+def test_ome_planes_that_are_missing(path):
+    tifffile.imwrite(path, volume(), ome=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(path) as tiff:
+        said = tiff.ome_metadata
+    tifffile.imwrite(path, volume()[:2], description=said, metadata=None)
+    with pytest.raises(
+        InputError, match=r"3 of 5 planes are missing, the first is plane 2; put the file back"
     ):
         open_scan(path)
 

@@ -29,6 +29,7 @@ Page = tuple[Path, int]
 ORIENTATION, DESCRIPTION, IFD_LIMIT = 274, 270, 1 << 16
 ROWS_ARE_COLUMNS = (5, 6, 7, 8)  # Of the orientation tag.
 SPARE = "abdefghjklmnop"  # Names for axes that have the same one.
+logger = logging.getLogger(__name__)
 # What it would say is checked here, and ends in an error.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
@@ -157,6 +158,8 @@ def _open_series(
         raise InputError(f"{source}: holds no image; export it again")
     axes, shape, found = _stack(series, source)
     key = series[0].keyframe
+    if len(found) == 1 and _end_of(series[0], shape) > tiff.filehandle.size:
+        axes, shape = "yx", shape[-2:]  # tifffile believes what the file says of a run of planes.
     _check_ends(tiff, file, source)
     _check_count(tiff, math.prod(shape[:-2]), source)
     if len(shape) - len(set(axes)):
@@ -178,7 +181,7 @@ def _open_series(
     if missing:
         raise InputError(
             f"{source}: {len(missing)} of {len(chosen)} planes are missing, the first is plane "
-            f"{missing[0]}; put the file back that holds it"
+            f"{missing[0]}; put the file back that holds it, or open the folder as slices"
         )
     return TiffScan(source, [_place(page, source) for page in chosen], key, geometry)
 
@@ -249,19 +252,32 @@ def _open_run(
     return RawScan(source, layout, geometry)
 
 
+def _end_of(series: Any, shape: tuple[int, ...]) -> int:
+    """The byte behind a run of planes that one page stands for."""
+    itemsize = np.dtype(series.dtype).itemsize
+    return int(series.dataoffset or 0) + math.prod(shape) * itemsize
+
+
 def _check_count(tiff: tifffile.TiffFile, found: int, source: str) -> None:
-    """Refuses a file that holds less than its metadata says: tifffile would take what is there."""
-    said = [1]
-    if tiff.imagej_metadata:
-        said.append(int(tiff.imagej_metadata.get("images", 1)))
+    """Refuses a run of planes behind one page that is cut off; says where metadata say more.
+
+    tifffile takes what is there. Programs that copy some pages of a stack keep what it says of all.
+    """
+    page = tiff.pages.first
+    said = [int((tiff.imagej_metadata or {}).get("images", 1))]
     for about in tiff.shaped_metadata or ():
-        shape = about.get("shape", ())
-        said.append(math.prod(shape) // max(math.prod(tiff.pages.first.shape), 1))
-    if max(said) > found:
+        said.append(math.prod(about.get("shape", ())) // max(math.prod(page.shape), 1))
+    if max(said) <= found:
+        return
+    behind = tiff.filehandle.size - page.dataoffsets[0] - sum(page.databytecounts)
+    if len(tiff.pages) == 1 and page.offset < page.dataoffsets[0] and behind > 0:
         raise InputError(
-            f"{source}: says that it has {max(said)} planes, but holds {found}; it is truncated: "
-            "copy or export it again"
+            f"{source}: says that it has {max(said)} planes, but ends within them; it is "
+            "truncated: copy or export it again"
         )
+    logger.warning(
+        "%s: says that it has %d planes, but has %d pages; these are read", source, max(said), found
+    )
 
 
 def _check_ends(tiff: tifffile.TiffFile, file: Path, source: str) -> None:
