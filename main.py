@@ -11,8 +11,8 @@ from ml_collections import config_flags
 from configs import default, slurm
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.memory import use_huge_pages
-from xseg_jax.modes.commandline import INFERENCE, parse
-from xseg_jax.modes.options import check_effects
+from xseg_jax.modes.commandline import parse
+from xseg_jax.modes.options import check_flags, check_given
 from xseg_jax.progress import log_to_terminal, mute
 
 OPTIONS = {"predict": ("probabilities",), "sweep": ("executor", "jobs", "slurm")}
@@ -46,6 +46,7 @@ def main(argv: list[str]) -> None:
 def run(mode: str) -> None:
     """Hands a mode the flags it needs."""
     trains = mode in ("train", "sweep")
+    check_flags(mode, [name for name in FLAGS if FLAGS[name].present], FLAGS.executor)
     for flag in ("config",) if trains else ("workdir", "input", "output"):
         if FLAGS[flag].value is None:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
@@ -61,12 +62,11 @@ def run(mode: str) -> None:
     # Shells leave a ~ behind --flag= to the program.
     paths = [Path(FLAGS[flag].value or "").expanduser() for flag in ("workdir", "input", "output")]
     if trains:
-        check_effects(FLAGS.config.get("base", FLAGS.config), given)
+        check_given(FLAGS.config, given)
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
         module.run(FLAGS.config, paths[0] if FLAGS.workdir else Path("runs") / name, **options)
     else:
-        inference = {field.removeprefix(INFERENCE): value for field, value in given.items()}
-        module.run(*paths, inference=inference, **options)
+        module.run(*paths, changes=given, **options)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def get_config() -> Any:
     config.data.number_pattern = r"(\d+)(?!.*\d)"  # First group: the z in a file's stem.
     config.data.skip_unlabelled = False  # Leave images without a label out.
     config.data.classes = ""  # "0:pore,128:YSZ,255:nickel"; "" maps values by sorted order.
-    config.data.ignore = ""  # Label value left out of loss and scores.
+    config.data.ignore = ""  # Label values left out of loss and scores, as "255" or "254,255".
     config.data.normalize = "volume"  # One grey scale; "image" for each image's own.
     config.data.crop = 128  # Height and width, pixels.
     config.data.crops_per_epoch = 400

@@ -121,6 +121,16 @@ def test_tensorflow_is_imported_in_data_only():
     assert users == {"xseg_jax/data/builders.py", "xseg_jax/data/pipeline.py"}
 
 
+def test_file_formats_are_known_in_scans_only():
+    found = files_importing("PIL", "imagecodecs", "tifffile")
+    # Prediction writes; what it writes is no matter of what files show.
+    assert {path for path in found if not path.startswith("xseg_jax/scans/")} == {
+        "xseg_jax/modes/predict.py"
+    }
+    rooms = files_importing("jax", "flax", "tensorflow", "ml_collections")
+    assert not [path for path in rooms if path.startswith("xseg_jax/scans/")]
+
+
 def test_only_modes_configs_and_main_see_a_config():
     seers = files_importing("ml_collections")
     assert seers >= {"main.py", "configs/default.py"}

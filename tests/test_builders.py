@@ -287,7 +287,9 @@ def test_numbered_slices_may_be_of_any_kind(tmp_path):
         numbered_slices=lambda: iter(items),
     )
     builder.download_and_prepare()
-    slices = builders.PreparedSlices(tmp_path / builder.name / "abc" / "1.0.0", 1)
+    slices = builders.PreparedSlices(
+        tmp_path / builder.name / "abc" / str(builders.XraySlices.VERSION), 1
+    )
     assert (slices.names, slices.numbers) == (["s9", "s2"], [9, 2])
     assert slices.fingerprint == "abc"
     assert [item.image_HW.max() for item in slices] == [9, 2]

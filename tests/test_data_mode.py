@@ -8,7 +8,7 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import InputError
-from xseg_jax.modes import fit, predict, train
+from xseg_jax.modes import data, evaluate, fit, predict, train
 from xseg_jax.training.runlog import read_json, read_metrics
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -152,3 +152,37 @@ def test_images_unlike_training_are_named_at_prediction(write, prepared, tmp_pat
     assert "those of training 0.36" in first
     assert "normalize=image" in first
     assert more == "grey values of 12 images in all are unlike training's"
+
+
+def test_files_left_out_are_named_once_in_every_mode(write, prepared, tmp_path, caplog):
+    root = scan(write, tmp_path / "scan")
+    for name in ("images/raw.dcm", "images/scan.log", "labels/notes.txt", "images/Thumbs.db"):
+        (root / name).touch()
+    some = f"{root / 'images'}: 2 files are of no kind that is read here, or hidden, and left out: "
+    expected = {some + "raw.dcm, scan.log"}
+    one = f"{root / 'labels'}: 1 file is of no kind that is read here, or hidden, and left out: "
+
+    def notices(run, *arguments, **options):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "xseg_jax"):
+            run(*arguments, **options)
+        found = [record.getMessage() for record in caplog.records]
+        found = [message for message in found if "left out" in message]
+        assert len(set(found)) == len(found)
+        return set(found)
+
+    workdir = tmp_path / "run"
+    assert notices(train.run, config_of(root, prepared), workdir) == expected | {one + "notes.txt"}
+    assert notices(evaluate.run, workdir, root, tmp_path / "e") == expected | {one + "notes.txt"}
+    images = root / "images"
+    assert notices(predict.run, workdir, images, tmp_path / "p", probabilities=False) == expected
+
+
+def test_decimal_numbers_are_refused_before_files_are_read(write, prepared, tmp_path, monkeypatch):
+    for z in range(SLICES):
+        for folder in ("images", "labels"):
+            write(tmp_path / folder / f"slice_z{z / 4:.2f}mm.tif", np.zeros((4, 4), np.uint8))
+    monkeypatch.setattr(data, "prepare_folder", lambda *arguments, **options: pytest.fail("read"))
+    message = r"slice_z0.00mm: no whole slice number in the name.* set config.data.number_pattern"
+    with pytest.raises(InputError, match=message):
+        train.run(config_of(tmp_path, prepared), tmp_path / "run")

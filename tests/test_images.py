@@ -262,6 +262,20 @@ def test_a_file_of_something_else(tmp_path, suffix):
         read_picture(path)
 
 
+def test_a_pickle_is_not_called_damaged(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}], dtype=object))
+    with pytest.raises(InputError, match=r"a.npy: cannot be read .* not known here: export it as"):
+        read_picture(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("kept", [4, 6, 8])
+def test_a_tiff_without_page_is_damaged(tmp_path, kept):
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0\x08\0\0\0"[:kept])
+    with pytest.raises(InputError, match=r"a.tif: cannot be read .*damaged or truncated: export"):
+        read_picture(path)
+
+
 def test_missing_file_and_folder_with_the_name_of_an_image(tmp_path):
     (tmp_path / "b.tif").mkdir()
     for name in ("a.tif", "b.tif"):
@@ -362,7 +376,7 @@ def test_label_in_a_lossy_format(tmp_path, name, options, called):
     mask_HW = ((noise((16, 16)) > 100) * 255).astype(np.uint8)
     picture = Image.fromarray(mask_HW).convert("RGB" if called == "WebP" else "L")
     picture.save(tmp_path / name, **options)
-    with pytest.raises(InputError, match=rf"{name}: is compressed as {called}, which changes"):
+    with pytest.raises(InputError, match=rf"{name}: is compressed as {called}, which can ch"):
         read_label(tmp_path / name)
     if called == "JPEG":
         assert read_image(tmp_path / name).shape == (16, 16)
@@ -378,7 +392,9 @@ def test_label_in_jpeg_2000_tiff(tmp_path, level):
     if not level:
         np.testing.assert_array_equal(read_label(tmp_path / "a.tif"), mask_HW)
         return
-    with pytest.raises(InputError, match=r"a.tif: is compressed as JPEG 2000, which changes label"):
+    with pytest.raises(
+        InputError, match=r"a.tif: is compressed as JPEG 2000, which can change label"
+    ):
         read_label(tmp_path / "a.tif")
 
 
@@ -392,7 +408,7 @@ def test_label_in_webp_tiff(tmp_path, lossless):
     if lossless:
         np.testing.assert_array_equal(read_label(tmp_path / "a.tif") & 255, mask_HWC[..., 0])
         return
-    with pytest.raises(InputError, match=r"a.tif: is compressed as WebP, which changes label"):
+    with pytest.raises(InputError, match=r"a.tif: is compressed as WebP, which can change label"):
         read_label(tmp_path / "a.tif")
 
 

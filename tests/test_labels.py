@@ -93,6 +93,43 @@ def test_guess_leaves_the_ignored_value_out():
     assert label_map.encode(row(0, 64, 128, 255), PATH).tolist() == [[0, IGNORED, 1, 2]]
 
 
+def test_several_values_are_left_out():
+    label_map = LabelMap.guess({0, 128, 255, 64}, "64, 255")
+    assert label_map.names == ("0", "128")
+    assert label_map.encode(row(0, 64, 128, 255), PATH).tolist() == [[0, IGNORED, 1, IGNORED]]
+    colours = LabelMap.parse("#000000:back,#0000ff:tooth", "#ff0000,255")
+    assert colours.encode(row(RED, BLUE, WHITE), PATH).tolist() == [[IGNORED, 1, IGNORED]]
+
+
+@pytest.mark.parametrize(
+    ("classes", "ignore", "row_of", "expected"),
+    [
+        (None, "7,8", (0, 128, 255, 7, 8), [0, 1, 2, IGNORED, IGNORED]),
+        ("2:nickel,0:pore,1:YSZ", None, (0, 1, 2, 9), [0, 1, 2, IGNORED]),
+        ("2:nickel,3:YSZ,0:pore,1:YSZ", "", (0, 1, 2, 3), [0, 1, 2, 1]),
+        (None, None, (0, 128, 255, 9), [0, 1, 2, IGNORED]),
+    ],
+)
+def test_the_same_classes_in_labels_with_other_values(classes, ignore, row_of, expected):
+    label_map = LabelMap.parse("0:pore,128:YSZ,255:nickel", "9").with_values(classes, ignore)
+    assert label_map.names == ("pore", "YSZ", "nickel")
+    assert label_map.encode(row(*row_of), PATH).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("classes", "ignore", "message"),
+    [
+        ("0:pore,1:YSZ", None, "must name the classes that the run was trained on: pore, YSZ, ni"),
+        ("0:pore,1:YSZ,2:Nickel", None, "must name the classes that the run was trained on"),
+        (None, "128", "a value stands twice or is ignored"),
+        ("0:pore,9:YSZ,2:nickel", None, "a value stands twice or is ignored"),
+    ],
+)
+def test_other_classes_or_a_class_left_out_are_refused(classes, ignore, message):
+    with pytest.raises(InputError, match=message):
+        LabelMap.parse("0:pore,128:YSZ,255:nickel", "9").with_values(classes, ignore)
+
+
 @pytest.mark.parametrize("ignore", ["#FF0000", "#ff0000", " #ff0000 "])
 def test_guess_leaves_the_ignored_colour_out_however_it_is_written(ignore):
     label_map = LabelMap.guess({BLACK, RED, BLUE}, ignore)
@@ -130,7 +167,7 @@ def test_label_value_outside_the_map():
 
 
 def test_a_grayscale_image_is_not_a_label():
-    message = r"slice__017.tif: has 33 distinct values and looks like a grayscale image.*data.label"
+    message = r"slice__017.tif: has 33 distinct values and looks like a grayscale image.*check whi"
     with pytest.raises(InputError, match=message):
         check_is_label(np.arange(33), PATH)
     with pytest.raises(InputError, match=message):
@@ -157,15 +194,14 @@ def test_bad_class_text(text):
      ("#FF0000:a,#ff0000:b", ""), ("0:a,#ff0000:b", "#FF0000"), ("0:a,#000000:b", "")],
 )  # fmt: skip
 def test_value_that_stands_twice(text, ignore):
-    with pytest.raises(
-        InputError, match=re.escape(f"classes={text!r}: a value stands twice or is ignored")
-    ):
+    message = f"classes={text.lower()!r}, config.data.ignore={ignore.lower()!r}: a value stands tw"
+    with pytest.raises(InputError, match=re.escape(message)):
         LabelMap.parse(text, ignore)
 
 
-@pytest.mark.parametrize("ignore", ["none", "-1", "2.0", "#ff", "0,1"])
+@pytest.mark.parametrize("ignore", ["none", "-1", "2.0", "#ff", "0,", "7,x", "7;8"])
 def test_bad_ignored_value(ignore):
-    message = re.escape(f"config.data.ignore={ignore!r}: must be a whole number from 0 or #rrggbb")
+    message = re.escape(f"config.data.ignore={ignore!r}: must be whole numbers from 0 or #rrggbb")
     with pytest.raises(InputError, match=message):
         LabelMap.parse("0:a,1:b", ignore)
     with pytest.raises(InputError, match=message):

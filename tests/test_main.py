@@ -144,16 +144,17 @@ def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
         ),
         (
             ["--mode=sweep", "--config=configs/ablations/smoke.py", "--config.base.data.root=x"],
-            "add --config.data.source=folder",
+            "add --config.base.data.source=folder",
         ),
         (
             ["--mode=evaluate", "--workdir=a", "--config=configs/tiny.py"],
             "takes the configuration of the run",
         ),
         (
-            ["--mode=evaluate", "--workdir=a", "--config.data.classes=0:a"],
-            "--config.data.classes: --mode=evaluate takes the configuration of the run",
+            ["--mode=evaluate", "--workdir=a", "--config.data.crop=32"],
+            "--config.data.crop: --mode=evaluate takes the configuration of the run",
         ),
+        (["--config=configs/tiny.py", "--jobs=2"], "--jobs: has no effect with --mode=train"),
     ],
 )
 def test_mistakes_in_flags_are_one_line(flags, message, tmp_path):

@@ -88,7 +88,8 @@ def test_what_has_an_effect_passes(changes, base):
 def test_a_studys_variant_that_changes_nothing_is_refused():
     study = smoke.get_config()
     study.variants = {"gamma": {"loss.focal_gamma": 1.0}}
-    with pytest.raises(InputError, match=r"variant 'gamma': config\.loss\.focal_gamma=1\.0"):
+    message = r"variant 'gamma': config\.base\.loss\.focal_gamma=1\.0.*add --config\.base\.loss\.n"
+    with pytest.raises(InputError, match=message):
         expand(study)
 
 

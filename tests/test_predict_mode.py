@@ -86,9 +86,15 @@ def test_images_are_not_overwritten(trained, images, tmp_path, link):
 
 
 def test_a_smaller_machine_takes_smaller_tiles(trained, images, tmp_path):
-    predict.run(trained, images, tmp_path, probabilities=True, inference={"tile": 32, "overlap": 8})
+    predict.run(
+        trained,
+        images,
+        tmp_path,
+        probabilities=True,
+        changes={"inference.tile": 32, "inference.overlap": 8},
+    )
     assert len(files(tmp_path)) == 2 * len(SIZES) + 1
     with pytest.raises(InputError, match=r"inference\.tile: 32 there, 64 here"):
         predict.run(trained, images, tmp_path, probabilities=True)
     with pytest.raises(InputError, match=r"config\.inference: tile=33"):
-        predict.run(trained, images, tmp_path, probabilities=True, inference={"tile": 33})
+        predict.run(trained, images, tmp_path, probabilities=True, changes={"inference.tile": 33})

@@ -198,6 +198,12 @@ def test_smaller_copies_are_no_images(path):
         check(scan, volume("uint16", (5, 64, 64)))
 
 
+def test_an_only_image_that_is_called_a_smaller_copy(path):
+    tifffile.imwrite(path, volume(), subfiletype=1, photometric="minisblack")
+    with open_scan(path) as scan:
+        check(scan, volume())
+
+
 def imagej_run(path, values, **about):
     """As ImageJ writes stacks of more than 4 GB: one page and the bytes of all behind it."""
     channels = about.get("channels", 1)

@@ -1,17 +1,18 @@
 """In which convention the label files of a folder are written, or that they are in several."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from xseg_jax.data.images import COLOUR, WHITE, Convention, packed
-from xseg_jax.data.labels import LabelMap, plain, text_of, value_of
+from xseg_jax.data.labels import LabelMap, plain, text_of, values_of
 from xseg_jax.errors import InputError
 from xseg_jax.scans.shown import Picture
 
-REMEDY = "save all labels in one way, or name the classes with --config.data.classes"
+NAMED = "name the classes with --config.data.classes"
+REMEDY = f"save all labels in one way, or {NAMED}"
 
 COUNTED = {255: 31, 65535: 255}
 """By the value of white, the largest value that may be a count or the white of fewer bits."""
@@ -82,8 +83,8 @@ def find_convention(
       InputError: files are in different conventions; names one of each.
     """
     palettes = [one for one in seen if one.kind == "palette"]
-    texts = [*known.values, known.ignore] if known else [ignore.strip().lower()]
-    named = {value for text in texts if (value := value_of(text)) is not None}
+    texts = (*known.values, known.ignore) if known else (ignore.strip().lower(),)
+    named = {value for text in texts for value in values_of(text) if value is not None}
     colours = bool(palettes) and _shows_colours(seen, palettes, known, named)
     convention = Convention(colours, 1)
     others = set().union(*(one.read_as(convention) for one in seen if not one.bilevel))
@@ -93,11 +94,37 @@ def find_convention(
     else:
         white = 1 if others <= {0, 1} else WHITE
     convention = Convention(colours, white)
+    if known and not colours:
+        _refuse_other_palette(palettes, known)
     if not known:
         ignored = set(plain(named))
         _refuse_gray_beside_colour(seen, convention, ignored)
         _refuse_two_scales(seen, convention, ignored)
     return convention
+
+
+def with_palette(label_map: LabelMap, seen: Sequence[Seen], convention: Convention) -> LabelMap:
+    """Label map that knows the colours of its indices, to tell other palettes from its own."""
+    colour_of = {
+        str(index): text_of(colour, True) for one in seen for index, colour in one.colour_of.items()
+    }
+    if convention.colours or label_map.shown or not colour_of:
+        return label_map
+    return replace(label_map, shown=tuple(colour_of.get(text, "") for text in label_map.values))
+
+
+def _refuse_other_palette(palettes: Sequence[Seen], known: LabelMap) -> None:
+    """Refuses files whose index shows another colour than in the labels of training."""
+    trained = {text: shown for text, shown in zip(known.values, known.shown, strict=False) if shown}
+    for one in palettes:
+        for index, colour in one.colour_of.items():
+            here = text_of(colour, True)
+            there = trained.get(str(index), here)
+            if here != there:
+                raise InputError(
+                    f"{one.path}: index {index} is {here}, but {there} in the labels of "
+                    f"training; save the labels with the palette of those, or {NAMED}"
+                )
 
 
 def _shows_colours(
@@ -163,17 +190,21 @@ def _differing(palettes: Iterable[Seen]) -> tuple[Seen, Seen, str] | None:
 def _refuse_gray_beside_colour(
     seen: Sequence[Seen], convention: Convention, ignored: set[int]
 ) -> None:
-    """Gray files of a folder in colours must hold values that colour files hold too."""
-    values = [one.read_as(convention) for one in seen]
-    coloured = [place for place, found in enumerate(values) if max(found) >= COLOUR]
-    if not coloured:
+    """Gray files of a folder in colours must hold values that the colour files hold too."""
+    in_colour, shows_colours = set(ignored), None
+    for one in seen:
+        if one.kind != "gray":
+            held = one.read_as(convention)
+            in_colour |= held
+            shows_colours = shows_colours or (one if max(held) >= COLOUR else None)
+    if shows_colours is None:
         return
-    in_colour = ignored.union(*(values[place] for place in coloured))
-    for one, found in zip(seen, values, strict=True):
-        if not found <= in_colour:
+    for one in seen:
+        strange = one.read_as(convention) - in_colour
+        if strange:
             raise InputError(
-                f"{seen[coloured[0]].path} and {one.path}: one shows colours, the other the gray "
-                f"value {min(found - in_colour)}, which no label with colours has; {REMEDY}"
+                f"{shows_colours.path} and {one.path}: one shows colours, the other the gray value "
+                f"{min(strange)}, which no label with colours has; {REMEDY}"
             )
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from xseg_jax.data.conventions import Seen, find_convention
+from xseg_jax.data.conventions import Seen, find_convention, with_palette
 from xseg_jax.data.images import (
     Convention,
     label_values,
@@ -116,10 +116,12 @@ def check(pairs: Sequence[Pair], known: LabelMap | None, ignore: str = "") -> Ch
     convention = find_convention(labels, known, ignore)
     if known is None:
         found = set().union(*(seen.read_as(convention) for seen in labels))
-        return Checked(first, LabelMap.guess(found, ignore), convention)
-    for seen in labels:
-        known.encode(np.array(sorted(seen.read_as(convention))), seen.path)
-    return Checked(first, known, convention)
+        label_map = LabelMap.guess(found, ignore)
+    else:
+        label_map = known
+        for seen in labels:
+            known.encode(np.array(sorted(seen.read_as(convention))), seen.path)
+    return Checked(first, with_palette(label_map, labels, convention), convention)
 
 
 def check_pair(pair: Pair, image_HW: np.ndarray, label: np.ndarray) -> None:

@@ -69,12 +69,16 @@ def _to_float32(array_HW: np.ndarray, path: Path) -> np.ndarray:
     if array_HW.dtype.itemsize <= 2 or array_HW.dtype == np.float32:
         return rounded_HW
     low, high = usual_range(sample_of(array_HW))
-    inside_HW = (array_HW >= low) & (array_HW <= high)
-    error = np.abs(array_HW[inside_HW].astype(np.float64) - rounded_HW[inside_HW])
-    if high > low and error.max(initial=0) > COARSEST * (high - low):
+    allowed = COARSEST * (high - low) if high > low else np.inf
+    most = max(abs(float(array_HW.min())), abs(float(array_HW.max())))
+    if most * np.finfo(np.float32).eps / 2 <= allowed:
+        return rounded_HW  # Rounding changes no value by more, however large.
+    error_HW = np.abs(array_HW - rounded_HW.astype(np.float64))
+    error = error_HW[(array_HW >= low) & (array_HW <= high)].max(initial=0)
+    if error > allowed:
         raise InputError(
             f"{path}: gray values from {low:.12g} to {high:.12g} lie so close to each other that "
-            f"float32 would change them by up to {float(error.max()):.3g}; subtract one number "
+            f"float32 would change them by up to {error:.3g}; subtract one number "
             "from all images, or save them as uint16"
         )
     return rounded_HW
@@ -103,8 +107,8 @@ def read_label_picture(path: Path) -> Picture:
     picture = read_picture(path)
     if picture.lossy:
         raise InputError(
-            f"{path}: is compressed as {picture.lossy}, which changes label values; save the label "
-            "from its source as PNG or lossless TIFF"
+            f"{path}: is compressed as {picture.lossy}, which can change label values; save the "
+            "label from its source as PNG or lossless TIFF"
         )
     array = picture.pixels
     if array.dtype.kind == "f":

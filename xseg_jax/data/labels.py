@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,16 @@ class LabelMap:
     Attributes:
       values: label values as the user writes them: "128", or "#ff0000" in a colour mask.
       classes: class name of each value; values of equal name are one class.
-      ignore: value that is in no class and is left out of loss and scores, or "".
+      ignore: values that are in no class and are left out of loss and scores, as in "254,255"; or
+        "".
+      shown: colour of each value, "#ff0000", or "", where the values are indices of a palette; else
+        empty.
     """
 
     values: tuple[str, ...]
     classes: tuple[str, ...]
     ignore: str = ""
+    shown: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str, ignore: str = "") -> "LabelMap":
@@ -55,11 +59,42 @@ class LabelMap:
                 f"config.data.classes={text!r}: names {len(set(names))} classes; a segmentation "
                 f"needs 2 to {IGNORED}"
             )
-        label_map = cls(tuple(values), names, _checked_ignore(ignore))
-        numbers, _ = label_map._table
+        return cls(tuple(values), names, _checked_ignore(ignore))._checked()
+
+    def with_values(self, classes: str | None, ignore: str | None) -> "LabelMap":
+        """The same classes for labels that have other values.
+
+        Args:
+          classes: as `parse` takes it, with the names of these classes in any order; None keeps
+            the values.
+          ignore: values to leave out instead of those here; None keeps them.
+
+        Raises:
+          InputError: as `parse`, and for other names.
+        """
+        ignore = self.ignore if ignore is None else _checked_ignore(ignore)
+        if classes is None:
+            return replace(self, ignore=ignore)._checked()
+        other = LabelMap.parse(classes, ignore)
+        if set(other.names) != set(self.names):
+            raise InputError(
+                f"config.data.classes={classes!r}: must name the classes that the run was trained "
+                f"on: {', '.join(self.names)}"
+            )
+        order = sorted(range(len(other.values)), key=lambda n: self.names.index(other.classes[n]))
+        values, names = ([column[n] for n in order] for column in (other.values, other.classes))
+        return LabelMap(tuple(values), tuple(names), ignore)
+
+    def _checked(self) -> "LabelMap":
+        numbers, _ = self._table
         if len(np.unique(numbers)) < len(numbers):
-            raise InputError(f"config.data.classes={text!r}: a value stands twice or is ignored")
-        return label_map
+            entries = zip(self.values, self.classes, strict=True)
+            text = ",".join(f"{value}:{name}" for value, name in entries)
+            raise InputError(
+                f"config.data.classes={text!r}, config.data.ignore={self.ignore!r}: a value "
+                "stands twice or is ignored"
+            )
+        return self
 
     @classmethod
     def guess(cls, found: Iterable[int], ignore: str = "") -> "LabelMap":
@@ -67,7 +102,7 @@ class LabelMap:
         found, ignore = np.array(sorted(found), np.int64), _checked_ignore(ignore)
         colour = not _is_grey(found).all()
         found = set(_unify(found, colour).tolist())
-        ignored = set(_unify([value_of(ignore)], colour).tolist()) if ignore else set()
+        ignored = set(_unify(values_of(ignore), colour).tolist())
         values = tuple(text_of(value) for value in sorted(found - ignored))
         if len(values) < 2:
             raise InputError(
@@ -84,11 +119,13 @@ class LabelMap:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "LabelMap":
         """Reads what `to_json` wrote."""
-        return cls(tuple(fields["values"]), tuple(fields["classes"]), fields["ignore"])
+        shown = tuple(fields.get("shown", ()))
+        return cls(tuple(fields["values"]), tuple(fields["classes"]), fields["ignore"], shown)
 
     def to_json(self) -> dict[str, Any]:
-        """Fields as plain JSON."""
-        return asdict(self)
+        """Fields as plain JSON, without colours where labels had no palette."""
+        fields = asdict(self)
+        return fields if self.shown else {key: fields[key] for key in fields if key != "shown"}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -97,14 +134,13 @@ class LabelMap:
 
     @cached_property
     def _colour(self) -> bool:
-        return any(value.startswith("#") for value in (*self.values, self.ignore))
+        return any("#" in value for value in (*self.values, self.ignore))
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
-        values, classes = list(self.values), [self.names.index(name) for name in self.classes]
-        if self.ignore:
-            values, classes = [*values, self.ignore], [*classes, IGNORED]
-        numbers = _unify([value_of(value) for value in values], self._colour)
+        ignored = values_of(self.ignore)
+        classes = [self.names.index(name) for name in self.classes] + [IGNORED] * len(ignored)
+        numbers = _unify([*(value_of(value) for value in self.values), *ignored], self._colour)
         order = np.argsort(numbers)
         return numbers[order], np.array(classes, np.uint8)[order]
 
@@ -154,17 +190,19 @@ def check_is_label(values_HW: np.ndarray, path: Path) -> set[int]:
     if len(found) > MOST_GUESSED_VALUES:
         raise InputError(
             f"{path}: has {len(found)} distinct values and looks like a grayscale image, not a "
-            "label; check --config.data.labels, or name the classes with --config.data.classes"
+            "label; check which folder holds the labels, or name the classes with "
+            "--config.data.classes"
         )
     return found
 
 
 def _checked_ignore(text: str) -> str:
-    """The ignored value in lower case, or ""."""
+    """The ignored values in lower case, or ""."""
     text = text.strip().lower()
-    if text and value_of(text) is None:
+    if None in values_of(text):
         raise InputError(
-            f"config.data.ignore={text!r}: must be a whole number from 0 or #rrggbb, as in 255"
+            f"config.data.ignore={text!r}: must be whole numbers from 0 or #rrggbb, as in 255 or "
+            "254,255"
         )
     return text
 
@@ -198,6 +236,11 @@ def text_of(value: int, colour: bool = False) -> str:
     if colour and value < COLOUR:
         value *= 0x010101
     return f"#{value & 0xFFFFFF:06x}" if colour or value >= COLOUR else str(value)
+
+
+def values_of(text: str) -> list[Any]:
+    """What `value_of` gives for each of "254,255"; nothing for ""."""
+    return [value_of(value.strip()) for value in text.split(",")] if text else []
 
 
 def plain(values: Iterable[int]) -> list[int]:

@@ -9,10 +9,9 @@ from typing import Any
 from absl import app
 
 from xseg_jax.errors import InputError
+from xseg_jax.modes.options import MAY_DIFFER, may_differ
 
 FROM_RUN = Path(__file__).parents[2] / "configs" / "from_run.py"
-INFERENCE = "inference."
-"""Fields that may differ from the run's when it segments: a smaller machine takes smaller tiles."""
 
 
 def parse(argv: list[str], *, fields: Any) -> list[str]:
@@ -44,7 +43,7 @@ def config_of(run: str) -> Path:
 
 
 def find_config(argv: list[str]) -> None:
-    """Lets evaluate and predict take --config.inference.FIELD, on top of the run's own config.
+    """Lets evaluate and predict take some --config.FIELD, on top of the run's own config.
 
     Raises:
       InputError: the config is missing, or one is given, or another field, where a run has its own.
@@ -53,21 +52,22 @@ def find_config(argv: list[str]) -> None:
     for flag in ("--mode", "--workdir", "--config"):
         flags.add_argument(flag)
     known, others = flags.parse_known_args(argv[1:])
-    if known.mode not in ("evaluate", "predict"):
+    if known.mode not in MAY_DIFFER:
         file, _, run = (known.config or "").partition(":")
         if file and not Path(file).is_file():
             raise InputError(f"--config={file}: no such file; see configs/ for those there are")
         if Path(file).name == "from_run.py":
             runlog().read_json(config_of(run))
         return
-    fields = [flag.partition("=")[0] for flag in others if flag.startswith("--config.")]
-    wrong = [field for field in fields if not field.startswith(f"--config.{INFERENCE}")]
+    given = [flag.partition("=")[0] for flag in others if flag.startswith("--config.")]
+    wrong = [flag for flag in given if not may_differ(known.mode, flag.removeprefix("--config."))]
     if known.config or wrong:
+        fields = ", ".join(f"--config.{field}" for field in MAY_DIFFER[known.mode])
         raise InputError(
             f"{wrong[0] if wrong else '--config'}: --mode={known.mode} takes the configuration of "
-            f"the run in --workdir; only --config.{INFERENCE}FIELD=VALUE can be given, as in "
+            f"the run in --workdir; what can be given is {fields}, as in "
             "--config.inference.tile=256"
         )
-    if fields and known.workdir:
+    if given and known.workdir:
         runlog().read_json(config_of(known.workdir))
         argv.insert(1, f"--config={FROM_RUN}:{known.workdir}")

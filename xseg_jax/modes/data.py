@@ -49,16 +49,16 @@ def prepare_data(config: Config) -> PreparedSlices:
     )
     for notice in filter(None, map(left_out, (images, labels))):
         logger.warning("%s", notice)
+    # What names and numbers cannot give is refused before all files are read.
+    split_data(config, [pair.name for pair in pairs], [pair.number for pair in pairs])
     return prepare_folder(pairs, classes=data.classes, ignore=data.ignore, **where)
 
 
-def split_data(config: Config, slices: PreparedSlices) -> Split:
-    """Indices of the training, validation and test slices."""
+def split_data(config: Config, names: Sequence[str], numbers: Sequence[int | None]) -> Split:
+    """Indices of the training, validation and test slices, by their names and numbers."""
     fields = config.data.split.to_dict()
     ranges = [fields.pop(part) for part in PARTS]
-    split = split_slices(
-        names=slices.names, numbers=slices.numbers, ranges=ranges, seed=config.seed, **fields
-    )
+    split = split_slices(names=names, numbers=numbers, ranges=ranges, seed=config.seed, **fields)
     return Split(choose_evenly(split.train, config.data.train_slices), split.validation, split.test)
 
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(
-    workdir: Path, source: Path, output: Path, *, inference: Mapping[str, Any] | None = None
+    workdir: Path, source: Path, output: Path, *, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Writes `results.json` and figures to `output`.
 
@@ -25,13 +26,17 @@ def run(
       workdir: folder of a trained run.
       source: folder that holds images|data and labels|masks.
       output: folder, made if missing.
-      inference: fields of config.inference that differ from the run's.
+      changes: dotted fields of the config that differ from the run's.
 
     Raises:
       InputError: a file cannot be used, or the run is not trained.
     """
-    began = time.monotonic()
-    trained = TrainedRun.load(workdir, inference=inference)
+    began, changes = time.monotonic(), changes or {}
+    trained = TrainedRun.load(workdir, changes=changes)
+    label_map = trained.facts.label_map.with_values(
+        changes.get("data.classes"), changes.get("data.ignore")
+    )
+    trained = replace(trained, facts=replace(trained.facts, label_map=label_map))
     images, labels = (folder_of(source, kind) for kind in ("images", "labels"))
     for notice in filter(None, map(left_out, (images, labels))):
         logger.warning("%s", notice)
@@ -39,7 +44,7 @@ def run(
     pairs = find_pairs(
         images, labels, number_pattern=data.number_pattern, skip_unlabelled=data.skip_unlabelled
     )
-    checked = folder.check(pairs, trained.facts.label_map)
+    checked = folder.check(pairs, label_map)
     trained.check_pixel_type(pairs[0].image, checked.dtype)
     known = set(trained.facts.train_hashes)
     slices = folder.FolderSlices(pairs, checked)
@@ -52,7 +57,7 @@ def run(
     watch.close()
     if not labelled:
         raise InputError(
-            f"{labels}: all pixels have the ignored value {trained.facts.label_map.ignore}; there "
+            f"{labels}: all pixels have the ignored value {label_map.ignore}; there "
             "is nothing to score"
         )
     if seen:

@@ -1,4 +1,4 @@
-"""Which config field needs which other one: a field that would have no effect is refused."""
+"""Which flag and field needs which other one: what would have no effect is refused."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,6 +7,24 @@ from typing import Any
 from xseg_jax.errors import InputError
 
 Config = Any
+
+PROCESSES = ("coordinator", "processes", "process")
+FLAGS = {
+    "train": ("config", "workdir", *PROCESSES),
+    "evaluate": ("config", "workdir", "input", "output", *PROCESSES),
+    "predict": ("config", "workdir", "input", "output", "probabilities", *PROCESSES),
+    "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
+}
+"""Flags that a mode uses."""
+
+MAY_DIFFER = {
+    "evaluate": (
+        "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
+    ),
+    "predict": ("inference",),
+}  # fmt: skip
+"""Fields that may differ from the run's own where a mode uses a run: a smaller machine takes
+smaller tiles, other labels have other values. One that holds fields stands for all of them."""
 
 MEANT = (
     "data.root", "data.images", "data.labels", "data.classes", "data.ignore", "loss.class_weights",
@@ -86,24 +104,69 @@ RULES = (
 )  # fmt: skip
 
 
-def check_effects(config: Config, given: Iterable[str] = ()) -> None:
+def check_flags(mode: str, given: Iterable[str], executor: str) -> None:
+    """Refuses flags that a mode does not use.
+
+    Args:
+      mode: of main.py.
+      given: flags on the command line; those that are no mode's own, as --help, are left alone.
+      executor: value of --executor.
+
+    Raises:
+      InputError: names the flag, and where it has an effect.
+    """
+    for name in given:
+        flag = name.partition(".")[0]  # --slurm.partition belongs to slurm.
+        users = [f"--mode={other}" for other, used in FLAGS.items() if flag in used]
+        if users and flag not in FLAGS[mode]:
+            raise InputError(
+                f"--{name}: has no effect with --mode={mode}; it is for {', '.join(users)}"
+            )
+        if flag == "slurm" and executor != "slurm":
+            raise InputError(
+                f"--{name}: has no effect with --executor={executor}; add --executor=slurm"
+            )
+        if flag == "jobs" and executor != "local":
+            raise InputError(
+                f"--jobs: has no effect with --executor={executor}; give "
+                "--slurm.array_parallelism=N"
+            )
+
+
+def may_differ(mode: str, field: str) -> bool:
+    """Whether a dotted field can be given to a mode that takes the configuration of a run."""
+    return any(_is_part_of(field, one) for one in MAY_DIFFER[mode])
+
+
+def check_given(config: Config, given: Iterable[str]) -> None:
+    """As `check_effects`, for the config of a run or of a study and what its command line gave."""
+    base = "base." if "base" in config else ""
+    check_effects(config.get("base", config), [name.removeprefix(base) for name in given], base)
+
+
+def check_effects(config: Config, given: Iterable[str] = (), base: str = "") -> None:
     """Refuses fields that were given, or are meant, and would have no effect.
 
     Args:
       config: of a run.
-      given: dotted fields that somebody set for this run, on the command line or in a study; there
-        "base." may stand before them.
+      given: dotted fields that somebody set for this run, on the command line or in a study.
+      base: what stands before a field on the command line; "base." for a study.
 
     Raises:
       InputError: names the field, its value, why it has no effect and the remedy.
     """
     meant = [field for field in MEANT if _value(config, field)]
-    for field in [*(name.removeprefix("base.") for name in given), *meant]:
+    for field in [*given, *meant]:
         for rule in RULES:
-            concerned = any(field == one or field.startswith(f"{one}.") for one in rule.fields)
+            concerned = any(_is_part_of(field, one) for one in rule.fields)
             if concerned and not rule.used(config):
                 why = rule.otherwise.format(data=config.data, loss=config.loss)
-                raise InputError(f"config.{field}={_value(config, field)!r}: has no effect: {why}")
+                message = f"config.{field}={_value(config, field)!r}: has no effect: {why}"
+                raise InputError(message.replace("config.", f"config.{base}"))
+
+
+def _is_part_of(field: str, whole: str) -> bool:
+    return field == whole or field.startswith(f"{whole}.")
 
 
 def _value(config: Config, field: str) -> Any:

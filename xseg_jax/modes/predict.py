@@ -25,7 +25,7 @@ def run(
     output: Path,
     *,
     probabilities: bool,
-    inference: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes one label TIFF an image, under the image's stem, with the user's label values.
 
@@ -37,13 +37,13 @@ def run(
       source: folder of images.
       output: folder, made if missing.
       probabilities: also write class probabilities (K, H, W) float32.
-      inference: fields of config.inference that differ from the run's.
+      changes: dotted fields of the config that differ from the run's.
 
     Raises:
       InputError: an image cannot be read, the run is not trained, or `output` is the folder of
         the images, or holds the predictions of another run or files that no run wrote.
     """
-    trained = TrainedRun.load(workdir, inference=inference)
+    trained = TrainedRun.load(workdir, changes=changes)
     images = list_images(source)
     if notice := left_out(source):
         logger.warning("%s", notice)

@@ -184,20 +184,20 @@ class TrainedRun:
         cls,
         workdir: Path,
         parallel: Parallel | None = None,
-        inference: Mapping[str, Any] | None = None,
+        changes: Mapping[str, Any] | None = None,
     ) -> "TrainedRun":
         """Reads a run folder.
 
         Args:
           workdir: the folder.
           parallel: devices of this process; all of them where it is None.
-          inference: fields of config.inference that differ from the run's.
+          changes: dotted fields of the config that differ from the run's.
 
         Raises:
           InputError: the folder holds no run with a checkpoint, or a damaged one.
         """
         config, facts = read_config(workdir), DataFacts.read(workdir)
-        config.inference.update(inference or {})
+        config.update_from_flattened_dict(dict(changes or {}))
         parallel = parallel or Parallel.choose(config.parallel.mode).local
         learner = make_learner(config, facts)
         with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:

@@ -114,7 +114,8 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
     if failed:
         raise RunError(
             f"{len(failed)} of {len(runs)} runs failed, {failed[0].folder} for one; their logs end "
-            "as above. The same command tries them again"
+            f"as above (a study has --config.{BASE}.FIELD for --config.FIELD). The same command "
+            "tries them again"
         )
     return table
 
@@ -141,7 +142,7 @@ def expand(study: Config) -> dict[str, Config]:
         except (TypeError, ValueError) as error:
             raise InputError(f"variant {name!r}: {error}") from error
         try:
-            check_effects(config, delta)
+            check_effects(config, delta, f"{BASE}.")
         except InputError as error:
             raise InputError(f"variant {name!r}: {error}") from error
         if name == BASE or config.to_dict() != study.base.to_dict():

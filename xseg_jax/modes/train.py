@@ -72,7 +72,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         read_config(Path(config.init_from).expanduser())  # Is there such a run?
     parallel = Parallel.choose(config.parallel.mode, config.batch_size, config.parallel.accumulate)
     slices = prepare_data(config)
-    split = split_data(config, slices)
+    split = split_data(config, slices.names, slices.numbers)
     facts = find_facts(config, slices, split)
     overlaid_class(config, facts)  # Before the work, not after it.
     if is_first_process():

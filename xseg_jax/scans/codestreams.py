@@ -60,3 +60,9 @@ def jpeg_exif(data: bytes) -> bytes:
     """The Exif block of a JPEG stream; empty where there is none."""
     blocks = (body for marker, body in jpeg_segments(data) if marker == 0xE1)
     return next((body for body in blocks if body.startswith(b"Exif\0\0")), b"")
+
+
+def ends_whole(data: bytes) -> bool:
+    """Whether the end-of-image marker of a JPEG stream is there; pixels cannot look like it."""
+    before = sum(4 + len(body) for _, body in jpeg_segments(data))
+    return data.find(b"\xff\xd9", before) >= 0

@@ -10,6 +10,9 @@ from xseg_jax.scans.picture import SUFFIXES
 
 LAST_NUMBER = r"(\d+)(?!.*\d)"
 
+DECIMAL = r"(|.*\D)(0+[.,]\d+|\d+[.,](\d{1,3}|\d+(?=[ _]?[^\W\d_])))\D*"
+"""A name whose last digits stand behind a decimal point: fewer than four, before a unit, or 0.x."""
+
 NOISE = ("thumbs.db", "desktop.ini", ".ds_store", ".directory", ".localized")
 """Files that file managers leave in folders; so are those beginning "._"."""
 
@@ -66,17 +69,15 @@ def number_in(name: str, pattern: str = LAST_NUMBER) -> int | None:
 
     Without a pattern it is the last number. The digits behind a decimal point are no number: where
     z is written as 0.25mm, 0.5mm, 1.0mm, they would put 0.25 behind 0.5. Four and more digits are
-    one, as in scan_v2.0001.
+    a counter, as in scan_v2.0001, unless a unit or nothing but 0 makes them decimal.
 
     Raises:
       InputError: the pattern is no regular expression, has no group, or finds no whole number.
     """
     try:
         found = re.search(pattern, name)
-        if found and pattern == LAST_NUMBER and len(found[1]) < 4:
-            before = name[: found.start(1)]
-            if re.search(r"\d[.,]$", before):
-                return None
+        if found and pattern == LAST_NUMBER and re.fullmatch(DECIMAL, name, re.DOTALL):
+            return None
         return int(found[1]) if found else None
     except (re.error, IndexError, TypeError, ValueError) as error:
         raise InputError(

@@ -11,6 +11,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.scans.codestreams import (
     JPEG_LS_FRAME,
     LOSSLESS_FRAMES,
+    ends_whole,
     jpeg_exif,
     jpeg_frame,
     jpeg_ls_is_lossless,
@@ -74,7 +75,7 @@ def _remedy(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return "check the path, its link and permissions"
     text = str(error).lower()
-    unknown = ("requires the", "not supported", "unsupported", "not implemented")
+    unknown = ("requires the", "not supported", "unsupported", "not implemented", "object arrays")
     if isinstance(error, NotImplementedError) or any(part in text for part in unknown):
         return "this form of the format is not known here: export it as plain TIFF or PNG"
     return "the file is damaged or truncated: export it again"
@@ -91,12 +92,15 @@ def _read_tiff(path: Path) -> Picture:
     with tifffile.TiffFile(path) as tiff:
         # Pages of this file alone: its metadata may be of the stack that it was taken from.
         pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
-        shown = [page for page in pages if not page.is_reduced and not page.is_mask]
+        if not pages:
+            raise ValueError("holds no page")
+        # Some programs call the only page reduced, or a mask.
+        shown = [page for page in pages if not page.is_reduced and not page.is_mask] or pages
         images = len(shown) if len(shown) != 1 else _images_behind(tiff, shown[0])
         if images != 1:
             raise one_slice(path, f"{images} images")
         for page in pages:
-            if page.is_mask and not page.is_reduced:
+            if page.is_mask and page is not shown[0] and not page.is_reduced:
                 refuse_transparent(path, page.asarray() == 0)
         return page_as_shown(shown[0], str(path))
 
@@ -147,6 +151,8 @@ def _read_other_jpeg(path: Path) -> Picture | None:
         array, lossy = imagecodecs.jpeg_decode(data), marker not in LOSSLESS_FRAMES
     else:
         return None
+    if not ends_whole(data):  # Some codecs fill what is missing.
+        raise ValueError("ends before its end-of-image marker")
     exif = Image.Exif()
     exif.load(jpeg_exif(data))
     array = upright(array, exif.get(ORIENTATION, 1))

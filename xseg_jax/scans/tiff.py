@@ -152,8 +152,9 @@ def _open_series(
 ) -> Scan:
     if xml:
         _files_of(xml, file.parent, source)
-    series = [s for s in tiff.series if s.keyframe is not None and not s.keyframe.is_reduced]
-    series = [s for s in series if not s.keyframe.is_mask]
+    series = [s for s in tiff.series if s.keyframe is not None]
+    # Smaller copies and masks go with an image; one that is alone is the image.
+    series = [s for s in series if not (s.keyframe.is_reduced or s.keyframe.is_mask)] or series
     if not series:
         raise InputError(f"{source}: holds no image; export it again")
     axes, shape, found = _stack(series, source)
