@@ -57,6 +57,12 @@ def test_slabs_that_are_not_there(start, stop):
         ArrayScan(volume()).slab(start, stop)
 
 
+def test_a_picture_of_a_volume_is_its_gray_plane():
+    picture = ArrayScan(volume()).picture(3)
+    assert (picture.kind, picture.lossy, picture.palette_N3) == ("gray", "", None)
+    np.testing.assert_array_equal(picture.pixels, volume()[3])
+
+
 def test_a_file_that_is_not_what_it_announced():
     scan = ArrayScan(volume("uint8"), np.dtype("uint16"))
     with pytest.raises(

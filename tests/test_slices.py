@@ -84,6 +84,23 @@ def test_colours_that_are_gray(tmp_path):
         open_scan(tmp_path / "a.png")
 
 
+def test_pictures_say_palette_colours_and_loss(tmp_path):
+    colours_YX3 = np.random.default_rng(0).integers(0, 255, (7, 9, 3), np.uint8)
+    for z in range(2):
+        Image.fromarray(colours_YX3 + z).save(tmp_path / f"s{z}.png")
+    with pytest.raises(InputError, match=r"s0.png: is a colour image"):
+        open_scan(tmp_path)
+    with open_scan(tmp_path, colours=True) as scan:
+        assert scan.shape == (2, 7, 9)
+        assert scan.picture(1).kind == "rgb"
+        np.testing.assert_array_equal(scan.reopen().picture(1).pixels, colours_YX3 + 1)
+        with pytest.raises(InputError, match=r"s1.png: is a colour image"):
+            scan.plane(1)
+    Image.fromarray(volume("uint8")[0]).save(tmp_path / "a.jpg")
+    with open_scan(tmp_path / "a.jpg") as scan:
+        assert (scan.picture(0).kind, scan.picture(0).lossy) == ("gray", "JPEG")
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [(np.zeros((7, 8), np.uint16), r"s2.tif: is uint16 \(7, 8\), but s1.tif is uint16 \(7, 9\)"),

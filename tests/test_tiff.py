@@ -99,6 +99,21 @@ def test_colours_that_are_gray_and_those_that_are_not(path):
         open_scan(path)
 
 
+def test_pictures_of_pages(path):
+    colours = np.random.default_rng(0).integers(0, 255, (4, 7, 9, 3), np.uint8)
+    tifffile.imwrite(path, colours, photometric="rgb")
+    with open_scan(path, colours=True) as scan:
+        assert scan.shape == (4, 7, 9)
+        np.testing.assert_array_equal(scan.picture(3).pixels, colours[3])
+        with pytest.raises(InputError, match=r"scan.tif: is a colour image"):
+            scan.plane(3)
+    palette = np.arange(768, dtype=np.uint16).reshape(3, 256) << 6
+    tifffile.imwrite(path, volume("uint8"), photometric="palette", colormap=palette, metadata=None)
+    with open_scan(path) as scan:
+        assert scan.picture(2).kind == "palette"
+        np.testing.assert_array_equal(scan.picture(2).palette_N3, (palette >> 8).T)
+
+
 def resolution(y, x, unit):
     return {"resolution": (1 / x, 1 / y), "resolutionunit": unit}
 

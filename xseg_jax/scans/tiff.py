@@ -4,10 +4,11 @@ A page is what every viewer shows of it. Stacks are found as tifffile's series, 
 is depth, channel and time.
 """
 
+import itertools
 import logging
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.scans.axes import choose
 from xseg_jax.scans.raw import Layout, RawScan
 from xseg_jax.scans.scan import Geometry, Region, Scan, plain_dtype, some
+from xseg_jax.scans.shown import Picture
 from xseg_jax.scans.slices import gray_of
 from xseg_jax.scans.tiff_geometry import geometry_of, ome_geometry
 from xseg_jax.scans.tiff_page import page_as_shown
@@ -37,7 +39,9 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 class TiffScan(Scan):
     """Pages of TIFF files; a file is opened when one of its pages is read, by each thread anew."""
 
-    def __init__(self, source: str, pages: list[Page], key: Any, geometry: Geometry) -> None:
+    def __init__(
+        self, source: str, pages: list[Page], key: Any, geometry: Geometry, colours: bool
+    ) -> None:
         self.pages = pages
         lengths = [int(key.imagelength), int(key.imagewidth)]
         if _orientation(key) in ROWS_ARE_COLUMNS:
@@ -50,29 +54,34 @@ class TiffScan(Scan):
         super().__init__(
             source, (len(pages), *lengths), plain_dtype(np.dtype(key.dtype), source), geometry
         )
-        if key.photometric not in (0, 1, 3):  # Colours may still be gray.
+        if key.photometric not in (0, 1, 3) and not colours:  # They may still be gray.
             self._read((slice(0, 1), slice(0, lengths[0]), slice(0, lengths[1])))
 
     def _read(self, region: Region) -> np.ndarray:
         z, y, x = region
         values = np.empty([part.stop - part.start for part in region], self.dtype)
-        index = 0
-        while index < len(values):
-            file, _ = self.pages[z.start + index]
-            with tifffile.TiffFile(file) as tiff:
-                while index < len(values) and self.pages[z.start + index][0] == file:
-                    tiff.filehandle.seek(self.pages[z.start + index][1])
-                    page = tifffile.TiffPage(tiff, index=(z.start + index,))
-                    shown_HW = gray_of(page_as_shown(page, self.source), self.source)
-                    if shown_HW.shape != self.shape[1:] or shown_HW.dtype != self.dtype:
-                        raise InputError(
-                            f"{self.source}: page {z.start + index} is {shown_HW.dtype} "
-                            f"{shown_HW.shape}, but the first is {self.dtype} {self.shape[1:]}; "
-                            "export all pages alike"
-                        )
-                    values[index] = shown_HW[y, x]
-                    index += 1
+        for index, picture in enumerate(self._pictures(range(z.start, z.stop))):
+            values[index] = gray_of(picture, self.source)[y, x]
         return values
+
+    def picture(self, index: int) -> Picture:
+        """As `Scan.picture`."""
+        return next(self._pictures(range(index, index + 1)))
+
+    def _pictures(self, planes: Iterable[int]) -> Iterator[Picture]:
+        for file, group in itertools.groupby(planes, lambda plane: self.pages[plane][0]):
+            with tifffile.TiffFile(file) as tiff:
+                for plane in group:
+                    tiff.filehandle.seek(self.pages[plane][1])
+                    page = tifffile.TiffPage(tiff, index=(plane,))
+                    picture = page_as_shown(page, self.source)
+                    size, dtype = picture.pixels.shape[:2], picture.pixels.dtype
+                    if size != self.shape[1:] or dtype != self.dtype:
+                        raise InputError(
+                            f"{self.source}: page {plane} is {dtype} {size}, but the first is "
+                            f"{self.dtype} {self.shape[1:]}; export all pages alike"
+                        )
+                    yield picture
 
 
 def _orientation(page: Any) -> int:
@@ -91,7 +100,7 @@ def _opened(file: Path, source: str, omexml: str | None = None) -> Iterator[tiff
         yield tiff
 
 
-def open_tiff(file: Path, inside: str, source: str) -> Scan:
+def open_tiff(file: Path, inside: str, source: str, colours: bool = False) -> Scan:
     """A TIFF file: its pages are z; `stack.tif::c=1,t=0` chooses of several channels and times.
 
     Raises:
@@ -101,11 +110,11 @@ def open_tiff(file: Path, inside: str, source: str) -> Scan:
     with _opened(file, source) as tiff:
         xml = tiff.ome_metadata
         if xml and "<BinaryOnly" in xml:
-            return _open_of_companion(file, xml, inside, source)
-        return _open_series(tiff, file, inside, source, xml)
+            return open_companion(_companion(file, xml, source), inside, source, colours)
+        return _open_series(tiff, file, inside, source, xml, colours)
 
 
-def open_companion(file: Path, inside: str, source: str) -> Scan:
+def open_companion(file: Path, inside: str, source: str, colours: bool = False) -> Scan:
     """A set of OME-TIFF files, by the file of metadata that names them.
 
     Raises:
@@ -116,10 +125,11 @@ def open_companion(file: Path, inside: str, source: str) -> Scan:
     if not files:
         raise InputError(f"{source}: names no TIFF files; open one of the images")
     with _opened(files[0], source, xml) as tiff:
-        return _open_series(tiff, files[0], inside, source, xml)
+        return _open_series(tiff, files[0], inside, source, xml, colours)
 
 
-def _open_of_companion(file: Path, xml: str, inside: str, source: str) -> Scan:
+def _companion(file: Path, xml: str, source: str) -> Path:
+    """The file of metadata of a set, beside one of its images."""
     only = next(e for e in ElementTree.fromstring(xml).iter() if e.tag.endswith("BinaryOnly"))
     companion = file.parent / only.attrib.get("MetadataFile", "")
     if not companion.is_file():
@@ -127,7 +137,7 @@ def _open_of_companion(file: Path, xml: str, inside: str, source: str) -> Scan:
             f"{source}: is one file of a set that {companion.name} describes, which is missing; "
             "put it beside, or open the folder as slices"
         )
-    return open_companion(companion, inside, source)
+    return companion
 
 
 def _files_of(xml: str, folder: Path, source: str) -> list[Path]:
@@ -148,7 +158,7 @@ def _files_of(xml: str, folder: Path, source: str) -> list[Path]:
 
 
 def _open_series(
-    tiff: tifffile.TiffFile, file: Path, inside: str, source: str, xml: str | None
+    tiff: tifffile.TiffFile, file: Path, inside: str, source: str, xml: str | None, colours: bool
 ) -> Scan:
     if xml:
         _files_of(xml, file.parent, source)
@@ -184,7 +194,8 @@ def _open_series(
             f"{source}: {len(missing)} of {len(chosen)} planes are missing, the first is plane "
             f"{missing[0]}; put the file back that holds it, or open the folder as slices"
         )
-    return TiffScan(source, [_place(page, source) for page in chosen], key, geometry)
+    places = [_place(page, source) for page in chosen]
+    return TiffScan(source, places, key, geometry, colours)
 
 
 def _place(page: Any, source: str) -> Page:
