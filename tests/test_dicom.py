@@ -1,5 +1,7 @@
 """DICOM series that SimpleITK writes: order by position, slope applied once, gaps refused."""
 
+import locale
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -9,6 +11,14 @@ from xseg_jax.errors import InputError
 from xseg_jax.scans.scan import open_scan
 
 UID = "1.2.826.0.1.3680043.8.498.1"
+
+
+@pytest.fixture(autouse=True)
+def _locale():
+    """Writing DICOM sets the locale of the process to C, and what is text is no UTF-8 then."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 def write(folder, values_ZYX, *, step=2.0, suffix=".dcm", series=UID, positions=None, **tags):

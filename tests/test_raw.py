@@ -106,6 +106,11 @@ def test_vgi(tmp_path, opened):
         ("scan.vol", "other.vol", r"its data file \S*other.vol is missing; put it beside"),
         ("(?i)bitsperelement = 32", "", r"has no field 'bitsperelement'; export the header again"),
         ("(?i)size = 9 7 5", "", r"has no field 'size'; export the header again"),
+        (
+            r"\{volumeprimitive12\}",
+            "{volume2}",
+            r"scan.vgi: describes 2 volumes; give the raw",
+        ),
         ("datatype = float", "datatype = rgb", r"datatype 'rgb' of 32 bits are not known"),
         ("SkipHeader = 8", "SkipHeader = 80", r"has 1268 bytes, but 5 x 7 x 9 float32 .*1340"),
         ("SkipHeader = 8", "SkipHeader = 0", r"has 1268 bytes, but 5 x 7 x 9 float32 .*1260"),

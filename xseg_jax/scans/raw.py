@@ -164,9 +164,16 @@ def open_vgi(file: Path, inside: str, source: str) -> Scan:
     """
     refuse_inside(inside, source)
     fields: dict[str, str] = {}
-    for line in file.read_text(errors="replace").splitlines():
+    text = file.read_text(errors="replace")
+    volumes = re.findall(r"^\{volume\d+\}", text, re.MULTILINE)
+    if len(volumes) > 1:
+        raise InputError(
+            f"{file}: describes {len(volumes)} volumes; give the raw file of one with "
+            "::ZxYxX,type,order"
+        )
+    for line in text.splitlines():
         key, equals, value = line.partition("=")
-        if equals:  # The first volume counts: later sections repeat names.
+        if equals:  # Later sections repeat names.
             fields.setdefault(key.strip().lower(), value.strip())
 
     def field(*keys: str) -> str:

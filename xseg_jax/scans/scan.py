@@ -191,10 +191,7 @@ def open_scan(
         or its reader is not installed.
     """
     source = str(path)
-    place, _, inside = source.rpartition("::")
-    # A file may be called so.
-    if not place or Path(source).exists():
-        place, inside = source, ""
+    place, inside = split_source(source)
     file = Path(place).expanduser()
     if not file.exists():
         link = "; it is a broken link" if file.is_symlink() else ""
@@ -209,7 +206,7 @@ def open_scan(
         raise
     except ImportError as error:
         raise InputError(
-            f"{source}: reading {kind.name} needs {error.name}; "
+            f"{source}: reading {kind.name} needs {error.name or error}; "
             f"pip install {' '.join(kind.packages) or error.name}"
         ) from error
     except Exception as error:
@@ -248,17 +245,26 @@ def some(names: list[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + more
 
 
+def split_source(source: str) -> tuple[str, str]:
+    """The file or folder, and what is named inside; a file may itself be called a::b."""
+    parts = source.split("::")
+    for count in range(len(parts), 1, -1):
+        place = "::".join(parts[:count])
+        if Path(place).expanduser().exists():
+            return place, "::".join(parts[count:])
+    return parts[0], "::".join(parts[1:])
+
+
 SUFFIXES = (".ome", ".seg", ".nii", ".gz", ".zarr", ".zip", ".tif", ".map", ".mrc")
 
 
 def _name(source: str) -> str:
-    place, _, inside = source.rpartition("::")
-    if place and "=" not in inside and "," not in inside:
-        last = inside.rstrip("/").rpartition("/")[2]
-        if last:
-            return last
-    path = Path(place or source)
-    name = path.stem if path.is_file() or path.suffix.lower() in SUFFIXES else path.name
+    place, inside = split_source(source)
+    path = inside.partition("::")[0]
+    if path and "=" not in path and "," not in path:
+        return path.rstrip("/").rpartition("/")[2]
+    file = Path(place)
+    name = file.stem if file.is_file() or file.suffix.lower() in SUFFIXES else file.name
     while Path(name).suffix.lower() in SUFFIXES:
         name = Path(name).stem
     return name
