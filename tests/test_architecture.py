@@ -133,6 +133,20 @@ def test_file_formats_are_known_in_scans_only():
     assert not [path for path in rooms if path.startswith("xseg_jax/scans/")]
 
 
+def test_a_reader_is_imported_when_its_format_is_met(tmp_path):
+    (tmp_path / "scan.raw").write_bytes(bytes(24))
+    program = (
+        "import sys; from xseg_jax.scans.scan import open_scan; "
+        f"scan = open_scan({str(tmp_path / 'scan.raw')!r} + '::2x3x4,uint8'); scan.plane(0); "
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    extras = {"h5py", "hdf5plugin", "nibabel", "SimpleITK", "olefile", "tensorstore"}
+    assert set(said.stdout.split()).isdisjoint({"jax", "tensorflow", *extras})
+
+
 def test_only_modes_configs_and_main_see_a_config():
     seers = files_importing("ml_collections")
     assert seers >= {"main.py", "configs/default.py"}

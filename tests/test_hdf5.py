@@ -168,7 +168,7 @@ def test_nexus_default_that_is_wrong(path):
     with h5py.File(path, "a") as file:
         file["entry/data"].attrs["signal"] = "away"
     with pytest.raises(
-        InputError, match=r"has nothing at /entry/data/away; it has no data sets of two"
+        InputError, match=r"has nothing at /entry/data/away; name one as .*::/entry/other"
     ):
         open_scan(path)
 

@@ -34,7 +34,7 @@ def test_natural_order():
     numbers=st.lists(st.integers(0, 10**6), min_size=2, unique=True),
 )
 def test_natural_order_is_the_order_of_the_numbers(prefix, numbers):
-    prefix = prefix.rstrip("0123456789")
+    prefix = prefix.rstrip("0123456789.,")  # No decimals.
     if prefix[-1:].isdecimal():
         prefix += "_"
     names = sorted((f"{prefix}{number}" for number in numbers), key=natural_key)
@@ -67,7 +67,20 @@ def test_pattern_that_gives_no_number(pattern):
         number_in("z_z12", pattern)
 
 
-@pytest.mark.parametrize("name", ["slice_z0.5mm", "slice_z0.25", "z12.75um", "z_1,5mm", "1.125"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "slice_z0.5mm",
+        "slice_z0.25",
+        "z12.75um",
+        "z_1,5mm",
+        "1.125",
+        "z2.5000 mm",
+        "z3.0001_µm",
+        "z0.2500",
+        "z00.2500_a",
+    ],
+)
 def test_digits_behind_a_decimal_point_are_no_number(name):
     assert number_in(name) is None
     assert number_in(name, r"(\d+)[.,]") == int(re.search(r"\d+", name)[0])
@@ -75,7 +88,15 @@ def test_digits_behind_a_decimal_point_are_no_number(name):
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("scan_v2.0001", 1), ("z12um", 12), ("0.5mm_007", 7), ("a.7", 7), ("a1.b7", 7)],
+    [
+        ("scan_v2.0001", 1),
+        ("z12um", 12),
+        ("0.5mm_007", 7),
+        ("v2.2500", 2500),
+        ("v12.00010_", 10),
+        ("a.7", 7),
+        ("a1.b7", 7),
+    ],
 )
 def test_numbers_that_only_look_decimal(name, number):
     assert number_in(name) == number

@@ -1,4 +1,4 @@
-"""Raw data, VGI headers and NumPy files: any type, byte order and layout; wrong ones are refused."""
+"""Raw data, VGI headers and NumPy files: any type, order and layout; wrong ones are refused."""
 
 import re
 
@@ -45,6 +45,16 @@ def test_wrong_layout(tmp_path, layout, said):
     (tmp_path / "scan.raw").write_bytes(volume().tobytes())
     with pytest.raises(InputError, match=re.escape(f"scan.raw::{layout}: {said}")):
         open_scan(f"{tmp_path}/scan.raw::{layout}")
+
+
+def test_an_end_of_line_behind_the_data(tmp_path):
+    path = tmp_path / "scan.raw"
+    path.write_bytes(volume().tobytes() + b"\r\n")
+    with open_scan(f"{path}::5x7x9,uint16") as scan:
+        check(scan, volume())
+    path.write_bytes(volume().tobytes() + b"ab")
+    with pytest.raises(InputError, match=r"the data has 632 bytes, .* end at 630"):
+        open_scan(f"{path}::5x7x9,uint16")
 
 
 def test_raw_without_layout(tmp_path):
@@ -96,6 +106,11 @@ def test_vgi(tmp_path, opened):
         ("scan.vol", "other.vol", r"its data file \S*other.vol is missing; put it beside"),
         ("(?i)bitsperelement = 32", "", r"has no field 'bitsperelement'; export the header again"),
         ("(?i)size = 9 7 5", "", r"has no field 'size'; export the header again"),
+        (
+            r"\{volumeprimitive12\}",
+            "{volume2}",
+            r"scan.vgi: describes 2 volumes; give the raw",
+        ),
         ("datatype = float", "datatype = rgb", r"datatype 'rgb' of 32 bits are not known"),
         ("SkipHeader = 8", "SkipHeader = 80", r"has 1268 bytes, but 5 x 7 x 9 float32 .*1340"),
         ("SkipHeader = 8", "SkipHeader = 0", r"has 1268 bytes, but 5 x 7 x 9 float32 .*1260"),
@@ -155,6 +170,6 @@ def test_truncated_numpy(tmp_path):
     (tmp_path / "scan.npy").write_bytes(whole[:40])
     with pytest.raises(InputError, match=r"scan.npy: cannot be read as NumPy \(.*truncated"):
         open_scan(tmp_path / "scan.npy")
+    np.save(tmp_path / "scan.npy", volume())
     with pytest.raises(InputError, match=r"this file holds one volume; leave ::/data away"):
-        np.save(tmp_path / "scan.npy", volume())
         open_scan(f"{tmp_path}/scan.npy::/data")

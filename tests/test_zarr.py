@@ -136,6 +136,10 @@ def test_ome_axes(path):
     with open_scan(f"{path}::t=2,c=1") as scan:
         check(scan, values[2, 1])
         assert scan.voxel_size == (2.0, 0.5, 0.25)
+    ome(path / "labels" / "a", values, "tczyx", [1.0, 1.0, 2.0, 0.5, 0.25])
+    with open_scan(f"{path}::labels/a::t=0,c=1") as scan:
+        check(scan, values[0, 1])
+        assert scan.name == "a"
     with pytest.raises(InputError, match=r"has 2 along c, counted from 0"):
         open_scan(f"{path}::t=0,c=2")
     with pytest.raises(InputError, match=r"cannot choose 'q=1' of axes tczyx"):

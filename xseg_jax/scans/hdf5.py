@@ -16,7 +16,7 @@ import numpy as np
 
 from xseg_jax.errors import InputError
 from xseg_jax.scans.axes import to_volume
-from xseg_jax.scans.scan import Geometry, Region, Scan, one_line, plain_dtype, some
+from xseg_jax.scans.scan import Geometry, Region, Scan, one_line, plain_dtype, some, split_source
 from xseg_jax.scans.units import METRES, triple, unit_of
 
 with contextlib.suppress(ImportError):  # A file that needs it is refused with its name.
@@ -106,7 +106,7 @@ def _named(root: Any, inside: str, source: str) -> Any:
         path = f"{path}/{part}"
         link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
         if link is None:
-            raise InputError(f"{source}: has nothing at {path}; {_choices(root, source)}")
+            raise InputError(f"{source}: has nothing at {path}; {_choices(root.file, source)}")
         try:
             node = node[part]  # type: ignore[reportIndexIssue]
         except (KeyError, OSError) as error:
@@ -178,7 +178,7 @@ def _data_sets(start: Any) -> tuple[list[Any], list[str]]:
 
 def _choices(start: Any, source: str) -> str:
     found, _ = _data_sets(start)
-    place = source.rpartition("::")[0] or source
+    place, _ = split_source(source)
     if not found:
         return "it has no data sets of two or more dimensions"
     names = [f"{data.name} {data.shape} {data.dtype}" for data in found]
@@ -197,7 +197,7 @@ def _refuse_projections(data: Any, source: str) -> None:
         else ""
     )  # fmt: skip
     if why:
-        place = source.rpartition("::")[0] or source
+        place, _ = split_source(source)
         raise InputError(
             f"{source}: {data.name} {data.shape} are projections ({why}), not a volume; "
             f"reconstruct them first, or name them to read them as images: {place}::{data.name}"

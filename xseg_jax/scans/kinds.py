@@ -21,6 +21,7 @@ class Kind:
       magic: (offset, bytes) at which such files can be told, any of them.
       packages: what `pip install` needs that requirements.txt does not have.
       shared: other kinds begin with the same bytes, so that the suffix must fit too.
+      options: of `open_scan`, which `function` takes.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Kind:
     magic: tuple[tuple[int, bytes], ...] = ()
     packages: tuple[str, ...] = ()
     shared: bool = False
+    options: tuple[str, ...] = ()
 
 
 TIFF_MAGIC = tuple(
@@ -38,17 +40,24 @@ TIFF_MAGIC = tuple(
     for version in versions
 )
 
+COLOURS = ("colours",)
+
 # The first row whose suffix and magic both fit, then whose magic fits, then whose suffix fits.
 KINDS = (
     Kind(
         "MINC", "medical", "open_nibabel", (".mnc",), ((0, HDF5), (0, b"CDF")),
         ("nibabel", "h5py"), shared=True,
     ),
-    Kind("TIFF", "tiff", "open_tiff", (".tif", ".tiff", ".btf", ".tf8", ".lsm"), TIFF_MAGIC),
-    Kind("OME companion", "tiff", "open_companion", (".companion.ome",)),
-    Kind("PNG", "slices", "open_picture", (".png",), ((0, b"\x89PNG\r\n\x1a\n"),)),
-    Kind("JPEG", "slices", "open_picture", (".jpg", ".jpeg"), ((0, b"\xff\xd8\xff"),)),
-    Kind("BMP", "slices", "open_picture", (".bmp",)),
+    Kind(
+        "TIFF", "tiff", "open_tiff", (".tif", ".tiff", ".btf", ".tf8", ".lsm"), TIFF_MAGIC,
+        options=COLOURS,
+    ),
+    Kind("OME companion", "tiff", "open_companion", (".companion.ome",), options=COLOURS),
+    Kind(
+        "a picture", "slices", "open_picture",
+        (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pbm", ".pgm", ".ppm", ".webp"),
+        ((0, b"\x89PNG\r\n\x1a\n"), (0, b"\xff\xd8\xff"), (0, b"GIF8")), options=COLOURS,
+    ),
     Kind("NumPy", "raw", "open_npy", (".npy",), ((0, b"\x93NUMPY"),)),
     Kind(
         "HDF5", "hdf5", "open_hdf5", (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".he5"),
@@ -80,7 +89,7 @@ KINDS = (
 )  # fmt: skip
 
 STORE = Kind("Zarr or N5", "zarr", "open_store")
-SLICES = Kind("a folder of slices", "slices", "open_folder")
+SLICES = Kind("a folder of slices", "slices", "open_folder", options=("number_pattern", "colours"))
 SERIES = Kind("a DICOM series", "dicom", "open_series", packages=("SimpleITK",))
 STORE_FILES = (".zarray", ".zgroup", ".zattrs", "zarr.json")
 

@@ -27,8 +27,8 @@ class Layout:
       shape: of the stored array in the order of the file, the fastest axis last.
       dtype: with byte order.
       axes: which stored axis is z, y and x.
-      exact: whether bytes behind the last number are an error: then the first numbers would be a
-        header, or the shape is wrong.
+      exact: whether bytes behind the last number are an error: they say that the first numbers are
+        a header's, or the shape is wrong.
       step: every step-th plane of the first axis counts; those between are of other channels.
     """
 
@@ -59,8 +59,12 @@ class RawScan(Scan):
         size = layout.dtype.itemsize * run * height * width
         found = file.stat().st_size
         offset = layout.offset if layout.offset >= 0 else found - size
-        wrong = found < offset + size or (layout.exact and found > offset + size)
-        if offset < 0 or wrong:
+        more = found - offset - size
+        if 0 < more <= 2:  # A text editor's end of line is no data.
+            with file.open("rb") as opened:
+                opened.seek(-more, 2)
+                more = len(opened.read().strip())
+        if offset < 0 or more < 0 or (layout.exact and more):
             unpacked = " unpacked" if isinstance(layout.file, Unpacked) else ""
             raise InputError(
                 f"{self.source}: the data has {found}{unpacked} bytes, but "
@@ -160,9 +164,16 @@ def open_vgi(file: Path, inside: str, source: str) -> Scan:
     """
     refuse_inside(inside, source)
     fields: dict[str, str] = {}
-    for line in file.read_text(errors="replace").splitlines():
+    text = file.read_text(errors="replace")
+    volumes = re.findall(r"^\{volume\d+\}", text, re.MULTILINE)
+    if len(volumes) > 1:
+        raise InputError(
+            f"{file}: describes {len(volumes)} volumes; give the raw file of one with "
+            "::ZxYxX,type,order"
+        )
+    for line in text.splitlines():
         key, equals, value = line.partition("=")
-        if equals:  # The first volume counts: later sections repeat names.
+        if equals:  # Later sections repeat names.
             fields.setdefault(key.strip().lower(), value.strip())
 
     def field(*keys: str) -> str:

@@ -15,6 +15,8 @@ import numpy as np
 
 from xseg_jax.errors import InputError
 from xseg_jax.scans.kinds import find_kind
+from xseg_jax.scans.names import LAST_NUMBER
+from xseg_jax.scans.shown import Picture
 
 Region = tuple[slice, slice, slice]
 
@@ -103,6 +105,14 @@ class Scan(ABC):
         bounds[axis] = (index, index + 1)
         return self._region(bounds, f"plane {index} along axis {axis}").squeeze(axis)
 
+    def picture(self, index: int) -> Picture:
+        """Plane `index` along z with what its file says of it: palette, colours, lossy compression.
+
+        That is for labels, which may be colours: those of a scan opened with `colours=True` are
+        (Y, X, 3) here, and refused as planes. Formats of volumes have gray values alone.
+        """
+        return Picture(self.plane(index), "gray")
+
     def slab(self, start: int, stop: int) -> np.ndarray:
         """Planes start..stop-1 along z: (stop - start, Y, X).
 
@@ -164,31 +174,31 @@ def _call(reopen: Callable[[], Scan]) -> Scan:
     return reopen()
 
 
-def open_scan(path: str | Path, **options: str) -> Scan:
+def open_scan(
+    path: str | Path, *, number_pattern: str = LAST_NUMBER, colours: bool = False
+) -> Scan:
     """Opens a file, a store or a folder of slices as a volume, without reading its pixels.
 
     Args:
       path: a file or folder; `file.h5::/entry/data` names a data set inside a file or store,
         `stack.tif::c=1,t=0` a channel and a time, `scan.raw::512x1024x1024,uint16,big` the shape
         (Z, Y, X), type and byte order of raw data.
-      options: `number_pattern`, for a folder of slices: see `slices.open_folder`.
+      number_pattern: finds z in the names of a folder of slices: see `slices.open_folder`.
+      colours: opens colour pictures and TIFF pages too, which `Scan.picture` gives; else refused.
 
     Raises:
       InputError: the file is missing, damaged, of an unknown kind, no volume, or holds several;
         or its reader is not installed.
     """
     source = str(path)
-    place, _, inside = source.rpartition("::")
-    # A file may be called so.
-    if not place or Path(source).exists():
-        place, inside = source, ""
+    place, inside = split_source(source)
     file = Path(place).expanduser()
     if not file.exists():
         link = "; it is a broken link" if file.is_symlink() else ""
         raise InputError(f"{place}: no such file or folder{link}; check the path")
     kind = find_kind(file)
-    if options and kind.module != "slices":
-        options = {}  # They say how names become z; other kinds have no names.
+    known = {"number_pattern": number_pattern, "colours": colours}
+    options = {name: known[name] for name in kind.options}
     try:
         module = importlib.import_module(f"xseg_jax.scans.{kind.module}")
         scan = getattr(module, kind.function)(file, inside, source, **options)
@@ -196,7 +206,7 @@ def open_scan(path: str | Path, **options: str) -> Scan:
         raise
     except ImportError as error:
         raise InputError(
-            f"{source}: reading {kind.name} needs {error.name}; "
+            f"{source}: reading {kind.name} needs {error.name or error}; "
             f"pip install {' '.join(kind.packages) or error.name}"
         ) from error
     except Exception as error:
@@ -204,7 +214,11 @@ def open_scan(path: str | Path, **options: str) -> Scan:
             f"{source}: cannot be read as {kind.name} ({one_line(error)}); the file is damaged, "
             "truncated or of another kind: copy or export it again"
         ) from error
-    scan.reopen = functools.partial(open_scan, source, **options)
+    # A copy may be opened in another folder.
+    whole = f"{file.absolute()}::{inside}" if inside else str(file.absolute())
+    scan.reopen = functools.partial(
+        open_scan, whole, number_pattern=number_pattern, colours=colours
+    )
     return scan
 
 
@@ -231,17 +245,26 @@ def some(names: list[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + more
 
 
+def split_source(source: str) -> tuple[str, str]:
+    """The file or folder, and what is named inside; a file may itself be called a::b."""
+    parts = source.split("::")
+    for count in range(len(parts), 1, -1):
+        place = "::".join(parts[:count])
+        if Path(place).expanduser().exists():
+            return place, "::".join(parts[count:])
+    return parts[0], "::".join(parts[1:])
+
+
 SUFFIXES = (".ome", ".seg", ".nii", ".gz", ".zarr", ".zip", ".tif", ".map", ".mrc")
 
 
 def _name(source: str) -> str:
-    place, _, inside = source.rpartition("::")
-    if place and "=" not in inside and "," not in inside:
-        last = inside.rstrip("/").rpartition("/")[2]
-        if last:
-            return last
-    path = Path(place or source)
-    name = path.stem if path.is_file() or path.suffix.lower() in SUFFIXES else path.name
+    place, inside = split_source(source)
+    path = inside.partition("::")[0]
+    if path and "=" not in path and "," not in path:
+        return path.rstrip("/").rpartition("/")[2]
+    file = Path(place)
+    name = file.stem if file.is_file() or file.suffix.lower() in SUFFIXES else file.name
     while Path(name).suffix.lower() in SUFFIXES:
         name = Path(name).stem
     return name

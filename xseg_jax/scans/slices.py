@@ -14,6 +14,7 @@ from xseg_jax.scans.picture import read_picture
 from xseg_jax.scans.raw import refuse_inside
 from xseg_jax.scans.scan import Geometry, Region, Scan
 from xseg_jax.scans.shown import Picture
+from xseg_jax.scans.tiff_geometry import geometry_of_slice
 from xseg_jax.scans.units import triple, unit_of
 
 
@@ -24,25 +25,30 @@ class SlicesScan(Scan):
     """
 
     def __init__(
-        self, source: str, files: list[Path], numbers: tuple[int, ...] | None, geometry: Geometry
+        self, source: str, files: list[Path], numbers: tuple[int, ...] | None, colours: bool
     ) -> None:
-        first_HW = gray_of(read_picture(files[0]), files[0])
-        super().__init__(source, (len(files), *first_HW.shape), first_HW.dtype, geometry, numbers)
+        first = read_picture(files[0])
+        pixels = first.pixels if colours else gray_of(first, files[0])
+        super().__init__(source, (len(files), *pixels.shape[:2]), pixels.dtype, numbers=numbers)
         self.files = files
 
     def _read(self, region: Region) -> np.ndarray:
         z, y, x = region
         values = np.empty([part.stop - part.start for part in region], self.dtype)
         for index, plane in enumerate(range(z.start, z.stop)):
-            file = self.files[plane]
-            pixels_HW = gray_of(read_picture(file), file)
-            if pixels_HW.shape != self.shape[1:] or pixels_HW.dtype != self.dtype:
-                raise InputError(
-                    f"{file}: is {pixels_HW.dtype} {pixels_HW.shape}, but {self.files[0].name} is "
-                    f"{self.dtype} {self.shape[1:]}; export all slices alike"
-                )
-            values[index] = pixels_HW[y, x]
+            values[index] = gray_of(self.picture(plane), self.files[plane])[y, x]
         return values
+
+    def picture(self, index: int) -> Picture:
+        """As `Scan.picture`."""
+        picture, file = read_picture(self.files[index]), self.files[index]
+        size, dtype = picture.pixels.shape[:2], picture.pixels.dtype
+        if size != self.shape[1:] or dtype != self.dtype:
+            raise InputError(
+                f"{file}: is {dtype} {size}, but {self.files[0].name} is {self.dtype} "
+                f"{self.shape[1:]}; export all slices alike"
+            )
+        return picture
 
 
 def gray_of(picture: Picture, name: object) -> np.ndarray:
@@ -59,19 +65,20 @@ def gray_of(picture: Picture, name: object) -> np.ndarray:
     return np.ascontiguousarray(pixels[..., 0])
 
 
-def open_picture(file: Path, inside: str, source: str) -> Scan:
-    """One PNG, JPEG or BMP file as a scan of one slice.
+def open_picture(file: Path, inside: str, source: str, colours: bool = False) -> Scan:
+    """One PNG, JPEG, BMP, GIF, PBM, PGM, PPM or WebP file as a scan of one slice.
 
     Raises:
       InputError: it is damaged or shows colours.
     """
     refuse_inside(inside, source)
-    return SlicesScan(source, [file], None, Geometry())
+    return SlicesScan(source, [file], None, colours)
 
 
 def open_folder(
-    folder: Path, inside: str, source: str, number_pattern: str = names.LAST_NUMBER
-) -> Scan:
+    folder: Path, inside: str, source: str, number_pattern: str = names.LAST_NUMBER,
+    colours: bool = False,
+) -> Scan:  # fmt: skip
     """A folder of slices, ordered by the numbers in their names, or by name where one has none.
 
     Numbers may have gaps, as where only some slices are labelled: see `Scan.numbers`. Voxel size
@@ -82,6 +89,7 @@ def open_folder(
       inside: must be empty.
       source: named in errors.
       number_pattern: regular expression whose first group is the number in a stem.
+      colours: whether the files may show colours: see `Scan.picture`.
 
     Raises:
       InputError: the folder holds no slices, or a number twice.
@@ -102,16 +110,11 @@ def open_folder(
                 )
         numbers = tuple(number for number in sorted_numbers if number is not None)
     files = [listed[stem] for stem in order]
-    return SlicesScan(source, files, numbers, _log_geometry(folder) or _tag_geometry(files[0]))
-
-
-def _tag_geometry(file: Path) -> Geometry:
-    if file.suffix.lower() not in (".tif", ".tiff"):
-        return Geometry()
-    from xseg_jax.scans.tiff import open_tiff  # It shows pages as this module does.
-
-    with open_tiff(file, "", str(file)) as scan:
-        return scan.geometry
+    scan = SlicesScan(source, files, numbers, colours)
+    if files[0].suffix.lower() in (".tif", ".tiff"):
+        scan.geometry = geometry_of_slice(files[0])
+    scan.geometry = _log_geometry(folder) or scan.geometry
+    return scan
 
 
 def _log_geometry(folder: Path) -> Geometry | None:

@@ -4,10 +4,11 @@ A page is what every viewer shows of it. Stacks are found as tifffile's series, 
 is depth, channel and time.
 """
 
+import itertools
 import logging
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.scans.axes import choose
 from xseg_jax.scans.raw import Layout, RawScan
 from xseg_jax.scans.scan import Geometry, Region, Scan, plain_dtype, some
+from xseg_jax.scans.shown import Picture
 from xseg_jax.scans.slices import gray_of
 from xseg_jax.scans.tiff_geometry import geometry_of, ome_geometry
 from xseg_jax.scans.tiff_page import page_as_shown
@@ -29,6 +31,7 @@ Page = tuple[Path, int]
 ORIENTATION, DESCRIPTION, IFD_LIMIT = 274, 270, 1 << 16
 ROWS_ARE_COLUMNS = (5, 6, 7, 8)  # Of the orientation tag.
 SPARE = "abdefghjklmnop"  # Names for axes that have the same one.
+logger = logging.getLogger(__name__)
 # What it would say is checked here, and ends in an error.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
@@ -36,7 +39,9 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 class TiffScan(Scan):
     """Pages of TIFF files; a file is opened when one of its pages is read, by each thread anew."""
 
-    def __init__(self, source: str, pages: list[Page], key: Any, geometry: Geometry) -> None:
+    def __init__(
+        self, source: str, pages: list[Page], key: Any, geometry: Geometry, colours: bool
+    ) -> None:
         self.pages = pages
         lengths = [int(key.imagelength), int(key.imagewidth)]
         if _orientation(key) in ROWS_ARE_COLUMNS:
@@ -49,29 +54,34 @@ class TiffScan(Scan):
         super().__init__(
             source, (len(pages), *lengths), plain_dtype(np.dtype(key.dtype), source), geometry
         )
-        if key.photometric not in (0, 1, 3):  # Colours may still be gray.
+        if key.photometric not in (0, 1, 3) and not colours:  # They may still be gray.
             self._read((slice(0, 1), slice(0, lengths[0]), slice(0, lengths[1])))
 
     def _read(self, region: Region) -> np.ndarray:
         z, y, x = region
         values = np.empty([part.stop - part.start for part in region], self.dtype)
-        index = 0
-        while index < len(values):
-            file, _ = self.pages[z.start + index]
-            with tifffile.TiffFile(file) as tiff:
-                while index < len(values) and self.pages[z.start + index][0] == file:
-                    tiff.filehandle.seek(self.pages[z.start + index][1])
-                    page = tifffile.TiffPage(tiff, index=(z.start + index,))
-                    shown_HW = gray_of(page_as_shown(page, self.source), self.source)
-                    if shown_HW.shape != self.shape[1:] or shown_HW.dtype != self.dtype:
-                        raise InputError(
-                            f"{self.source}: page {z.start + index} is {shown_HW.dtype} "
-                            f"{shown_HW.shape}, but the first is {self.dtype} {self.shape[1:]}; "
-                            "export all pages alike"
-                        )
-                    values[index] = shown_HW[y, x]
-                    index += 1
+        for index, picture in enumerate(self._pictures(range(z.start, z.stop))):
+            values[index] = gray_of(picture, self.source)[y, x]
         return values
+
+    def picture(self, index: int) -> Picture:
+        """As `Scan.picture`."""
+        return next(self._pictures(range(index, index + 1)))
+
+    def _pictures(self, planes: Iterable[int]) -> Iterator[Picture]:
+        for file, group in itertools.groupby(planes, lambda plane: self.pages[plane][0]):
+            with tifffile.TiffFile(file) as tiff:
+                for plane in group:
+                    tiff.filehandle.seek(self.pages[plane][1])
+                    page = tifffile.TiffPage(tiff, index=(plane,))
+                    picture = page_as_shown(page, self.source)
+                    size, dtype = picture.pixels.shape[:2], picture.pixels.dtype
+                    if size != self.shape[1:] or dtype != self.dtype:
+                        raise InputError(
+                            f"{self.source}: page {plane} is {dtype} {size}, but the first is "
+                            f"{self.dtype} {self.shape[1:]}; export all pages alike"
+                        )
+                    yield picture
 
 
 def _orientation(page: Any) -> int:
@@ -90,7 +100,7 @@ def _opened(file: Path, source: str, omexml: str | None = None) -> Iterator[tiff
         yield tiff
 
 
-def open_tiff(file: Path, inside: str, source: str) -> Scan:
+def open_tiff(file: Path, inside: str, source: str, colours: bool = False) -> Scan:
     """A TIFF file: its pages are z; `stack.tif::c=1,t=0` chooses of several channels and times.
 
     Raises:
@@ -100,11 +110,11 @@ def open_tiff(file: Path, inside: str, source: str) -> Scan:
     with _opened(file, source) as tiff:
         xml = tiff.ome_metadata
         if xml and "<BinaryOnly" in xml:
-            return _open_of_companion(file, xml, inside, source)
-        return _open_series(tiff, file, inside, source, xml)
+            return open_companion(_companion(file, xml, source), inside, source, colours)
+        return _open_series(tiff, file, inside, source, xml, colours)
 
 
-def open_companion(file: Path, inside: str, source: str) -> Scan:
+def open_companion(file: Path, inside: str, source: str, colours: bool = False) -> Scan:
     """A set of OME-TIFF files, by the file of metadata that names them.
 
     Raises:
@@ -115,10 +125,11 @@ def open_companion(file: Path, inside: str, source: str) -> Scan:
     if not files:
         raise InputError(f"{source}: names no TIFF files; open one of the images")
     with _opened(files[0], source, xml) as tiff:
-        return _open_series(tiff, files[0], inside, source, xml)
+        return _open_series(tiff, files[0], inside, source, xml, colours)
 
 
-def _open_of_companion(file: Path, xml: str, inside: str, source: str) -> Scan:
+def _companion(file: Path, xml: str, source: str) -> Path:
+    """The file of metadata of a set, beside one of its images."""
     only = next(e for e in ElementTree.fromstring(xml).iter() if e.tag.endswith("BinaryOnly"))
     companion = file.parent / only.attrib.get("MetadataFile", "")
     if not companion.is_file():
@@ -126,7 +137,7 @@ def _open_of_companion(file: Path, xml: str, inside: str, source: str) -> Scan:
             f"{source}: is one file of a set that {companion.name} describes, which is missing; "
             "put it beside, or open the folder as slices"
         )
-    return open_companion(companion, inside, source)
+    return companion
 
 
 def _files_of(xml: str, folder: Path, source: str) -> list[Path]:
@@ -147,16 +158,19 @@ def _files_of(xml: str, folder: Path, source: str) -> list[Path]:
 
 
 def _open_series(
-    tiff: tifffile.TiffFile, file: Path, inside: str, source: str, xml: str | None
+    tiff: tifffile.TiffFile, file: Path, inside: str, source: str, xml: str | None, colours: bool
 ) -> Scan:
     if xml:
         _files_of(xml, file.parent, source)
-    series = [s for s in tiff.series if s.keyframe is not None and not s.keyframe.is_reduced]
-    series = [s for s in series if not s.keyframe.is_mask]
+    series = [s for s in tiff.series if s.keyframe is not None]
+    # Smaller copies and masks go with an image; one that is alone is the image.
+    series = [s for s in series if not (s.keyframe.is_reduced or s.keyframe.is_mask)] or series
     if not series:
         raise InputError(f"{source}: holds no image; export it again")
     axes, shape, found = _stack(series, source)
     key = series[0].keyframe
+    if len(found) == 1 and _end_of(series[0], shape) > tiff.filehandle.size:
+        axes, shape = "yx", shape[-2:]  # tifffile believes what the file says of a run of planes.
     _check_ends(tiff, file, source)
     _check_count(tiff, math.prod(shape[:-2]), source)
     if len(shape) - len(set(axes)):
@@ -168,6 +182,9 @@ def _open_series(
     if geometry.voxel_size and (not depth or not stack):
         geometry = Geometry((math.nan, *geometry.voxel_size[1:]), geometry.unit)
     choice = tuple(fixed.get(axis, slice(None)) for axis in axes[:-2])
+    if series[0].kind == "ndtiff":  # Its index knows where pixels are, and not their directories.
+        pages = {page.dataoffsets[0]: page for page in tiff.pages}
+        found = [pages.get(page.dataoffsets[0]) if page else None for page in found]
     if len(found) == 1 and math.prod(shape[:-2]) > 1:
         return _open_run(series[0], file, shape, choice, geometry, source)
     chosen = [found[index] for index in np.arange(len(found)).reshape(shape[:-2])[choice].flat]
@@ -175,9 +192,10 @@ def _open_series(
     if missing:
         raise InputError(
             f"{source}: {len(missing)} of {len(chosen)} planes are missing, the first is plane "
-            f"{missing[0]}; put the file back that holds it"
+            f"{missing[0]}; put the file back that holds it, or open the folder as slices"
         )
-    return TiffScan(source, [_place(page, source) for page in chosen], key, geometry)
+    places = [_place(page, source) for page in chosen]
+    return TiffScan(source, places, key, geometry, colours)
 
 
 def _place(page: Any, source: str) -> Page:
@@ -246,19 +264,32 @@ def _open_run(
     return RawScan(source, layout, geometry)
 
 
+def _end_of(series: Any, shape: tuple[int, ...]) -> int:
+    """The byte behind a run of planes that one page stands for."""
+    itemsize = np.dtype(series.dtype).itemsize
+    return int(series.dataoffset or 0) + math.prod(shape) * itemsize
+
+
 def _check_count(tiff: tifffile.TiffFile, found: int, source: str) -> None:
-    """Refuses a file that holds less than its metadata says: tifffile would take what is there."""
-    said = [1]
-    if tiff.imagej_metadata:
-        said.append(int(tiff.imagej_metadata.get("images", 1)))
+    """Refuses a run of planes behind one page that is cut off; says where metadata say more.
+
+    tifffile takes what is there. Programs that copy some pages of a stack keep what it says of all.
+    """
+    page = tiff.pages.first
+    said = [int((tiff.imagej_metadata or {}).get("images", 1))]
     for about in tiff.shaped_metadata or ():
-        shape = about.get("shape", ())
-        said.append(math.prod(shape) // max(math.prod(tiff.pages.first.shape), 1))
-    if max(said) > found:
+        said.append(math.prod(about.get("shape", ())) // max(math.prod(page.shape), 1))
+    if max(said) <= found:
+        return
+    behind = tiff.filehandle.size - page.dataoffsets[0] - sum(page.databytecounts)
+    if len(tiff.pages) == 1 and page.offset < page.dataoffsets[0] and behind > 0:
         raise InputError(
-            f"{source}: says that it has {max(said)} planes, but holds {found}; it is truncated: "
-            "copy or export it again"
+            f"{source}: says that it has {max(said)} planes, but ends within them; it is "
+            "truncated: copy or export it again"
         )
+    logger.warning(
+        "%s: says that it has %d planes, but has %d pages; these are read", source, max(said), found
+    )
 
 
 def _check_ends(tiff: tifffile.TiffFile, file: Path, source: str) -> None:

@@ -1,6 +1,7 @@
 """The voxel size that a TIFF file says: of ImageJ, of OME, or of its resolution tags."""
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from typing import Any
 
 import tifffile
@@ -27,7 +28,7 @@ def geometry_of(tiff: tifffile.TiffFile, stack: bool) -> Geometry:
     code = int(getattr(tags.get(RESOLUTION_UNIT), "value", 1))
     unit = unit_of(about.get("unit"))
     if unit and code not in MM_OF:
-        depth = about.get("spacing", 1.0) if stack else None
+        depth = about.get("spacing", 1.0 if stack else None)
         return Geometry(triple([depth, y and 1 / y, x and 1 / x]), unit)
     # SCIFIO writes 10000 pixels a centimetre where there is no unit.
     nothing = set(str(about.get("units", "?")).split(",")) == {"null"}
@@ -36,6 +37,13 @@ def geometry_of(tiff: tifffile.TiffFile, stack: bool) -> Geometry:
         return Geometry()
     size = triple([None, y and MM_OF[code] / y, x and MM_OF[code] / x])
     return Geometry(size, "mm" if size else None)
+
+
+def geometry_of_slice(file: Path) -> Geometry:
+    """Voxel size that one file of a folder of slices says."""
+    with tifffile.TiffFile(file) as tiff:
+        xml = tiff.ome_metadata
+        return ome_geometry(xml) if xml and "Pixels" in xml else geometry_of(tiff, stack=False)
 
 
 def _pixels(tag: Any) -> float | None:

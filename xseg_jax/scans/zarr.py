@@ -14,7 +14,7 @@ import tensorstore
 
 from xseg_jax.errors import InputError
 from xseg_jax.scans.axes import choose, to_volume
-from xseg_jax.scans.scan import Geometry, Region, Scan, plain_dtype, some
+from xseg_jax.scans.scan import Geometry, Region, Scan, plain_dtype, some, split_source
 from xseg_jax.scans.units import METRES, triple, unit_of
 
 Node = Path | zipfile.Path
@@ -137,7 +137,7 @@ def _choices(node: Node, source: str) -> str:
 
 
 def _name_one(found: list[Node], source: str) -> str:
-    place = source.partition("::")[0]
+    place, _ = split_source(source)
     if not found:
         return "it holds no arrays of two or more dimensions"
     names = [_inner(child, Path(place).expanduser()) for child in found]
