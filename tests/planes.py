@@ -16,7 +16,7 @@ def plane(name, image_HW, label_HW, number=None, scan=""):
 
 def fit_scales(kind, planes):
     """Grey scales of planes, each scan's measured on the planes that are here."""
-    scans = {item.place.scan for item in planes}
+    scans = dict.fromkeys(item.place.scan for item in planes)
     by_scan = {s: Normalizer.fit([p.image_HW for p in planes if p.place.scan == s]) for s in scans}
     return GreyScales.fit(kind, planes, by_scan)
 

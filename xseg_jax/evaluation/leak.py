@@ -120,7 +120,7 @@ def _thumbnails(planes: Sequence[Plane]) -> np.ndarray:
     """Standardised small images, one a row; their products are correlations."""
     rows = []
     for item in planes:
-        # Grey values far from the others would be all that a correlation sees: they become the mean.
+        # Grey values far from the others would be all that a correlation sees.
         scale = Normalizer.fit([item.image_HW])
         image_HW = np.where(scale.far(item.image_HW), np.float32(0), scale(item.image_HW))
         row = np.asarray(resize(image_HW, THUMBNAIL, anti_aliasing=True)).ravel()
