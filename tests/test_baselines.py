@@ -5,18 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planes import AS_IS, fit_scales, plane
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planes import AS_IS, fit_scales, plane
 from skimage.filters import threshold_multiotsu
 from sklearn.metrics import confusion_matrix
 
-from xseg_jax.data.intensity import Normalizer
+from xseg_jax.data.intensity import GreyScales, Normalizer
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.planes import Place, Plane
 from xseg_jax.evaluation import baselines
 from xseg_jax.evaluation.baselines import Thresholds
-
-AS_IS = Normalizer(0.0, 1.0)
 
 
 def slices_of(
@@ -51,13 +50,13 @@ def fit(slices, classes=3, kind="volume", grey_scales: Any = None) -> tuple[Any,
 )
 def test_thresholds_are_those_of_skimage_within_a_bin(levels, noise, dtype):
     slices = slices_of(levels, noise=noise, dtype=dtype)
-    found, normalizer = fit(slices, len(levels))
+    found, grey_scales = fit(slices, len(levels))
     pixels = np.concatenate([item.image_HW.ravel() for item in slices])
     bins = baselines.BINS[len(levels)]
     # In uint8 a bin is a grey value.
     pixels = pixels if dtype == np.uint8 else pixels.astype(np.float64)
     expected = threshold_multiotsu(pixels, classes=len(levels), nbins=bins)
-    raw = np.array(found.thresholds) * normalizer.std + normalizer.mean
+    raw = np.array(found.thresholds) * grey_scales.shared.std + grey_scales.shared.mean
     assert (np.diff(raw) > 0).all()
     ours = [pixels[pixels < t].max() for t in raw]
     theirs = [pixels[pixels <= t].max() for t in expected]
@@ -75,11 +74,11 @@ def test_thresholds_do_not_depend_on_the_grey_scale():
 
 def test_hot_pixels_do_not_change_the_thresholds():
     slices = slices_of(dtype=np.float32)
-    clean, normalizer = fit(slices)
+    clean, grey_scales = fit(slices)
     slices[0].image_HW[0, 0] = 1e6
     for item in slices:
         item.image_HW[13, 1:5] = 1e6
-    hot, _ = fit(slices, normalizer=normalizer)
+    hot, _ = fit(slices, grey_scales=grey_scales)
     np.testing.assert_allclose(hot.thresholds, clean.thresholds, atol=0.05)
 
 
@@ -87,9 +86,9 @@ def test_hot_pixels_do_not_change_the_thresholds():
 def test_classes_are_assigned_by_the_labels_not_by_brightness(order):
     levels = np.array((60, 130, 190))[list(order)]
     slices = slices_of(levels)
-    found, normalizer = fit(slices)
+    found, grey_scales = fit(slices)
     assert found.classes == tuple(np.argsort(levels).tolist())
-    confusion_KK = found.confusion(slices, normalizer)
+    confusion_KK = found.confusion(slices, grey_scales)
     assert np.trace(confusion_KK) / confusion_KK.sum() > 0.98
 
 
@@ -122,11 +121,11 @@ def test_assignment_labels_the_most_training_pixels_right(pixels):
 @given(st.lists(st.integers(0, 65535), min_size=2, max_size=5, unique=True))
 def test_image_without_noise_is_labelled_without_error(levels):
     slices = slices_of(levels, noise=0, dtype=np.uint16, count=1, shape=(40, 40))
-    found, normalizer = fit(slices, len(levels))
+    found, grey_scales = fit(slices, len(levels))
     if found is None:  # Two levels in one bin.
         assert np.diff(sorted(levels)).min() < np.ptp(levels) / baselines.BINS[len(levels)]
         return
-    confusion_KK = found.confusion(slices, normalizer)
+    confusion_KK = found.confusion(slices, grey_scales)
     assert np.trace(confusion_KK) == confusion_KK.sum() == 1600
 
 
@@ -157,7 +156,7 @@ def test_confusion_against_sklearn(seed, classes, shape):
     truth = np.concatenate([item.label_HW.ravel() for item in slices])
     predicted = np.concatenate([thresholds(normalizer(item.image_HW)).ravel() for item in slices])
     valid = truth != IGNORED
-    found_KK = thresholds.confusion(slices, normalizer)
+    found_KK = thresholds.confusion(slices, GreyScales("volume", normalizer))
     assert found_KK.sum() == valid.sum()
     if valid.any():
         expected_KK = confusion_matrix(truth[valid], predicted[valid], labels=range(classes))
@@ -189,6 +188,39 @@ def test_each_image_s_own_statistics():
     assert np.trace(confusion_KK) / confusion_KK.sum() > 0.98
     by_volume, shared = fit(exposed)
     assert np.trace(by_volume.confusion(exposed, shared)) / confusion_KK.sum() < 0.8
+
+
+def test_each_scan_s_own_statistics():
+    slices = slices_of(dtype=np.float32)
+    places = [Place("a", 0, 0), Place("a", 0, 1), Place("b", 0, 0), Place("b", 0, 1)]
+    exposed = [
+        Plane(
+            s.name,
+            (s.image_HWC * 5 + 1000 if place.scan == "b" else s.image_HWC),
+            s.label_HW,
+            place,
+        )
+        for s, place in zip(slices, places, strict=True)
+    ]
+    by_scan, own = fit(exposed, kind="scan")
+    confusion_KK = by_scan.confusion(exposed, own)
+    assert np.trace(confusion_KK) / confusion_KK.sum() > 0.98
+    by_volume, shared = fit(exposed)
+    assert np.trace(by_volume.confusion(exposed, shared)) / confusion_KK.sum() < 0.8
+
+
+def test_neighbours_of_a_plane_do_not_count():
+    slices = slices_of()
+    around = [np.full_like(s.image_HW, 250) for s in slices]
+    wide = [
+        Plane(s.name, np.stack([out, s.image_HW, out], -1), s.label_HW)
+        for s, out in zip(slices, around, strict=True)
+    ]
+    (alone, _), (among, grey_scales) = fit(slices), fit(wide)
+    assert among == alone
+    np.testing.assert_array_equal(
+        among.confusion(wide, grey_scales), alone.confusion(slices, grey_scales)
+    )
 
 
 @pytest.mark.parametrize("classes", [0, 1, baselines.MOST_CLASSES + 1])
@@ -225,8 +257,8 @@ def test_not_defined_where_nearly_all_pixels_are_equal():
 def test_many_classes(classes):
     levels = tuple(np.linspace(20, 235, classes))
     slices = slices_of(levels, noise=4)
-    found, normalizer = fit(slices, classes)
-    confusion_KK = found.confusion(slices, normalizer)
+    found, grey_scales = fit(slices, classes)
+    confusion_KK = found.confusion(slices, grey_scales)
     assert found.classes == tuple(range(classes))
     assert np.trace(confusion_KK) / confusion_KK.sum() > 0.98
 

@@ -2,18 +2,31 @@
 
 import numpy as np
 import pytest
-from planes import plane
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.evaluation.leak import measure_leak
+from xseg_jax.data.planes import Place, Plane
+from xseg_jax.data.slabs import Slabs
+from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
 
 
-def item(label, image=None, name="s"):
+def item(label, image=None, place=None):
     label_HW = np.array(label, np.uint8)
     image_HW = label_HW.astype(np.float32) if image is None else np.asarray(image)
-    return Slice(name, image_HW, label_HW)
+    return Plane("s", image_HW[..., None], label_HW, place or Place())
+
+
+def at(items, numbers, scan="scan", axis=0):
+    """The same planes elsewhere."""
+    return [
+        Plane(one.name, one.image_HWC, one.label_HW, Place(scan, axis, number))
+        for one, number in zip(items, numbers, strict=True)
+    ]
+
+
+def leak_of(test, train, test_numbers, train_numbers):
+    return measure_leak(at(test, test_numbers), at(train, train_numbers))
 
 
 def random_items(count, shares=(0.5, 0.3, 0.2), shape=(64, 64), seed=0):
@@ -23,7 +36,7 @@ def random_items(count, shares=(0.5, 0.3, 0.2), shape=(64, 64), seed=0):
 
 def test_identical_neighbours_agree_in_every_pixel():
     items = random_items(6)
-    leak = measure_leak(items[:3], items[:3], [0, 10, 20], [1, 11, 21])
+    leak = leak_of(items[:3], items[:3], [0, 10, 20], [1, 11, 21])
     assert leak["agreement"] == 1
     assert leak["nearest"] == "z"
     assert leak["smallest_distance"] == 1
@@ -32,7 +45,7 @@ def test_identical_neighbours_agree_in_every_pixel():
 
 def test_independent_labels_agree_by_chance():
     items = random_items(20)
-    leak = measure_leak(items[:10], items[10:], range(10), range(50, 60))
+    leak = leak_of(items[:10], items[10:], range(10), range(50, 60))
     # 40960 pixels with a chance of 0.38 each: a standard deviation of 0.0024.
     assert leak["agreement"] == pytest.approx(0.38, abs=0.01)
     assert leak["chance"] == pytest.approx(0.38, abs=0.01)
@@ -42,7 +55,7 @@ def test_independent_labels_agree_by_chance():
 def test_chance_by_hand():
     test = item([[0, 0, 1, 1], [0, 2, 2, 2]])
     train = item([[0, 1, 1, 2], [1, 1, 2, 0]])
-    leak = measure_leak([test], [train], [3], [9])
+    leak = leak_of([test], [train], [3], [9])
     # Equal: places 0, 2 and 6. Shares 3, 2, 3 and 2, 4, 2 of 8.
     assert leak["agreement"] == pytest.approx(3 / 8)
     assert leak["chance"] == pytest.approx((3 * 2 + 2 * 4 + 3 * 2) / 64)
@@ -52,22 +65,22 @@ def test_chance_by_hand():
 def test_ignored_pixels_of_either_label_do_not_count():
     test = item([[0, 0, 1, IGNORED]])
     train = item([[0, IGNORED, 0, 1]])
-    leak = measure_leak([test], [train], [0], [1])
+    leak = leak_of([test], [train], [0], [1])
     assert leak["agreement"] == pytest.approx(1 / 2)
     assert leak["chance"] == pytest.approx(1 / 2)
 
 
 def test_nothing_to_compare():
-    leak = measure_leak([item([[IGNORED, 0]])], [item([[0, IGNORED]])], [0], [1])
+    leak = leak_of([item([[IGNORED, 0]])], [item([[0, IGNORED]])], [0], [1])
     assert (leak["agreement"], leak["chance"]) == (None, None)
     assert leak["smallest_distance"] == 1
 
 
 def test_mean_is_over_test_slices():
     same, other = item([[0, 1]]), item([[1, 0]])
-    leak = measure_leak([same, same, other, same], [same], [1, 2, 3, 4], [9])
+    leak = leak_of([same, same, other, same], [same], [1, 2, 3, 4], [9])
     assert leak["agreement"] == pytest.approx(3 / 4)
-    leak = measure_leak([same, item([[IGNORED] * 2])], [same], [1, 2], [9])
+    leak = leak_of([same, item([[IGNORED] * 2])], [same], [1, 2], [9])
     assert leak["agreement"] == 1
 
 
@@ -75,12 +88,12 @@ def test_nearest_by_z():
     """Each test slice is compared with the one training slice that is nearest, not the best."""
     marks = [item([[k == z for k in range(4)]]) for z in range(4)]
     # z of training: 10, 20, 30, 40; test slices at 12 and 33 equal those at 10 and 30.
-    leak = measure_leak([marks[0], marks[2]], marks, [12, 33], [10, 20, 30, 40])
+    leak = leak_of([marks[0], marks[2]], marks, [12, 33], [10, 20, 30, 40])
     assert leak["agreement"] == 1
     assert leak["smallest_distance"] == 2
-    leak = measure_leak([marks[0], marks[2]], marks, [33, 12], [10, 20, 30, 40])
+    leak = leak_of([marks[0], marks[2]], marks, [33, 12], [10, 20, 30, 40])
     assert leak["agreement"] == pytest.approx(2 / 4)
-    turned = measure_leak([marks[0], marks[2]], marks[::-1], [12, 33], [40, 30, 20, 10])
+    turned = leak_of([marks[0], marks[2]], marks[::-1], [12, 33], [40, 30, 20, 10])
     assert turned["agreement"] == 1
 
 
@@ -94,7 +107,7 @@ def test_by_image_where_slices_have_no_number_of_their_own(test_z, train_z):
     train = [item(label, image) for label, image in zip(labels, images, strict=True)]
     # The same scene, exposed differently and with some noise.
     near = item(labels[2], 900 + 40 * (images[2] + 0.2 * rng.normal(size=(64, 64))))
-    leak = measure_leak([near], train, test_z, train_z)
+    leak = leak_of([near], train, test_z, train_z)
     assert leak["nearest"] == "image"
     assert leak["agreement"] == 1
     assert "smallest_distance" not in leak
@@ -106,21 +119,21 @@ def test_by_image_for_every_pixel_type_and_size(dtype):
     ramps = [(200 * ramp).astype(dtype) for ramp in (x, y, 1 - x)]
     train = [item(np.full((64, 64), k), ramp) for k, ramp in enumerate(ramps)]
     small = item(np.full((20, 30), 1), ramps[1][::3, ::2][:20, :30])
-    leak = measure_leak([small], train, [None], [None] * 3)
+    leak = leak_of([small], train, [None], [None] * 3)
     assert leak["agreement"] == 1
 
 
 def test_different_shapes_are_compared_at_the_size_of_the_test_label():
     quarters = np.kron([[0, 1], [2, 0]], np.ones((20, 20)))
     large = np.kron([[0, 1], [2, 0]], np.ones((35, 30)))
-    leak = measure_leak([item(quarters)], [item(large)], [1], [2])
+    leak = leak_of([item(quarters)], [item(large)], [1], [2])
     assert leak["agreement"] == 1
     assert leak["chance"] == pytest.approx(0.5**2 + 2 * 0.25**2)
 
 
 def test_ignored_stays_ignored_when_resized():
     small = np.array([[0, IGNORED], [1, 0]])
-    leak = measure_leak(
+    leak = leak_of(
         [item(np.kron(np.where(small == 1, 1, 0), np.ones((30, 30))))], [item(small)], [1], [2]
     )
     assert leak["agreement"] == 1
@@ -128,7 +141,7 @@ def test_ignored_stays_ignored_when_resized():
 
 
 def test_constant_and_one_pixel_images():
-    leak = measure_leak([item([[0]])], [item([[0]]), item([[1]])], [None], [None, None])
+    leak = leak_of([item([[0]])], [item([[0]]), item([[1]])], [None], [None, None])
     assert leak["agreement"] in (0, 1)
     assert leak["nearest"] == "image"
 
@@ -142,7 +155,135 @@ def test_constant_and_one_pixel_images():
 def test_agreement_and_chance_are_shares(seed, counts, numbered):
     items = random_items(sum(counts), shape=(5, 6), seed=seed)
     z = list(range(len(items))) if numbered else [None] * len(items)
-    leak = measure_leak(items[: counts[0]], items[counts[0] :], z[: counts[0]], z[counts[0] :])
+    leak = leak_of(items[: counts[0]], items[counts[0] :], z[: counts[0]], z[counts[0] :])
     assert 0 <= leak["agreement"] <= 1
     assert 0 < leak["chance"] <= 1
     assert leak["nearest"] == ("z" if numbered else "image")
+
+
+# Scans, axes, and parts that share planes.
+
+
+def test_the_nearest_plane_is_one_of_the_same_scan_and_axis():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (4, 9, 9))
+    test = at([item(labels[0])], [5])
+    train = [
+        *at([item(labels[1])], [8]),
+        *at([item(labels[0])], [5], scan="other"),
+        *at([item(labels[0])], [6], axis=1),
+        *at([item(labels[0])], [None]),
+    ]
+    leak = measure_leak(test, train)
+    assert leak["nearest"] == "z"
+    assert leak["smallest_distance"] == 3
+    assert leak["agreement"] == pytest.approx((labels[0] == labels[1]).mean())
+    assert measure_leak(test, train[1:2])["nearest"] == "image"
+
+
+def test_one_test_plane_of_another_scan_makes_all_nearest_by_image():
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(3, 40, 40)), rng.integers(0, 2, (3, 40, 40))
+    one, two, three = (item(*pair) for pair in zip(labels, images, strict=True))
+    train = [*at([one, two], [1, 20], scan="a"), *at([three], [1], scan="b")]
+    # By number the first would be compared with the plane at 1; its image is the one at 20.
+    leak = measure_leak([*at([two], [2], scan="a"), *at([three], [7], scan="c")], train)
+    assert leak == {"agreement": 1, "chance": pytest.approx(0.5, abs=0.01), "nearest": "image"}
+    alone = measure_leak(at([two], [2], scan="a"), train)
+    assert (alone["nearest"], alone["smallest_distance"]) == ("z", 1)
+    assert alone["agreement"] == pytest.approx((labels[1] == labels[0]).mean())
+
+
+def test_nothing_is_tested():
+    leak = measure_leak([], random_items(2))
+    assert leak == {"agreement": None, "chance": None, "nearest": "none"}
+
+
+@pytest.mark.parametrize("value", [-3.4028235e38, 3e38, 1e9])
+def test_no_data_and_hot_pixels_do_not_decide_which_image_is_nearest(value):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(3, 64, 64)).astype(np.float32)
+    train = [item(np.full((64, 64), k), image.copy()) for k, image in enumerate(images)]
+    near_HW = images[2] + 0.1 * rng.normal(size=(64, 64)).astype(np.float32)
+    near_HW[:9], train[0].image_HW[:9] = value, value
+    leak = measure_leak([item(np.full((64, 64), 2), near_HW)], train)
+    assert leak["agreement"] == 1
+
+
+def slabs(axis, gap, *scans):
+    """Only the axis and the gap tell how far apart labels are compared."""
+    return Slabs(dict.fromkeys(scans or ("scan",), axis), {}, gap)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("across", [0, 1, 2])
+def test_stripes_of_a_known_period_agree_at_multiples_of_it(axis, across):
+    if axis == across:
+        return
+    half = 6
+    stripes_ZYX = np.indices((48, 48, 48))[axis] // half % 2
+    planes = at([item(stripes_ZYX.take(3, across))], [3], axis=across)
+    for gap, agreement in ((half, 0), (2 * half, 1), (half // 2, 0.5), (4 * half, 1)):
+        leak = measure_leak_within(planes, slabs(axis, gap))
+        # Of 8 stripes the last ones have no partner.
+        assert leak["agreement"] == pytest.approx(agreement, abs=0.04)
+        assert leak["chance"] == pytest.approx(0.5, abs=0.02)
+        assert (leak["nearest"], leak["smallest_distance"]) == ("within", gap)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    shape=st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    gap=st.integers(1, 9),
+    axis=st.integers(0, 2),
+    seed=st.integers(0, 99),
+)
+def test_leak_within_planes_against_a_direct_count(shape, gap, axis, seed):
+    rng = np.random.default_rng(seed)
+    across = [other for other in range(3) if other != axis]
+    planes = [
+        *at([item(rng.choice([0, 1, 2, IGNORED], shape))], [4], axis=across[0]),
+        *at([item(rng.choice([0, 1, 2, IGNORED], shape))], [2], axis=across[1]),
+    ]
+    agreements, chances = [], []
+    for one in planes:
+        # Along the rows where the axis is the first of the two that the plane has.
+        along_rows = axis < min({0, 1, 2} - {axis, one.place.axis})
+        down, right = (gap, 0) if along_rows else (0, gap)
+        pairs = [
+            (int(one.label_HW[y, x]), int(one.label_HW[y + down, x + right]))
+            for y in range(shape[0] - down)
+            for x in range(shape[1] - right)
+        ]
+        pairs = [pair for pair in pairs if IGNORED not in pair]
+        if pairs:
+            agreements.append(sum(a == b for a, b in pairs) / len(pairs))
+            chances.append(sum(a == d for a, _ in pairs for _, d in pairs) / len(pairs) ** 2)
+    leak = measure_leak_within(planes, slabs(axis, gap))
+    if not agreements:
+        assert (leak["agreement"], leak["chance"]) == (None, None)
+    else:
+        assert leak["agreement"] == pytest.approx(np.mean(agreements))
+        assert leak["chance"] == pytest.approx(np.mean(chances))
+
+
+def test_each_scan_is_compared_along_its_own_axis():
+    rows = np.indices((24, 24))[0] // 6 % 2
+    planes = [*at([item(rows)], [0], "a"), *at([item(rows)], [0], "b")]
+    along = Slabs({"a": 1, "b": 2}, {}, 6)
+    # Along its rows the one never agrees, along its columns the other always.
+    assert measure_leak_within(planes, along)["agreement"] == pytest.approx(1 / 2)
+    assert measure_leak_within(planes[:1], along)["agreement"] == 0
+    assert measure_leak_within(planes[1:], along)["agreement"] == 1
+
+
+def test_whole_planes_are_compared_with_the_next_one_that_is_a_gap_away():
+    marks = [item([[k == z for k in range(4)]]) for z in (0, 1, 0, 3)]
+    planes = at(marks, [10, 12, 15, 30])
+    # 10 with 15: equal; 12 with 30 and 15 with 30: two of four pixels; none is beyond 30.
+    leak = measure_leak_within(planes, slabs(0, 4))
+    assert leak["agreement"] == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
+    assert leak["smallest_distance"] == 4
+    # With a gap of 2 the plane at 10 is compared with that at 12, and that with the one at 15.
+    assert measure_leak_within(planes, slabs(0, 2))["agreement"] == pytest.approx(1 / 2)
+    assert measure_leak_within(planes, slabs(0, 40))["agreement"] is None

@@ -18,28 +18,29 @@ KEY = jax.random.key(0)
 ONE = Parallel("jit", tuple(jax.devices()[:1]))
 
 
-def network(**fields):
+def network(channels=1, **fields):
     """A U-Net with variables from numpy, which need no compilation."""
     model = UNet(classes=3, norm="none", **fields)
     rng = np.random.default_rng(0)
     init = functools.partial(model.init, train=False)
-    shapes = jax.eval_shape(init, KEY, jnp.zeros((1, 32, 32, 1)))
+    shapes = jax.eval_shape(init, KEY, jnp.zeros((1, 32, 32, channels)))
     fill = functools.partial(rng.normal, 0, 0.3)
     return model, jax.tree.map(lambda leaf: fill(leaf.shape).astype(np.float32), shapes)
 
 
 def noise(height, width, seed=0):
-    return np.random.default_rng(seed).standard_normal((height, width)).astype(np.float32)
+    """An image (H, W, 1)."""
+    return np.random.default_rng(seed).standard_normal((height, width, 1)).astype(np.float32)
 
 
-def directly(model, variables, image_HW):
+def directly(model, variables, image_HWC):
     """Probabilities from one call of the network, on the whole image."""
     apply = jax.jit(functools.partial(model.apply, train=False))
-    return softmax(np.asarray(apply(variables, image_HW[None, ..., None])[0]), axis=-1)
+    return softmax(np.asarray(apply(variables, image_HWC[None])[0]), axis=-1)
 
 
-def one(predictor, variables, image_HW):
-    (probability_HWK,) = predictor(variables, [image_HW])
+def one(predictor, variables, image_HWC):
+    (probability_HWK,) = predictor(variables, [image_HWC])
     return probability_HWK
 
 
@@ -56,29 +57,29 @@ def pixelwise(batch_size=3, tile=32, overlap=8):
     return Predictor(Model(), ONE, **options), shapes  # pyright: ignore[reportArgumentType]
 
 
-def logistic(image_HW):
-    return softmax(np.stack([0 * image_HW, image_HW], axis=-1), axis=-1)
+def logistic(image_HWC):
+    return softmax(np.concatenate([0 * image_HWC, image_HWC], axis=-1), axis=-1)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_an_image_of_one_tile_is_what_the_network_says(batch_size):
     model, variables = network(features=(2, 4))
     predictor = Predictor(model, ONE, tile=64, overlap=16, batch_size=batch_size)
-    image_HW = noise(64, 32)
-    probability_HWK = one(predictor, variables, image_HW)
+    image_HWC = noise(64, 32)
+    probability_HWK = one(predictor, variables, image_HWC)
     assert probability_HWK.dtype == np.float32
-    np.testing.assert_allclose(probability_HWK, directly(model, variables, image_HW), atol=1e-5)
+    np.testing.assert_allclose(probability_HWK, directly(model, variables, image_HWC), atol=1e-5)
 
 
 def test_tiles_agree_with_the_whole_image_away_from_their_edges():
     model, variables = network(features=(4,))
     predictor = Predictor(model, ONE, tile=32, overlap=8, batch_size=2)
-    image_HW = noise(71, 60)
-    found_HWK = one(predictor, variables, image_HW)
-    expected_HWK = directly(model, variables, image_HW)
+    image_HWC = noise(71, 60)
+    found_HWK = one(predictor, variables, image_HWC)
+    expected_HWK = directly(model, variables, image_HWC)
     # Two 3x3 convolutions see two pixels around: nearer to a tile's edge they see its padding.
     near_HW = np.zeros((71, 60), bool)
-    corners, _ = cut(image_HW, 32, 8)
+    corners, _ = cut(image_HWC, 32, 8)
     assert len(corners) == 3 * 3
     for y, x in corners:
         near_hw = near_HW[y : y + 32, x : x + 32]
@@ -104,8 +105,8 @@ def test_any_sizes_in_order_whatever_the_batch(batch_size):
     predictor, shapes = pixelwise(batch_size, tile=64)
     found = list(predictor(np.float32(1), iter(images)))
     assert [probability_HWK.shape[:2] for probability_HWK in found] == sizes
-    for probability_HWK, image_HW in zip(found, images, strict=True):
-        np.testing.assert_allclose(probability_HWK, logistic(image_HW), atol=1e-5)
+    for probability_HWK, image_HWC in zip(found, images, strict=True):
+        np.testing.assert_allclose(probability_HWK, logistic(image_HWC), atol=1e-5)
     assert {shape[2:4] for shape in shapes} == {(64, 64), (32, 32), (64, 32), (32, 64)}
 
 
@@ -121,7 +122,7 @@ def test_compiles_once_a_shape_in_prediction_mode():
 def test_several_devices_change_nothing(mode):
     model, variables = network(features=(2, 4))
     layout = Parallel(mode, tuple(jax.devices()))
-    several = Predictor(model, AS_IT_IS, layout, tile=32, overlap=8, batch_size=2)
+    several = Predictor(model, layout, tile=32, overlap=8, batch_size=2)
     alone = Predictor(model, ONE, tile=32, overlap=8, batch_size=2)
     images = [noise(71, 60), noise(30, 30)]
     there = list(several(layout.replicate(variables), images))
@@ -131,10 +132,10 @@ def test_several_devices_change_nothing(mode):
 
 def test_other_variables_give_another_result_without_compiling():
     predictor, shapes = pixelwise()
-    image_HW = noise(20, 20)
+    image_HWC = noise(20, 20)
     for factor in (1, 2, -3):
         np.testing.assert_allclose(
-            one(predictor, np.float32(factor), image_HW), logistic(factor * image_HW), atol=1e-5
+            one(predictor, np.float32(factor), image_HWC), logistic(factor * image_HWC), atol=1e-5
         )
     assert len(shapes) == 1
 
@@ -169,8 +170,8 @@ def companies(predictor, variables):
     forwards = list(predictor(variables, COMPANY))
     backwards = list(predictor(variables, COMPANY[::-1]))[::-1]
     rest = list(predictor(variables, COMPANY[2:]))
-    for place, image_HW in enumerate(COMPANY):
-        yield [one(predictor, variables, image_HW), forwards[place], backwards[place]]
+    for place, image_HWC in enumerate(COMPANY):
+        yield [one(predictor, variables, image_HWC), forwards[place], backwards[place]]
     for place, found_HWK in enumerate(rest):
         yield [found_HWK, forwards[2 + place]]
 
@@ -187,7 +188,7 @@ def test_an_images_place_and_company_change_no_bit(mode, devices, batch_size):
             return jnp.concatenate([0 * image_BHWC, place_B111 + beside_BHWC], axis=-1)
 
     layout = Parallel(mode, tuple(jax.devices()[:devices]))
-    predictor = Predictor(Model(), AS_IT_IS, layout, tile=32, overlap=8, batch_size=batch_size)  # pyright: ignore[reportArgumentType]
+    predictor = Predictor(Model(), layout, tile=32, overlap=8, batch_size=batch_size)  # pyright: ignore[reportArgumentType]
     for first, *others in companies(predictor, layout.replicate({})):
         for other in others:
             np.testing.assert_array_equal(first, other)
@@ -200,7 +201,7 @@ def test_an_images_place_and_company_change_no_bit(mode, devices, batch_size):
 def test_no_processor_rounds_an_image_by_its_company(mode, devices, features, tile):
     model, variables = network(features=features)
     layout = Parallel(mode, tuple(jax.devices()[:devices]))
-    predictor = Predictor(model, AS_IT_IS, layout, tile=tile, overlap=8, batch_size=3)
+    predictor = Predictor(model, layout, tile=tile, overlap=8, batch_size=3)
     for first, *others in companies(predictor, layout.replicate(variables)):
         for other in others:
             np.testing.assert_array_equal(first, other)
@@ -217,15 +218,31 @@ def test_tiles_go_into_few_equal_parts(tiles, largest, sizes):
     np.testing.assert_array_equal(np.concatenate(parts)[:tiles], tiles_Thw)
 
 
-@pytest.mark.parametrize(
-    ("normalizer", "dtype"), [(Normalizer(100.0, 20.0), np.uint8), (Normalizer(), np.uint16)]
-)
-def test_grey_values_are_normalised_by_the_whole_image(normalizer, dtype):
-    image_HW = np.random.default_rng(0).integers(60, 140, (70, 40)).astype(dtype)
-    mean, std = (100, 20) if dtype == np.uint8 else (image_HW.mean(), image_HW.std())
-    predictor, _ = pixelwise(normalizer=normalizer)
-    expected_HWK = logistic((image_HW.astype(float) - mean) / std)
-    np.testing.assert_allclose(one(predictor, np.float32(1), image_HW), expected_HWK, atol=1e-5)
+@pytest.mark.parametrize(("mode", "devices"), LAYOUTS)
+def test_a_network_that_tells_channels_apart_gets_each_in_its_place(mode, devices):
+    class Model:
+        def apply(self, variables, image_BHWC, *, train):
+            return image_BHWC * jnp.array([1.0, 10.0, 100.0])
+
+    layout = Parallel(mode, tuple(jax.devices()[:devices]))
+    predictor = Predictor(Model(), layout, tile=32, overlap=8, batch_size=2)  # pyright: ignore[reportArgumentType]
+    marks = np.array([3, 0.3, 0.03], np.float32)  # Each channel decides where the others are 0.
+    images = [marks * np.eye(3, dtype=np.float32)[noise(*size, 1)[..., 0].astype(int) % 3]
+              for size in ((70, 40), (20, 20), (33, 97))]  # fmt: skip
+    for found_HWK, image_HWC in zip(predictor(layout.replicate({}), images), images, strict=True):
+        expected_HWK = softmax(image_HWC * [1, 10, 100], axis=-1)
+        np.testing.assert_allclose(found_HWK, expected_HWK, atol=1e-5)
+        np.testing.assert_array_equal(found_HWK.argmax(axis=-1), image_HWC.argmax(axis=-1))
+
+
+def test_images_with_neighbours_are_what_the_network_says():
+    model, variables = network(channels=3, features=(2, 4))
+    predictor = Predictor(model, ONE, tile=64, overlap=16, batch_size=2)
+    image_HWC = np.concatenate([noise(64, 32, seed) for seed in range(3)], axis=-1)
+    found_HWK = one(predictor, variables, image_HWC)
+    np.testing.assert_allclose(found_HWK, directly(model, variables, image_HWC), atol=1e-5)
+    turned_HWK = one(predictor, variables, image_HWC[..., ::-1])
+    assert np.abs(turned_HWK - found_HWK).max() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -234,7 +251,7 @@ def test_grey_values_are_normalised_by_the_whole_image(normalizer, dtype):
 def test_impossible_tiles_are_refused_by_name(change):
     options = {"tile": 32, "overlap": 8, "batch_size": 4} | change
     with pytest.raises(InputError) as caught:
-        Predictor(UNet(classes=2), AS_IT_IS, ONE, **options)
+        Predictor(UNet(classes=2), ONE, **options)
     values = ", ".join(f"{key}={value}" for key, value in options.items())
     assert str(caught.value) == (
         f"config.inference: {values}; the tile must be a multiple of 32, the overlap from 0 to "

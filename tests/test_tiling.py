@@ -49,32 +49,34 @@ def test_tiles_cover_an_axis_evenly_and_overlap(length, options):
 
 
 @settings(max_examples=50, deadline=None)
-@given(lengths, lengths, tile_and_overlap)
-def test_cut_and_blend_give_the_image_back(height, width, options):
+@given(lengths, lengths, tile_and_overlap, st.sampled_from([1, 3]))
+def test_cut_and_blend_give_the_image_back(height, width, options, channels):
     rng = np.random.default_rng(height)
-    image_HW = rng.standard_normal((height, width)).astype(np.float32)
-    corners, tiles_Thw = cut(image_HW, *options)
-    for (y, x), tile_hw in zip(corners, tiles_Thw, strict=True):
-        inside_hw = image_HW[y : y + tile_hw.shape[0], x : x + tile_hw.shape[1]]
+    image_HWC = rng.standard_normal((height, width, channels)).astype(np.float32)
+    corners, tiles_ThwC = cut(image_HWC, *options)
+    assert tiles_ThwC.shape[3] == channels
+    for (y, x), tile_hwC in zip(corners, tiles_ThwC, strict=True):
+        inside_hwC = image_HWC[y : y + tile_hwC.shape[0], x : x + tile_hwC.shape[1]]
         np.testing.assert_array_equal(
-            tile_hw[: inside_hw.shape[0], : inside_hw.shape[1]], inside_hw
+            tile_hwC[: inside_hwC.shape[0], : inside_hwC.shape[1]], inside_hwC
         )
     # What is a function of the position alone is the same in all tiles that hold a pixel.
-    blended_HWK = blend(corners, np.stack([tiles_Thw, 0 * tiles_Thw + 3], -1), height, width)
+    threes_Thw1 = np.full_like(tiles_ThwC[..., :1], 3)
+    blended_HWK = blend(corners, np.concatenate([tiles_ThwC, threes_Thw1], axis=-1), height, width)
     assert blended_HWK.dtype == np.float32
-    np.testing.assert_allclose(blended_HWK[..., 0], image_HW, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(blended_HWK[..., 1], 3, rtol=1e-6)
+    np.testing.assert_allclose(blended_HWK[..., :-1], image_HWC, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(blended_HWK[..., -1], 3, rtol=1e-6)
 
 
 def test_an_image_smaller_than_a_tile_is_mirrored_and_left_as_it_is():
-    image_HW = np.random.default_rng(0).standard_normal((20, 70)).astype(np.float32)
-    corners, tiles_Thw = cut(image_HW, 128, 16)
+    image_HWC = np.random.default_rng(0).standard_normal((20, 70, 2)).astype(np.float32)
+    corners, tiles_ThwC = cut(image_HWC, 128, 16)
     assert corners == [(0, 0)]
-    assert tiles_Thw.shape == (1, 32, 96)
-    np.testing.assert_array_equal(tiles_Thw[0, :20, :70], image_HW)
-    np.testing.assert_array_equal(tiles_Thw[0, 20:, :70], image_HW[:-13:-1])
-    np.testing.assert_array_equal(tiles_Thw[0, :20, 70:], image_HW[:, :-27:-1])
-    np.testing.assert_array_equal(blend(corners, tiles_Thw[..., None], 20, 70)[..., 0], image_HW)
+    assert tiles_ThwC.shape == (1, 32, 96, 2)
+    np.testing.assert_array_equal(tiles_ThwC[0, :20, :70], image_HWC)
+    np.testing.assert_array_equal(tiles_ThwC[0, 20:, :70], image_HWC[:-13:-1])
+    np.testing.assert_array_equal(tiles_ThwC[0, :20, 70:], image_HWC[:, :-27:-1])
+    np.testing.assert_array_equal(blend(corners, tiles_ThwC, 20, 70), image_HWC)
 
 
 def test_a_tile_weighs_least_at_its_edge():

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from skimage.transform import resize
 
+from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.planes import Plane
+from xseg_jax.data.planes import Place, Plane
 from xseg_jax.data.slabs import Slabs, side_of
 
 THUMBNAIL = (32, 32)
@@ -37,13 +38,7 @@ def measure_leak(test: Sequence[Plane], train: Sequence[Plane]) -> dict[str, Any
         distance_MN = 1 - thumbnails_M @ thumbnails_N.T
     agreements, chances = [], []
     for item, nearest in zip(test, distance_MN.argmin(axis=1), strict=True):
-        label_HW, other_HW = item.label_HW, train[nearest].label_HW
-        if label_HW.shape != other_HW.shape:
-            other_HW = np.asarray(
-                resize(other_HW, label_HW.shape, order=0, preserve_range=True, anti_aliasing=False),
-                np.uint8,
-            )
-        _compare(label_HW, other_HW, agreements, chances)
+        _compare(item.label_HW, train[nearest].label_HW, agreements, chances)
     leak = _means(agreements, chances) | {"nearest": "z" if by_z else "image"}
     return leak | ({"smallest_distance": int(distance_MN.min())} if by_z else {})
 
@@ -51,17 +46,37 @@ def measure_leak(test: Sequence[Plane], train: Sequence[Plane]) -> dict[str, Any
 def measure_leak_within(planes: Sequence[Plane], slabs: Slabs) -> dict[str, Any]:
     """As `measure_leak`, where parts share planes: labels as far apart as parts are at least.
 
+    Along the axis of the slabs a plane is compared with itself, moved by the gap; one that is
+    across this axis, with the next such plane of its scan that is a gap away or more.
+
     Returns:
       agreement, chance, nearest "within", and the distance of the parts in voxels.
     """
-    agreements, chances = [], []
+    agreements, chances, gap = [], [], slabs.gap
+    places = [item.place for item in planes]
     for item in planes:
-        axis, gap = slabs.axis[item.place.scan], slabs.gap
+        axis = slabs.axis[item.place.scan]
         if axis == item.place.axis:
+            following = _following(item.place, places, gap)
+            if following is not None:
+                _compare(item.label_HW, planes[following].label_HW, agreements, chances)
             continue
         label_HW = np.moveaxis(item.label_HW, side_of(item.place.axis, axis), 0)
         _compare(label_HW[:-gap], label_HW[gap:], agreements, chances)
     return _means(agreements, chances) | {"nearest": "within", "smallest_distance": slabs.gap}
+
+
+def _following(place: Place, places: Sequence[Place], gap: int) -> int | None:
+    """Index of the first place behind another, of its scan and axis, that is a gap away or more."""
+    if place.number is None:
+        return None
+    distances = {
+        index: other.number - place.number
+        for index, other in enumerate(places)
+        if (other.scan, other.axis) == (place.scan, place.axis) and other.number is not None
+    }
+    far = [index for index, distance in distances.items() if distance >= gap]
+    return min(far, key=distances.__getitem__, default=None)
 
 
 def _distances(test: Sequence[Plane], train: Sequence[Plane]) -> np.ndarray | None:
@@ -81,6 +96,11 @@ def _compare(
     one_HW: np.ndarray, other_HW: np.ndarray, agreements: list[float], chances: list[float]
 ) -> None:
     """Adds the agreement of two labels, where both are labelled, and that of chance."""
+    if one_HW.shape != other_HW.shape:
+        other_HW = np.asarray(
+            resize(other_HW, one_HW.shape, order=0, preserve_range=True, anti_aliasing=False),
+            np.uint8,
+        )
     valid_HW = (one_HW != IGNORED) & (other_HW != IGNORED)
     if valid_HW.any():
         one, other = one_HW[valid_HW], other_HW[valid_HW]
@@ -100,7 +120,9 @@ def _thumbnails(planes: Sequence[Plane]) -> np.ndarray:
     """Standardised small images, one a row; their products are correlations."""
     rows = []
     for item in planes:
-        image_HW = item.image_HW.astype(np.float32)
+        # Grey values far from the others would be all that a correlation sees.
+        scale = Normalizer.fit([item.image_HW])
+        image_HW = np.where(scale.far(item.image_HW), np.float32(0), scale(item.image_HW))
         row = np.asarray(resize(image_HW, THUMBNAIL, anti_aliasing=True)).ravel()
         rows.append((row - row.mean()) / max(float(row.std() * np.sqrt(row.size)), 1e-12))
     return np.stack(rows)
