@@ -16,12 +16,17 @@ from xseg_jax.modes.commandline import parse
 from xseg_jax.modes.options import check_flags, check_given
 from xseg_jax.progress import log_to_terminal, mute
 
-OPTIONS = {"predict": ("probabilities",), "sweep": ("executor", "jobs", "slurm")}
+OPTIONS = {
+    "evaluate": ("labels",),
+    "predict": ("probabilities",),
+    "sweep": ("executor", "jobs", "slurm"),
+}
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration, for example configs/default.py.")
 flags.DEFINE_enum("mode", "train", ("train", "evaluate", "predict", "sweep"), "What to do.")
 flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> by default.")
-flags.DEFINE_string("input", None, "Folder to evaluate or predict.")
+flags.DEFINE_string("input", None, "Scan or folder to evaluate or predict.")
+flags.DEFINE_string("labels", None, "evaluate: labels of --input, where it holds none.")
 flags.DEFINE_string("output", None, "Folder for what evaluate or predict writes.")
 flags.DEFINE_bool("probabilities", False, "predict: also write class probabilities.")
 flags.DEFINE_string("coordinator", None, "host:port of process 0, where no launcher tells.")

@@ -135,7 +135,7 @@ def test_hot_pixels_do_not_ruin_training_and_are_named(
     assert results["accuracy"] > 0.95
     (said,) = ours(caplog)
     assert said.startswith(f"slice_002: holds {places} grey value{'s' * (places > 1)} far")
-    assert read_json(tmp_path / "run" / "data.json")["normalizer"]["std"] < 0.02
+    assert read_json(tmp_path / "run" / "data.json")["grey_scales"]["shared"]["std"] < 0.02
 
 
 def test_images_unlike_training_are_named_at_prediction(write, prepared, tmp_path, caplog):
@@ -150,7 +150,7 @@ def test_images_unlike_training_are_named_at_prediction(write, prepared, tmp_pat
     first, more = ours(caplog)
     assert "slice_000.tif: grey values have mean 0.022" in first
     assert "those of training 0.36" in first
-    assert "normalize=image" in first
+    assert "normalize=scan" in first
     assert more == "grey values of 12 images in all are unlike training's"
 
 
@@ -182,7 +182,8 @@ def test_decimal_numbers_are_refused_before_files_are_read(write, prepared, tmp_
     for z in range(SLICES):
         for folder in ("images", "labels"):
             write(tmp_path / folder / f"slice_z{z / 4:.2f}mm.tif", np.zeros((4, 4), np.uint8))
-    monkeypatch.setattr(data, "prepare_folder", lambda *arguments, **options: pytest.fail("read"))
-    message = r"slice_z0.00mm: no whole slice number in the name.* set config.data.number_pattern"
-    with pytest.raises(InputError, match=message):
-        train.run(config_of(tmp_path, prepared), tmp_path / "run")
+    monkeypatch.setattr(data, "prepare_scans", lambda *arguments, **options: pytest.fail("read"))
+    for kind in ("auto", "z"):
+        config = config_of(tmp_path, prepared, **{"data.split.kind": kind})
+        with pytest.raises(InputError, match=r"no whole slice number in the name.*number_pattern"):
+            train.run(config, tmp_path / "run")

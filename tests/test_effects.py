@@ -43,9 +43,11 @@ OTHER = {
     "data.labels": ("second/labels", FOLDER | {"data.root": "scan"}),
     "data.number_pattern": (r"a(\d+)_", FOLDER | {"data.root": "scan"}),
     "data.skip_unlabelled": (True, FOLDER | {"data.root": "partly"}),
+    "data.labelled": ("z=0-9", FOLDER | {"data.root": "volume"}),
     "data.classes": ("0:a,128:b,255:b", FOLDER | {"data.root": "scan"}),
     "data.ignore": ("255", FOLDER | {"data.root": "scan"}),
     "data.normalize": ("image", {}),
+    "data.context": (1, {}),
     "data.crop": (24, {}),
     "data.crops_per_epoch": (24, {}),
     "data.rare_fraction": (1.0, {}),
@@ -131,6 +133,11 @@ def place(tmp_path_factory, write_folder):
     write_folder(folder / "second", 12, shape=(40, 36), seed=1, **names)
     write_folder(folder / "partly", 13, shape=(40, 36), **names)
     (folder / "partly" / "labels" / "a120_012.png").unlink()
+    rng = np.random.default_rng(0)
+    for kind, values in (("images", (200, 50)), ("labels", (0, 128, 255))):
+        (folder / "volume" / kind).mkdir(parents=True)
+        array = rng.choice(np.array(values, np.uint8), (12, 40, 36))
+        np.save(folder / "volume" / kind / "scan.npy", array)
     write_folder(folder / "odd", 3, shape=(40, 36), values=(0, 9, 128, 255), **names)
     names["label_name"] = "a{0}0_7.png"
     write_folder(folder / "numbered", 3, shape=(40, 36), **names)
@@ -159,7 +166,7 @@ class Footprint(dict):
             patch.setattr(fit, "draw_history", lambda *arguments: None)
             patch.setattr(train, "TrainedRun", Loaded)
             patch.setattr(train, "score_and_report", lambda *arguments, **options: {})
-            patch.setattr(builders, "PreparedSlices", self.prepared(builders.PreparedSlices))
+            patch.setattr(builders, "PreparedPlanes", self.prepared(builders.PreparedPlanes))
             patch.setattr(train, "find_facts", self.facts(train.find_facts))
             train.run(config, workdir)
         self["steps"] = self.steps
@@ -173,11 +180,11 @@ class Footprint(dict):
         return opened
 
     def facts(self, find):
-        def found(config, slices, split):
-            facts = find(config, slices, split)
+        def found(config, planes, split):
+            facts = find(config, planes, split)
             self["facts"] = facts.to_json()
             self["overlaid"] = shared.overlaid_class(config, facts)
-            self["kept"] = slices._kept is not None
+            self["kept"] = planes._kept is not None
             return facts
 
         return found
@@ -203,8 +210,8 @@ class Footprint(dict):
         self["keep"] = keep
         return NoCheckpoints(self)
 
-    def validation(self, config, learner, facts, parallel, slices):
-        predictor = shared.Predictor(learner.model, facts.normalizer, parallel, **config.inference)
+    def validation(self, config, learner, facts, parallel, planes):
+        predictor = shared.Predictor(learner.model, parallel, **config.inference)
         self["tiles"] = [predictor.tile, predictor.overlap, predictor.batch_size]
         return lambda log, state, step: {}
 
@@ -354,6 +361,7 @@ LABELS = {
     "data.ignore": "9",
     "data.number_pattern": r"a(\d+)_",
     "data.skip_unlabelled": True,
+    "data.labelled": "z=0-9",
 }
 TAKEN = {"evaluate": INFERENCE | LABELS, "predict": INFERENCE}
 
@@ -387,6 +395,7 @@ SHOWN_BY = dict.fromkeys(INFERENCE, "scan") | {
     "data.ignore": "odd",
     "data.number_pattern": "numbered",
     "data.skip_unlabelled": "partly",
+    "data.labelled": "volume",
 }
 
 

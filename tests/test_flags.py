@@ -27,6 +27,7 @@ ARRIVES = {
     "workdir": "somewhere",
     "input": "somewhere",
     "output": "somewhere",
+    "labels": "somewhere",
     "probabilities": True,
     "coordinator": "here:1234",
     "processes": 3,

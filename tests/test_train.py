@@ -118,7 +118,7 @@ def test_changed_files_are_not_the_same_run(config, tmp_path, write_folder, writ
         ("augment.noise", -1.0, r"config\.augment\.noise=-1\.0"),
         ("data.source", "files", "phantom or folder"),
         ("data.crop", 64, r"smaller than config\.data\.crop=64; set it to at most 48"),
-        ("data.normalize", "minmax", "volume or image"),
+        ("data.normalize", "minmax", "choose one of volume, scan, image"),
         ("data.train_slices", 99, "train_slices=99: the training block has 6"),
         ("inference.tile", 50, "multiple of 32"),
         ("report.overlay_class", "gold", "pore, ceramic, metal"),

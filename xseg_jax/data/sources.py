@@ -1,5 +1,6 @@
 """Scans as gray planes to draw from: a volume of any format, a folder of slices, single images."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -171,6 +172,17 @@ def open_sources(
         ]
     slices = _slices(folder, number_pattern)
     if independent is None:
+        unclear = [
+            file.stem
+            for file, number in zip(slices.files, slices.numbers, strict=True)
+            if number is None and re.search(r"\d", file.stem)
+        ]
+        if unclear:
+            raise InputError(
+                f"{folder}: no whole slice number in the name {unclear[0]!r}; set "
+                "--config.data.number_pattern, or split independent images by "
+                "--config.data.split.kind=group"
+            )
         independent = None in slices.numbers or len(set(slices.numbers)) < len(slices.numbers)
     if not independent:
         return [slices]

@@ -9,6 +9,7 @@ import numpy as np
 from xseg_jax.data.builders import WHAT, PreparedPlanes
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Place, Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
 from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_planes
@@ -16,7 +17,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
 from xseg_jax.files import make_folder, user_path
-from xseg_jax.modes.inputs import find_planes, path_of, sources_of
+from xseg_jax.modes.inputs import find_planes, sources_of
 from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,20 @@ def prepare_data(config: Config) -> PreparedPlanes:
     return prepare_scans(
         planes, classes=data.classes, ignore=data.ignore, one_type=one_type, **where
     )
+
+
+def path_of(config: Config, kind: str) -> str:
+    """Where the "images" or "labels" of a data set are."""
+    data = config.data
+    if data[kind]:
+        return data[kind]
+    if not data.root:
+        raise InputError(
+            "config.data.root='': give the folder that holds images and labels with "
+            "--config.data.root=FOLDER, or name both with --config.data.images=PATH and "
+            "--config.data.labels=PATH"
+        )
+    return str(folder_of(user_path(data.root), kind))
 
 
 def split_data(config: Config, planes: PreparedPlanes) -> Split:

@@ -24,7 +24,12 @@ WRITTEN = ("results.json", "slices.json", "figures")
 
 
 def run(
-    workdir: Path, source: Path, output: Path, *, changes: Mapping[str, Any] | None = None
+    workdir: Path,
+    source: Path,
+    output: Path,
+    *,
+    labels: str | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes `results.json` and figures to `output`, which `evaluation.json` claims.
 
@@ -32,8 +37,9 @@ def run(
 
     Args:
       workdir: folder of a trained run.
-      source: folder that holds images|data and labels|masks.
+      source: folder that holds images|data and labels|masks; or a scan of any format.
       output: folder, made if missing.
+      labels: of the scan; None where `source` holds them.
       changes: dotted fields of the config that differ from the run's.
 
     Raises:
@@ -44,14 +50,16 @@ def run(
     trained = TrainedRun.load(workdir, changes=changes)
     if (output / "config.json").exists():
         raise InputError(f"{output}: is the folder of a run; choose another --output")
-    made_by = trained.made_by(workdir, source) | {"changes": dict(changes)}
+    made_by = trained.made_by(workdir, source) | {"labels": labels, "changes": dict(changes)}
     refuse_other(output / CLAIM, made_by)
     if not (output / CLAIM).exists():
         refuse_foreign((output / name for name in WRITTEN), "an evaluation", "--output")
     label_map = trained.facts.label_map.with_values(
         changes.get("data.classes"), changes.get("data.ignore")
     )
-    images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
+    images = str(source)
+    if labels is None:
+        images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
     config = trained.config
     sources = sources_of(config, images)
     planes = find_planes(config, sources, labels)

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 
 from xseg_jax.data.annotations import LabelledPlane, Labels
 from xseg_jax.data.labels import LabelMap
-from xseg_jax.data.pairs import folder_of
-from xseg_jax.data.sources import Source, open_sources
-from xseg_jax.errors import InputError
+from xseg_jax.data.sources import Slices, Source, open_sources
 from xseg_jax.files import user_path
 from xseg_jax.modes.run import Config
 from xseg_jax.scans.folders import left_out
@@ -15,25 +13,23 @@ from xseg_jax.scans.folders import left_out
 logger = logging.getLogger(__name__)
 
 
-def path_of(config: Config, kind: str) -> str:
-    """Where the "images" or "labels" of a data set are."""
-    data = config.data
-    if data[kind]:
-        return data[kind]
-    if not data.root:
-        raise InputError(
-            "config.data.root='': give the folder that holds images and labels with "
-            "--config.data.root=FOLDER, or name both with --config.data.images=PATH and "
-            "--config.data.labels=PATH"
-        )
-    return str(folder_of(user_path(data.root), kind))
-
-
 def sources_of(config: Config, images: str) -> list[Source]:
     """The scans that a path names, as a config reads them."""
     independent = {"group": True, "z": False}.get(config.data.split.kind)
     say_left_out(images)
-    return open_sources(images, number_pattern=config.data.number_pattern, independent=independent)
+    pattern = config.data.number_pattern
+    sources = open_sources(images, number_pattern=pattern, independent=independent)
+    if len(sources) > 1 and independent is None and all(map(is_image, sources)):
+        logger.info(
+            "%s: %d independent images, for no numbers in their names tell slices apart",
+            images, len(sources),
+        )  # fmt: skip
+    return sources
+
+
+def is_image(source: Source) -> bool:
+    """Whether a scan is one file of one slice."""
+    return isinstance(source, Slices) and len(source) == 1
 
 
 def find_planes(config: Config, sources: Sequence[Source], labels: str) -> list[LabelledPlane]:

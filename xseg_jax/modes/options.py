@@ -11,7 +11,7 @@ Config = Any
 PROCESSES = ("coordinator", "processes", "process")
 FLAGS = {
     "train": ("config", "workdir", *PROCESSES),
-    "evaluate": ("config", "workdir", "input", "output", *PROCESSES),
+    "evaluate": ("config", "workdir", "input", "labels", "output", *PROCESSES),
     "predict": ("config", "workdir", "input", "output", "probabilities", *PROCESSES),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
 }
