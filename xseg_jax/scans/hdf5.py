@@ -60,7 +60,7 @@ def open_hdf5(file: Path, inside: str, source: str) -> Scan:
     opened = h5py.File(file, "r", locking="best-effort")
     try:
         data = _find(opened, inside, source)
-        _check_parts(data, file.parent, source)
+        _check_parts(data, source)
         _check_filters(data, source)
         return Hdf5Scan(opened, data, source)
     except BaseException:
@@ -209,22 +209,19 @@ def _texts(value: Any) -> list[str]:
     return [p.decode(errors="replace") if isinstance(p, bytes) else str(p) for p in parts]
 
 
-def _check_parts(data: Any, folder: Path, source: str) -> None:
+def _check_parts(data: Any, source: str) -> None:
     """Refuses a data set whose parts lie in files that are missing: HDF5 would read zeros."""
-    parts = []
     if data.is_virtual:
-        home = Path(data.file.filename).parent
-        parts = [part.file_name for part in data.virtual_sources() if part.file_name != "."]
-    elif data.external:
-        home = folder  # Relative to where the program runs, says HDF5; others look beside the file.
-        parts = [name for name, *_ in data.external]
+        parts = {part.file_name for part in data.virtual_sources() if part.file_name != "."}
+        home = Path(data.file.filename).parent  # Of the file that a link may have led to.
     else:
-        return
-    prefix = Path.cwd() if data.external else home
-    missing = sorted({name for name in parts if not (prefix / name).is_file()})
+        parts, home = {name for name, *_ in data.external or ()}, Path.cwd()
+    # A "%" stands for a number: HDF5 takes the files that are there.
+    known = {name for name in parts if "%" not in name}
+    missing = sorted(n for n in known if not any((p / n).is_file() for p in (home, Path.cwd())))
     if missing:
         raise InputError(
-            f"{source}: {data.name} is made of {len(set(parts))} files, of which {len(missing)} "
+            f"{source}: {data.name} is made of {len(parts)} files, of which {len(missing)} "
             f"are missing: {some(missing, 3)}; put them back"
         )
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from xseg_jax.errors import InputError
+from xseg_jax.scans.axes import at_least_two
 from xseg_jax.scans.raw import Layout, RawScan, beside, refuse_inside
 from xseg_jax.scans.scan import Geometry, Scan
 from xseg_jax.scans.units import triple, unit_of
@@ -128,7 +129,7 @@ def _spatial_axes(sizes: list[int], kinds: list[str], source: str) -> list[int]:
     if len(sizes) > 3 or any(kind.lower() not in plain for kind in kinds):
         spatial = [k.lower() in ("domain", "space") for k in kinds] or [False] * len(sizes)
         keep = [a for a in keep if sizes[a] > 1 or spatial[a]]
-        keep = keep if len(keep) >= 2 else list(range(min(3, len(sizes))))
+        keep = list(at_least_two(keep, range(len(sizes))))
         vectors = [f"{sizes[a]} of kind {kinds[a]}" for a in keep if kinds and not spatial[a]]
         if vectors or len(keep) > 3:
             raise InputError(
