@@ -22,6 +22,7 @@ from xseg_jax.scans.units import METRES, triple, unit_of
 with contextlib.suppress(ImportError):  # A file that needs it is refused with its name.
     import hdf5plugin  # noqa: F401  # type: ignore[reportUnusedImport]
 
+CACHE_BYTES = 1 << 26  # Chunks of some planes, so that the next plane does not decode them again.
 FILTERS = {
     307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp",
     32015: "zstd", 32017: "sz", 32018: "fcidecomp", 32024: "sz3", 32026: "blosc2",
@@ -57,7 +58,7 @@ def open_hdf5(file: Path, inside: str, source: str) -> Scan:
       InputError: the path is wrong, several data sets could be meant, they are projections, a link
         is broken, a part is in a file that is missing, or a compression is not installed.
     """
-    opened = h5py.File(file, "r", locking="best-effort")
+    opened = h5py.File(file, "r", locking="best-effort", rdcc_nbytes=CACHE_BYTES)
     try:
         data = _find(opened, inside, source)
         _check_parts(data, source)
