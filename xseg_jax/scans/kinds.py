@@ -111,6 +111,8 @@ def find_kind(file: Path) -> Kind:
         ) from error
     if not head:
         raise InputError(f"{file}: is empty (0 bytes); copy or export it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise InputError(f"{file}: is a pointer of Git LFS, not the data; run git lfs pull")
     name = file.name.lower()
     by_suffix = [kind for kind in KINDS if name.endswith(kind.suffixes)]
     by_magic = [kind for kind in KINDS if any(head.startswith(m, at) for at, m in kind.magic)]
