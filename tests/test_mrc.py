@@ -36,10 +36,13 @@ def test_what_mrcfile_writes(tmp_path, dtype, packed):
 
 def test_big_endian_an_extended_header_and_a_2d_image(tmp_path):
     expected_YX = volume("int16", (7, 9))
-    with mrcfile.new(tmp_path / "scan.rec") as mrc:
+    path = tmp_path / "scan.rec"
+    with mrcfile.new(path) as mrc:
         mrc.set_data(expected_YX.astype(">i2"))
-        mrc.set_extended_header(np.zeros(80, "S1"))
-    with open_scan(tmp_path / "scan.rec") as scan:
+    data = bytearray(path.read_bytes())
+    data[92:96] = np.array(80, ">i4").tobytes()  # NSYMBT, the length of what is inserted.
+    path.write_bytes(data[:1024] + bytes(80) + data[1024:])
+    with open_scan(path) as scan:
         check(scan, expected_YX[None])
         assert scan.voxel_size is None
 
