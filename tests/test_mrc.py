@@ -36,12 +36,15 @@ def test_what_mrcfile_writes(tmp_path, dtype, packed):
 
 def test_big_endian_an_extended_header_and_a_2d_image(tmp_path):
     expected_YX = volume("int16", (7, 9))
+    words = np.zeros(256, ">i4")
+    words[:4] = 9, 7, 1, 1  # Columns, rows, sections, and the mode of int16.
+    words[16:19] = 1, 2, 3  # Axes of columns, rows, sections.
+    words[23] = 80  # Bytes of the extended header.
+    header = bytearray(words.tobytes())
+    header[208:216] = b"MAP \x11\x11\0\0"
     path = tmp_path / "scan.rec"
-    with mrcfile.new(path) as mrc:
-        mrc.set_data(expected_YX.astype(">i2"))
-    data = bytearray(path.read_bytes())
-    data[92:96] = np.array(80, ">i4").tobytes()  # NSYMBT, the length of what is inserted.
-    path.write_bytes(data[:1024] + bytes(80) + data[1024:])
+    path.write_bytes(header + bytes(80) + expected_YX.astype(">i2").tobytes())
+    assert mrcfile.read(path).tolist() == expected_YX.tolist()
     with open_scan(path) as scan:
         check(scan, expected_YX[None])
         assert scan.voxel_size is None
