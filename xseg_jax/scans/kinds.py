@@ -65,7 +65,8 @@ KINDS = (
     ),
     Kind("zipped Zarr", "zarr", "open_store", (".zarr.zip", ".zip"), ((0, b"PK\x03\x04"),)),
     Kind(
-        "NIfTI", "medical", "open_nibabel", (".nii", ".nii.gz", ".hdr", ".img", ".img.gz"),
+        "NIfTI", "medical", "open_nibabel",
+        (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
         ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0")), ("nibabel",),
     ),
     Kind("FreeSurfer", "medical", "open_nibabel", (".mgz", ".mgh"), (), ("nibabel",)),
