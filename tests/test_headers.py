@@ -94,6 +94,21 @@ def test_nrrd_spacings_units_and_two_dimensions(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ("9 1 7 5", (5, 7, 9)),
+        ("1 1 1 5", (1, 5, 1)),
+        ("9 7 5 1", (5, 7, 9)),
+        ("1 9 7 1 1", (1, 7, 9)),
+    ],
+)
+def test_nrrd_axes_of_length_one(tmp_path, sizes, expected):
+    values = volume("uint8", expected)
+    with open_scan(nrrd(tmp_path / "a.nrrd", sizes, "uchar", data=values.tobytes())) as scan:
+        check(scan, values)
+
+
+@pytest.mark.parametrize(
     ("sizes", "fields", "said"),
     [
         ("9 7 5", {"type": "block"}, r"type 'block' is not known; known are signed char"),

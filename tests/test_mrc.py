@@ -36,10 +36,15 @@ def test_what_mrcfile_writes(tmp_path, dtype, packed):
 
 def test_big_endian_an_extended_header_and_a_2d_image(tmp_path):
     expected_YX = volume("int16", (7, 9))
-    with mrcfile.new(tmp_path / "scan.rec") as mrc:
-        mrc.set_data(expected_YX.astype(">i2"))
-        mrc.set_extended_header(np.zeros(80, "S1"))
-    with open_scan(tmp_path / "scan.rec") as scan:
+    words = np.zeros(256, ">i4")
+    words[:4] = 9, 7, 1, 1  # Columns, rows, sections, and the mode of int16.
+    words[16:19] = 1, 2, 3  # Axes of columns, rows, sections.
+    words[23] = 80  # Bytes of the extended header.
+    header = bytearray(words.tobytes())
+    header[208:216] = b"MAP \x11\x11\0\0"
+    path = tmp_path / "scan.rec"
+    path.write_bytes(header + bytes(80) + expected_YX.astype(">i2").tobytes())
+    with open_scan(path) as scan:
         check(scan, expected_YX[None])
         assert scan.voxel_size is None
 

@@ -164,6 +164,13 @@ def test_kinds_that_are_not_known(tmp_path):
         open_scan(tmp_path / "a.xyz")
 
 
+def test_a_pointer_of_git_lfs(tmp_path):
+    said = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 99\n"
+    (tmp_path / "a.tif").write_text(said)
+    with pytest.raises(InputError, match=r"a.tif: is a pointer of Git LFS, not the data; run git"):
+        open_scan(tmp_path / "a.tif")
+
+
 def test_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     np.save(tmp_path / "scan.npy", volume())

@@ -183,7 +183,7 @@ REFUSED = {
     "zeiss/dxchange/txrm_test_chip_tomo.txrm": "a .txrm file holds projections, not a volume; reconstruct it and open the .txm file",
     "zarr/n5-zarr_dimensionOrder.zarr": "holds 2 arrays",
     "zarr/zarrita_js_v3.zarr": "holds 8 arrays",
-    "tiff/micromanager_ndtiff/ndtiffv3.0_test/ndtiffv3.0_test_NDTiffStack.tif": "has axes tcyx (5, 2, 32, 32): 5 along t, 2 along c (c: channel, t: time); choose one volume with ::t=0,c=0",
+    "tiff/micromanager_ndtiff/ndtiffv3.0_test/ndtiffv3.0_test_NDTiffStack.tif": "has axes tcyx (5, 2, 32, 32): 2 along c (c: channel, t: time); choose one volume with ::c=0",
     "raw/ctsimu_tetrahedron/tetra_projections.raw": "raw data does not say its shape; give it as tetra_projections.raw::ZxYxX,uint16,little",
 }
 

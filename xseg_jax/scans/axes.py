@@ -19,9 +19,7 @@ def to_volume(
     """
     axes = tuple(range(len(shape)))
     if len(shape) > 3:
-        axes = tuple(axis for axis in axes if shape[axis] != 1)
-        # What is left of a single slice or a small volume keeps its last axes.
-        axes = axes if len(axes) >= 2 else tuple(range(len(shape) - 3, len(shape)))
+        axes = at_least_two([axis for axis in axes if shape[axis] != 1], axes[::-1])
     if len(axes) not in (2, 3):
         raise InputError(
             f"{source}: has shape {tuple(shape)}; expected a volume (z, y, x) or a slice (y, x): "
@@ -36,6 +34,12 @@ def to_volume(
     return axes
 
 
+def at_least_two(axes: Sequence[int], others: Sequence[int]) -> tuple[int, ...]:
+    """Axes in order, with as many others of length 1 as make a slice."""
+    more = [axis for axis in others if axis not in axes]
+    return tuple(sorted((*axes, *more[: max(0, 2 - len(axes))])))
+
+
 def choose(axes: str, shape: Sequence[int], inside: str, source: str) -> dict[str, int]:
     """The index along each axis that is neither y nor x nor the depth of the volume.
 
@@ -47,7 +51,7 @@ def choose(axes: str, shape: Sequence[int], inside: str, source: str) -> dict[st
 
     Returns:
       An index for each axis but y, x and the one that is z. That is the axis z; or without one the
-      only other axis longer than 1 that is no channel.
+      last axis longer than 1 that is no channel.
 
     Raises:
       InputError: the choice is wrong, or one is needed.
@@ -67,7 +71,8 @@ def choose(axes: str, shape: Sequence[int], inside: str, source: str) -> dict[st
             raise InputError(f"{source}: has {length[axis]} along {axis}, counted from 0")
         chosen[axis] = int(index)
     left = [axis for axis in others if axis not in chosen and length[axis] > 1]
-    depth = "z" if "z" in left else left[0] if len(left) == 1 and left[0] not in "cs" else ""
+    depths = [axis for axis in left if axis not in "cs"]
+    depth = "z" if "z" in left else depths[-1] if depths else ""
     wanted = [axis for axis in left if axis != depth]
     if wanted:
         counts = ", ".join(f"{length[axis]} along {axis}" for axis in wanted)

@@ -22,6 +22,7 @@ from xseg_jax.scans.units import METRES, triple, unit_of
 with contextlib.suppress(ImportError):  # A file that needs it is refused with its name.
     import hdf5plugin  # noqa: F401  # type: ignore[reportUnusedImport]
 
+CACHE_BYTES = 1 << 26  # Chunks of some planes, so that the next plane does not decode them again.
 FILTERS = {
     307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp",
     32015: "zstd", 32017: "sz", 32018: "fcidecomp", 32024: "sz3", 32026: "blosc2",
@@ -57,10 +58,10 @@ def open_hdf5(file: Path, inside: str, source: str) -> Scan:
       InputError: the path is wrong, several data sets could be meant, they are projections, a link
         is broken, a part is in a file that is missing, or a compression is not installed.
     """
-    opened = h5py.File(file, "r", locking="best-effort")
+    opened = h5py.File(file, "r", locking="best-effort", rdcc_nbytes=CACHE_BYTES)
     try:
         data = _find(opened, inside, source)
-        _check_parts(data, file.parent, source)
+        _check_parts(data, source)
         _check_filters(data, source)
         return Hdf5Scan(opened, data, source)
     except BaseException:
@@ -209,22 +210,19 @@ def _texts(value: Any) -> list[str]:
     return [p.decode(errors="replace") if isinstance(p, bytes) else str(p) for p in parts]
 
 
-def _check_parts(data: Any, folder: Path, source: str) -> None:
+def _check_parts(data: Any, source: str) -> None:
     """Refuses a data set whose parts lie in files that are missing: HDF5 would read zeros."""
-    parts = []
     if data.is_virtual:
-        home = Path(data.file.filename).parent
-        parts = [part.file_name for part in data.virtual_sources() if part.file_name != "."]
-    elif data.external:
-        home = folder  # Relative to where the program runs, says HDF5; others look beside the file.
-        parts = [name for name, *_ in data.external]
+        parts = {part.file_name for part in data.virtual_sources() if part.file_name != "."}
+        home = Path(data.file.filename).parent  # Of the file that a link may have led to.
     else:
-        return
-    prefix = Path.cwd() if data.external else home
-    missing = sorted({name for name in parts if not (prefix / name).is_file()})
+        parts, home = {name for name, *_ in data.external or ()}, Path.cwd()
+    # A "%" stands for a number: HDF5 takes the files that are there.
+    known = {name for name in parts if "%" not in name}
+    missing = sorted(n for n in known if not any((p / n).is_file() for p in (home, Path.cwd())))
     if missing:
         raise InputError(
-            f"{source}: {data.name} is made of {len(set(parts))} files, of which {len(missing)} "
+            f"{source}: {data.name} is made of {len(parts)} files, of which {len(missing)} "
             f"are missing: {some(missing, 3)}; put them back"
         )
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from xseg_jax.errors import InputError
+from xseg_jax.scans.axes import at_least_two
 from xseg_jax.scans.raw import Layout, RawScan, beside, refuse_inside
 from xseg_jax.scans.scan import Geometry, Scan
 from xseg_jax.scans.units import triple, unit_of
@@ -91,7 +92,10 @@ def open_nrrd(file: Path, inside: str, source: str) -> Scan:
                 fields.of[key.strip().lower()] = value.strip()
         attached = opened.tell()
     sizes = _numbers(fields("sizes"), int)
-    keep = _spatial_axes(sizes, fields("kinds", default="").split(), source)
+    kinds = fields("kinds", default="").split()
+    # Without kinds the axes that have a direction are those of space.
+    kinds = kinds or ["none" if d == "none" else "space" for d in _directions(fields)]
+    keep = _spatial_axes(sizes, kinds, source)
     dtype = np.dtype(fields.table("type", NRRD_CODE, fields("type").lower()))
     coding = fields.table("encoding", CODINGS, fields("encoding").lower())
     if dtype.itemsize > 1 and coding != "text":
@@ -110,7 +114,12 @@ def open_nrrd(file: Path, inside: str, source: str) -> Scan:
     return RawScan(source, layout, _nrrd_geometry(fields, keep))
 
 
-def _lines(opened: BinaryIO, file: Path) -> "list[str]":
+def _directions(fields: _Fields) -> list[str]:
+    """A vector in parentheses, or "none", an axis."""
+    return re.findall(r"\([^)]*\)|none", fields("space directions", default=""))
+
+
+def _lines(opened: BinaryIO, file: Path) -> list[str]:
     """Lines up to an empty one, which is the last."""
     lines: list[str] = []
     while len(lines) < MOST_LINES:
@@ -128,7 +137,7 @@ def _spatial_axes(sizes: list[int], kinds: list[str], source: str) -> list[int]:
     if len(sizes) > 3 or any(kind.lower() not in plain for kind in kinds):
         spatial = [k.lower() in ("domain", "space") for k in kinds] or [False] * len(sizes)
         keep = [a for a in keep if sizes[a] > 1 or spatial[a]]
-        keep = keep if len(keep) >= 2 else list(range(min(3, len(sizes))))
+        keep = list(at_least_two(keep, range(len(sizes))))
         vectors = [f"{sizes[a]} of kind {kinds[a]}" for a in keep if kinds and not spatial[a]]
         if vectors or len(keep) > 3:
             raise InputError(
@@ -146,7 +155,7 @@ def _nrrd_geometry(fields: _Fields, keep: list[int]) -> Geometry:
     # Spaces of patients are in mm, as Slicer and ITK write them, unless the file names a unit.
     unit = re.findall(r'"([^"]*)"', fields("space units", "units", default=""))
     named = unit_of(unit[0]) if unit else "mm" if known else None
-    directions = re.findall(r"\([^)]*\)|none", fields("space directions", default=""))
+    directions = _directions(fields)
     if directions:
         steps = [_vector(directions[axis]) for axis in keep]
         sizes = [float(np.linalg.norm(step)) if step is not None else None for step in steps]

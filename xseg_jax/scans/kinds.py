@@ -65,7 +65,8 @@ KINDS = (
     ),
     Kind("zipped Zarr", "zarr", "open_store", (".zarr.zip", ".zip"), ((0, b"PK\x03\x04"),)),
     Kind(
-        "NIfTI", "medical", "open_nibabel", (".nii", ".nii.gz", ".hdr", ".img", ".img.gz"),
+        "NIfTI", "medical", "open_nibabel",
+        (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
         ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0")), ("nibabel",),
     ),
     Kind("FreeSurfer", "medical", "open_nibabel", (".mgz", ".mgh"), (), ("nibabel",)),
@@ -111,6 +112,8 @@ def find_kind(file: Path) -> Kind:
         ) from error
     if not head:
         raise InputError(f"{file}: is empty (0 bytes); copy or export it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise InputError(f"{file}: is a pointer of Git LFS, not the data; run git lfs pull")
     name = file.name.lower()
     by_suffix = [kind for kind in KINDS if name.endswith(kind.suffixes)]
     by_magic = [kind for kind in KINDS if any(head.startswith(m, at) for at, m in kind.magic)]

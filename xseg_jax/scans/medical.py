@@ -5,6 +5,7 @@ Planes stay as they are stored, whatever the patient's orientation, which `Geome
 keeps. nibabel applies slope and intercept, once; without them values keep their type.
 """
 
+import math
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,11 +38,15 @@ class NibabelScan(Scan):
         shape = stored if self.minc else stored[::-1]
         self.image, self.extra = image, len(image.shape) - len(stored)
         self.unpacked = None
-        if not self.minc:
-            with file.open("rb") as opened:
-                if opened.read(2) == GZIP:
-                    suffix = ".mgh" if file.suffix.lower() == ".mgz" else ".nii"
-                    self.unpacked = Unpacked(source, _unpacker(file), suffix)
+        data = Path(image.file_map["image"].filename)
+        with data.open("rb") as opened:
+            packed = opened.read(2) == GZIP
+        # A pair of header and image is read through gzip: alone, an image does not say its shape.
+        if packed and len(set(image.file_map)) == 1:
+            suffix = ".mgh" if file.suffix.lower() == ".mgz" else ".nii"
+            self.unpacked = Unpacked(source, _unpacker(file), suffix)
+        elif not packed and not self.minc:
+            _check_end(image, data, source)
         # What a slope makes of the type, only nibabel knows.
         dtype = image.dataobj[(slice(0, 1),) * len(image.shape)].dtype
         super().__init__(
@@ -69,6 +74,18 @@ class NibabelScan(Scan):
     def _close(self) -> None:
         if self.unpacked is not None:
             self.unpacked.close()
+
+
+def _check_end(image: Any, data: Path, source: str) -> None:
+    """Refuses a file that ends before its last voxel; nibabel says so when it reads that one."""
+    proxy = image.dataobj
+    end = proxy.offset + math.prod(map(int, image.shape)) * proxy.dtype.itemsize
+    found = data.stat().st_size
+    if found < end:
+        raise InputError(
+            f"{source}: is truncated: {data.name} has {found} bytes, but the last voxel ends at "
+            f"{end}; copy or export it again"
+        )
 
 
 def _unpacker(file: Path) -> Any:

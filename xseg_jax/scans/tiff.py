@@ -28,7 +28,7 @@ from xseg_jax.scans.tiff_page import page_as_shown
 Page = tuple[Path, int]
 """A file and the byte of it where the page's directory is."""
 
-ORIENTATION, DESCRIPTION, IFD_LIMIT = 274, 270, 1 << 16
+ORIENTATION = 274
 ROWS_ARE_COLUMNS = (5, 6, 7, 8)  # Of the orientation tag.
 SPARE = "abdefghjklmnop"  # Names for axes that have the same one.
 logger = logging.getLogger(__name__)
