@@ -1,6 +1,7 @@
 """Every check of labelled planes, before any long work; and reading them. No TensorFlow."""
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -113,8 +114,8 @@ def each(
 def _hash(plane: LabelledPlane, image_HWC: np.ndarray, picture: Picture) -> str:
     """Names what is trained on, whatever kind of file it came from."""
     place = plane.place
-    text = f"{plane.name} {place.scan} {place.axis} {place.number}"
-    digest = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16)
+    text = json.dumps([plane.name, place.scan, place.axis, place.number])
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
     # A palette is part of what a label says; the type of whole numbers is not.
     label = picture.pixels if picture.pixels.dtype == bool else picture.pixels.astype(np.int64)
     for array in (image_HWC, label, picture.palette_N3):
