@@ -11,7 +11,7 @@ from xseg_jax.data.planes import AXES, Place
 from xseg_jax.data.sources import Slices, Source, Volume
 from xseg_jax.data.sparse import Planes, find_planes, parse_planes
 from xseg_jax.errors import InputError
-from xseg_jax.scans.folders import is_store, scans_in
+from xseg_jax.scans.folders import beside_pictures, is_store, scans_in
 from xseg_jax.scans.names import LAST_NUMBER, list_images, number_in
 from xseg_jax.scans.picture import SUFFIXES, read_picture
 from xseg_jax.scans.scan import Scan, open_scan, some
@@ -255,7 +255,7 @@ def label_entries(path: str) -> Sequence[Path | str]:
     folder = Path(path).expanduser()
     if not folder.is_dir() or is_store(folder):
         return [path]
-    return scans_below(path) or list(list_images(folder).values())
+    return scans_below(path) or [*list_images(folder).values(), *beside_pictures(folder)]
 
 
 def is_single_slice(entry: Path | str) -> bool:
