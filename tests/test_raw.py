@@ -1,4 +1,4 @@
-"""Raw data, VGI headers and NumPy files: any type, byte order and layout; wrong ones are refused."""
+"""Raw data, VGI headers, NumPy files: any type, byte order and layout; wrong ones are refused."""
 
 import re
 
@@ -155,6 +155,6 @@ def test_truncated_numpy(tmp_path):
     (tmp_path / "scan.npy").write_bytes(whole[:40])
     with pytest.raises(InputError, match=r"scan.npy: cannot be read as NumPy \(.*truncated"):
         open_scan(tmp_path / "scan.npy")
+    np.save(tmp_path / "scan.npy", volume())
     with pytest.raises(InputError, match=r"this file holds one volume; leave ::/data away"):
-        np.save(tmp_path / "scan.npy", volume())
         open_scan(f"{tmp_path}/scan.npy::/data")

@@ -156,7 +156,7 @@ def open_sources(
     if not folder.is_dir() or is_store(folder):
         return [Volume(open_scan(path))]
     if entries := scans_in(folder):
-        sources = [
+        sources: list[Source] = [
             _slices(entry, number_pattern)
             if entry.is_dir() and not is_store(entry)
             else Volume(open_scan(entry))
