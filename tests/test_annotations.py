@@ -176,6 +176,23 @@ def test_single_slices_of_one_scan_beside_a_folder_and_a_volume_of_others(tmp_pa
         planes_of(tmp_path / "images", tmp_path / "labels", skip_unlabelled=skip)
 
 
+def test_two_folders_of_labels_that_hold_one_slice_twice(tmp_path, volume):
+    images, labels = volume
+    for name in "ab":
+        slices(tmp_path / "images" / name, images)
+    slices(tmp_path / "labels" / "a", labels)
+    slices(tmp_path / "labels" / "b-first", labels[:4])
+    slices(tmp_path / "labels" / "b-second", labels[4:], numbers=(4, 5))
+    planes, _ = planes_of(tmp_path / "images", tmp_path / "labels")
+    assert [p.place for p in planes] == [Place(scan, 0, z) for scan in "ab" for z in range(6)]
+    stack(tmp_path / "labels" / "b-second" / "slice_003.tif", labels[0])
+    with pytest.raises(
+        InputError,
+        match=r"b-second/slice_003.tif: labels the same slice as \S*b-first/slice_003.tif; remove ",
+    ):
+        planes_of(tmp_path / "images", tmp_path / "labels")
+
+
 def test_a_scan_without_a_label_and_a_label_without_a_scan(tmp_path, volume):
     images, labels = volume
     for name in "ab":

@@ -293,6 +293,19 @@ def test_scans_of_different_pixel_types_become_float32_where_they_may(tmp_path, 
     assert check(planes[2:], None).dtype == np.uint16
 
 
+def test_the_plane_that_a_wrong_one_differs_from_is_one_of_its_own_scan(tmp_path, write):
+    rng = np.random.default_rng(0)
+    for name, dtype in (("a/1", "u1"), ("b/1", "u2"), ("b/2", "f4")):
+        write(tmp_path / "images" / f"{name}.tif", rng.integers(0, 9, (5, 6)).astype(dtype))
+        write(tmp_path / "labels" / f"{name}.tif", rng.integers(0, 2, (5, 6)).astype(np.uint8))
+    planes = find(tmp_path / "images", tmp_path / "labels")
+    with pytest.raises(
+        InputError,
+        match=r"b/2.tif: pixels are float32, but uint16 in \S*b/1.tif; export all ",
+    ):
+        check(planes, None, one_type=False)
+
+
 def test_each_keeps_the_order(planes, monkeypatch):
     monkeypatch.setattr(checks, "READERS", 3)
     assert each("Counting", lambda plane: plane.place.number, planes) == list(range(6))

@@ -144,7 +144,8 @@ ElementDataFile = LOCAL
         ("ElementByteOrderMSB = True", "BinaryData = False",
          " ".join(map(str, volume("int16").ravel())).encode()),
         ("DimSize = 9 7 5", "DimSize = 9 7 5 1", volume("int16").astype(">i2").tobytes()),
-        ("MET_SHORT", "MET_SHORT\nHeaderSize = -1", b"head" + volume("int16").astype(">i2").tobytes()),
+        ("MET_SHORT", "MET_SHORT\nHeaderSize = -1",
+         b"head" + volume("int16").astype(">i2").tobytes()),
     ],
 )  # fmt: skip
 def test_metaimage_by_hand(tmp_path, old, new, data):

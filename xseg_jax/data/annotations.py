@@ -171,7 +171,12 @@ class Labels:
     def _of_slices(self, source: Slices, files: Sequence[Path], path: str) -> list[LabelledPlane]:
         """Label files of the slices of a folder, by stem or number."""
         stems = {file.stem: index for index, file in enumerate(source.files)}
-        labels = {file.stem: file for file in files}
+        labels: dict[str, Path] = {}
+        for file in files:
+            if labels.setdefault(file.stem, file) != file:
+                raise InputError(
+                    f"{file}: labels the same slice as {labels[file.stem]}; remove one of them"
+                )
         pairs = pair_names(
             list(stems), list(labels), folder=Path(path), number_pattern=self.number_pattern,
             skip_unlabelled=self.skip_unlabelled,
