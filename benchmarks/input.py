@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.timing import print_table, save
 from benchmarks.unet_jax import stepper
-from xseg_jax.data.folder import Slice
-from xseg_jax.data.intensity import Normalizer
+from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.pipeline import Crops, batches
+from xseg_jax.data.planes import Plane
 
 CLASSES = 3
 WARM_UP = 5
@@ -85,16 +85,16 @@ def measure(batch_size: int, size: int, features: Sequence[int], steps: int) -> 
 
 def _crops(size: int) -> Crops:
     rng = np.random.default_rng(0)
-    slices = [
-        Slice(
+    planes = [
+        Plane(
             name=f"slice {z}",
-            image_HW=rng.integers(0, 2**16, (501, 501), np.uint16),
+            image_HWC=rng.integers(0, 2**16, (501, 501, 1), np.uint16),
             label_HW=rng.integers(0, CLASSES, (501, 501), np.uint8),
         )
         for z in range(40)
     ]
-    normalizer = Normalizer.fit("volume", [item.image_HW for item in slices])
-    return Crops(slices, normalizer=normalizer, size=size, seed=0, rare_fraction=0.0)
+    grey_scales = GreyScales.fit("volume", planes, {})
+    return Crops(planes, grey_scales=grey_scales, size=size, seed=0, rare_fraction=0.0)
 
 
 if __name__ == "__main__":

@@ -110,14 +110,13 @@ def predictor(
     init = functools.partial(init_state, model, optax.adam(1e-3), seed=0, size=64, ema_decay=0.0)
     variables = layout.replicate(run_once(init).variables)
     volume_ZHW = np.random.default_rng(0).normal(size=(slices, size, size)).astype(np.float32)
-    normalizer = Normalizer.fit("volume", volume_ZHW)
-    segment = Predictor(
-        model, normalizer, layout, tile=512, overlap=64, batch_size=batch_size
-    )  # fmt: skip
+    normalizer = Normalizer.fit(volume_ZHW)
+    segment = Predictor(model, layout, tile=512, overlap=64, batch_size=batch_size)
 
     def run(count: int) -> None:
         for _ in range(count):
-            for probability_HWK in segment(variables, volume_ZHW):
+            images = (normalizer(image_HW)[..., None] for image_HW in volume_ZHW)
+            for probability_HWK in segment(variables, images):
                 probability_HWK.argmax(axis=-1).astype(np.uint8)
 
     return run

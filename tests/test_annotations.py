@@ -157,6 +157,42 @@ def test_several_scans(tmp_path, volume):
         planes_of(tmp_path / "images", tmp_path / "labels")
 
 
+@pytest.mark.parametrize("skip", [True, False])
+def test_single_slices_of_one_scan_beside_a_folder_and_a_volume_of_others(tmp_path, volume, skip):
+    images, labels = volume
+    for name in "acd":
+        stack(tmp_path / "images" / f"{name}.tif", images)
+    slices(tmp_path / "images" / "b", images)
+    stack(tmp_path / "labels" / "a_z2.tif", labels[2])
+    slices(tmp_path / "labels" / "b", labels)
+    np.save(tmp_path / "labels" / "c.npy", labels)
+    stack(tmp_path / "labels" / "d_x003.tif", labels[:, :, 3])
+    planes, _ = planes_of(tmp_path / "images", tmp_path / "labels", skip_unlabelled=skip)
+    places = [Place("a", 0, 2), *(Place("b", 0, z) for z in range(6)),
+              *(Place("c", 0, z) for z in range(6)), Place("d", 2, 3)]  # fmt: skip
+    assert sorted(map(str, (p.place for p in planes))) == sorted(map(str, places))
+    slices(tmp_path / "labels" / "e", labels)
+    with pytest.raises(InputError, match=r"labels/e: no scan for this label"):
+        planes_of(tmp_path / "images", tmp_path / "labels", skip_unlabelled=skip)
+
+
+def test_two_folders_of_labels_that_hold_one_slice_twice(tmp_path, volume):
+    images, labels = volume
+    for name in "ab":
+        slices(tmp_path / "images" / name, images)
+    slices(tmp_path / "labels" / "a", labels)
+    slices(tmp_path / "labels" / "b-first", labels[:4])
+    slices(tmp_path / "labels" / "b-second", labels[4:], numbers=(4, 5))
+    planes, _ = planes_of(tmp_path / "images", tmp_path / "labels")
+    assert [p.place for p in planes] == [Place(scan, 0, z) for scan in "ab" for z in range(6)]
+    stack(tmp_path / "labels" / "b-second" / "slice_003.tif", labels[0])
+    with pytest.raises(
+        InputError,
+        match=r"b-second/slice_003.tif: labels the same slice as \S*b-first/slice_003.tif; remove ",
+    ):
+        planes_of(tmp_path / "images", tmp_path / "labels")
+
+
 def test_a_scan_without_a_label_and_a_label_without_a_scan(tmp_path, volume):
     images, labels = volume
     for name in "ab":

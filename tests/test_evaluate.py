@@ -5,6 +5,7 @@ from planes import plane
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import confusion_matrix
 
+from xseg_jax.data.planes import Place, Plane
 from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.model.losses import cross_entropy
 from xseg_jax.training.parallel import Parallel
@@ -61,6 +62,25 @@ def test_loss_is_the_mean_over_all_pixels_not_over_slices(slices):
         losses.append(-logs_NK[np.arange(len(logs_NK)), item.label_HW[valid_HW]])
     expected = np.concatenate(losses).mean()
     assert evaluate(segment, slices).loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_segmenter_gets_whole_planes_with_their_neighbours_and_places(slices):
+    wide = [
+        Plane(s.name, np.concatenate([s.image_HWC - 3, s.image_HWC, 2 * s.image_HWC], -1),
+              s.label_HW, Place("scan", 0, z))
+        for z, s in enumerate(slices)
+    ]  # fmt: skip
+    seen = []
+
+    def by_last_neighbour(planes):
+        for item in planes:
+            seen.append(item.place)
+            yield softmax(logits_of(item.image_HWC[..., 2] / 2), axis=-1)
+
+    found, expected = evaluate(by_last_neighbour, wide), evaluate(segment, slices)
+    assert seen == [Place("scan", 0, z) for z in range(4)]
+    np.testing.assert_array_equal(found.confusion_NKK, expected.confusion_NKK)
+    assert found.loss == expected.loss
 
 
 def test_a_segmenter_may_read_ahead(slices):

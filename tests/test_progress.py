@@ -122,8 +122,8 @@ def test_log_lines_go_to_stderr_once(monkeypatch):
     try:
         log_to_terminal()
         log_to_terminal()
-        logging.getLogger("xseg_jax.data.folder").info("read %d slices", 7)
-        logging.getLogger("xseg_jax.data.folder").debug("not shown")
+        logging.getLogger("xseg_jax.data.checks").info("read %d slices", 7)
+        logging.getLogger("xseg_jax.data.checks").debug("not shown")
         assert screen.getvalue() == "read 7 slices\n"
     finally:
         package.handlers, package.level, package.propagate = before

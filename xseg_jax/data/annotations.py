@@ -11,7 +11,7 @@ from xseg_jax.data.planes import AXES, Place
 from xseg_jax.data.sources import Slices, Source, Volume
 from xseg_jax.data.sparse import Planes, find_planes, parse_planes
 from xseg_jax.errors import InputError
-from xseg_jax.scans.folders import is_store, scans_in
+from xseg_jax.scans.folders import beside_pictures, is_store, scans_in
 from xseg_jax.scans.names import LAST_NUMBER, list_images, number_in
 from xseg_jax.scans.picture import SUFFIXES, read_picture
 from xseg_jax.scans.scan import Scan, open_scan, some
@@ -171,7 +171,12 @@ class Labels:
     def _of_slices(self, source: Slices, files: Sequence[Path], path: str) -> list[LabelledPlane]:
         """Label files of the slices of a folder, by stem or number."""
         stems = {file.stem: index for index, file in enumerate(source.files)}
-        labels = {file.stem: file for file in files}
+        labels: dict[str, Path] = {}
+        for file in files:
+            if labels.setdefault(file.stem, file) != file:
+                raise InputError(
+                    f"{file}: labels the same slice as {labels[file.stem]}; remove one of them"
+                )
         pairs = pair_names(
             list(stems), list(labels), folder=Path(path), number_pattern=self.number_pattern,
             skip_unlabelled=self.skip_unlabelled,
@@ -250,7 +255,7 @@ def label_entries(path: str) -> Sequence[Path | str]:
     folder = Path(path).expanduser()
     if not folder.is_dir() or is_store(folder):
         return [path]
-    return scans_below(path) or list(list_images(folder).values())
+    return scans_below(path) or [*list_images(folder).values(), *beside_pictures(folder)]
 
 
 def is_single_slice(entry: Path | str) -> bool:

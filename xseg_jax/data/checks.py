@@ -1,6 +1,7 @@
 """Every check of labelled planes, before any long work; and reading them. No TensorFlow."""
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -74,19 +75,18 @@ def check(
         return image_HWC.dtype, seen, _hash(plane, image_HWC, picture)
 
     looks = each("Checking slices", look, planes)
-    first = looks[0][0]
-    scans: dict[str, np.dtype] = {}
-    for plane, (dtype, _, _) in zip(planes, looks, strict=True):
-        before = first if one_type else scans.setdefault(plane.place.scan, dtype)
-        if dtype != before:
+    firsts: dict[str, int] = {}
+    for index, (plane, (dtype, _, _)) in enumerate(zip(planes, looks, strict=True)):
+        first = firsts.setdefault("" if one_type else plane.place.scan, index)
+        if dtype != looks[first][0]:
             raise InputError(
-                f"{plane.where}: pixels are {dtype}, but {before} in {planes[0].where}; export all "
-                "images with one pixel type"
-                + ", or take each scan's own grey scale by --config.data.normalize=scan"
-                * one_type
-            )
+                f"{plane.where}: pixels are {dtype}, but {looks[first][0]} in "
+                f"{planes[first].where}; export all images "
+                + ("with one pixel type, or take each scan's own grey scale by "
+                   "--config.data.normalize=scan" if one_type else "of a scan with one pixel type")
+            )  # fmt: skip
     types = {dtype for dtype, _, _ in looks}
-    dtype = first if len(types) == 1 else np.dtype(np.float32)
+    dtype = looks[0][0] if len(types) == 1 else np.dtype(np.float32)
     labels = [seen for _, seen, _ in looks]
     hashes = tuple(digest for _, _, digest in looks)
     convention = find_convention(labels, known, ignore)
@@ -115,8 +115,8 @@ def each(
 def _hash(plane: LabelledPlane, image_HWC: np.ndarray, picture: Picture) -> str:
     """Names what is trained on, whatever kind of file it came from."""
     place = plane.place
-    text = f"{plane.name} {place.scan} {place.axis} {place.number}"
-    digest = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16)
+    text = json.dumps([plane.name, place.scan, place.axis, place.number])
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
     # A palette is part of what a label says; the type of whole numbers is not.
     label = picture.pixels if picture.pixels.dtype == bool else picture.pixels.astype(np.int64)
     for array in (image_HWC, label, picture.palette_N3):

@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,10 +74,20 @@ class Source(ABC):
         return Plane(self.plane_name(index, axis), image_HWC, label_HW, place)
 
     def image_with(self, index: int, context: int, axis: int = 0) -> np.ndarray:
-        """A plane with `context` neighbours on each side, (H, W, 2 * context + 1)."""
+        """A plane with `context` neighbours on each side, (H, W, 2 * context + 1).
+
+        Raises:
+          InputError: as `image`, and for a neighbour of another pixel type.
+        """
         places = [self.neighbour(index, d, axis) for d in range(-context, context + 1)]
         read = {place: self.image(place, axis) for place in set(places)}
-        shape = read[index].shape
+        shape, dtype = read[index].shape, read[index].dtype
+        for place, image_HW in read.items():
+            if image_HW.dtype != dtype:
+                raise InputError(
+                    f"{self.where(place, axis)}: pixels are {image_HW.dtype}, but {dtype} in "
+                    f"{self.where(index, axis)}; export all slices of a scan with one pixel type"
+                )
         # Slices of other sizes are no neighbours.
         planes = [read[place] if read[place].shape == shape else read[index] for place in places]
         return np.stack(planes, axis=-1)
@@ -97,7 +108,11 @@ class Slices(Source):
 
     def __init__(self, name: str, files: Sequence[Path], numbers: Sequence[int | None]) -> None:
         self.name, self.files, self.numbers = name, list(files), list(numbers)
-        self._index = {number: index for index, number in enumerate(self.numbers)}
+        counts = Counter(self.numbers)
+        # Which of two files with one number is the neighbour cannot be told.
+        self._index = {n: index for index, n in enumerate(self.numbers) if counts[n] == 1}
+        known = [number for number in self.numbers if number is not None]
+        self._ends = (min(known), max(known)) if known else (0, 0)
 
     def image(self, index: int, axis: int = 0) -> np.ndarray:  # noqa: D102
         if axis != 0:
@@ -107,10 +122,10 @@ class Slices(Source):
     def neighbour(self, index: int, distance: int, axis: int = 0) -> int:  # noqa: D102
         del axis
         number = self.numbers[index]
-        if number is None:
+        if number is None or distance == 0:
             return index
-        known = [one for one in self.numbers if one is not None]
-        return self._index.get(min(max(number + distance, min(known)), max(known)), index)
+        first, last = self._ends
+        return self._index.get(min(max(number + distance, first), last), index)
 
     def where(self, index: int, axis: int = 0) -> str:  # noqa: D102
         del axis
@@ -164,12 +179,20 @@ def open_sources(
     if not folder.is_dir() or is_store(folder):
         return [Volume(open_scan(path))]
     if entries := scans_in(folder):
-        return [
+        sources: list[Source] = [
             _slices(entry, number_pattern)
             if entry.is_dir() and not is_store(entry)
             else Volume(open_scan(entry))
             for entry in entries
         ]
+        entry_of: dict[str, Path] = {}
+        for source, entry in zip(sources, entries, strict=True):
+            if entry_of.setdefault(source.name, entry) != entry:
+                raise InputError(
+                    f"{entry}: is a scan called {source.name}, as is {entry_of[source.name].name}; "
+                    "rename one, for labels find their scan by its name"
+                )
+        return sources
     slices = _slices(folder, number_pattern)
     if independent is None:
         unclear = [

@@ -23,16 +23,33 @@ def scans_in(folder: Path) -> list[Path]:
     Raises:
       InputError: the first file of pictures is damaged.
     """
-    children = sorted(
-        (path for path in folder.iterdir() if path.name[0] != "." and path.name not in NOISE),
-        key=lambda path: (natural_key(path.name), path.name),
-    )
-    pictures = [path for path in children if path.suffix.lower() in SUFFIXES and path.is_file()]
+    children = _children(folder)
+    pictures = [path for path in children if _is_picture(path)]
     if pictures:
         with open_scan(pictures[0]) as first:
             if first.shape[0] == 1:
                 return []
     return [path for path in children if path.is_dir() or _is_volume(path)]
+
+
+def beside_pictures(folder: Path) -> list[Path]:
+    """The volumes, stores and folders in a folder that holds pictures too."""
+    return [
+        path
+        for path in _children(folder)
+        if path.is_dir() or (_is_volume(path) and not _is_picture(path))
+    ]
+
+
+def _children(folder: Path) -> list[Path]:
+    return sorted(
+        (path for path in folder.iterdir() if path.name[0] != "." and path.name not in NOISE),
+        key=lambda path: (natural_key(path.name), path.name),
+    )
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _is_data(path: Path) -> bool:
