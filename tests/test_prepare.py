@@ -1,6 +1,7 @@
 """Data sets hold what the files hold, and nothing stale or half-made is served."""
 
 import os
+import sys
 import weakref
 
 import numpy as np
@@ -228,6 +229,7 @@ def test_failure_while_preparing_leaves_nothing_that_is_taken_for_whole(
     assert len(slices.names) == len(slices.shapes) == 6
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are always text")
 def test_a_name_that_is_no_text(tmp_path, write_folder, prepare):
     folders = write_folder(tmp_path, image_name="s\udcfc_{}.tif", label_name="m_{}.png")
     slices = prepare(*folders)
