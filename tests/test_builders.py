@@ -1,13 +1,21 @@
 """Prepared planes are what was given, and nothing stale or half-made is served."""
 
+import errno
+import logging
+import os
+import re
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 
-from xseg_jax.data import builders
+from xseg_jax.data import builders, manifest
 from xseg_jax.data.builders import PreparedPlanes, XrayPlanes
 from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.data.planes import Place, Plane
+from xseg_jax.errors import InputError, SaveError
 
 LABEL_MAP = LabelMap(("0", "7"), ("pore", "metal"), ignore="9")
 SCALES = {"a": Normalizer(10.0, 2.5, 3.0, 17.0), "b ü": Normalizer(-1e-3, 1e7)}
@@ -152,3 +160,127 @@ def test_the_builder_is_one_of_tfds(tmp_path):
     assert prepared.fingerprint == "abc"
     assert prepared.grey_scales == {}
     assert_equal(prepared, planes)
+
+
+@pytest.mark.parametrize(
+    "name", ["[v1]", "a?*", "µ漢字 \\", os.fsdecode(b"lat\xe4in"), "new\nline"]
+)
+def test_prepared_data_may_be_in_a_folder_of_any_name(tmp_path, prepare, name):
+    for _ in range(2):
+        assert_equal(prepare(planes_of(), folder=tmp_path / name), planes_of())
+    assert len(prepare.asked) == 1
+    assert len(list((tmp_path / name / XrayPlanes.name).iterdir())) == 1
+
+
+def test_names_of_planes_need_not_be_utf8(prepare):
+    planes = [
+        Plane(os.fsdecode(b"Pr\xe4parat_%d" % n), one.image_HWC, one.label_HW, one.place)
+        for n, one in enumerate(planes_of())
+    ]
+    assert_equal(prepare(planes), planes)
+    assert_equal(prepare(planes), planes)
+
+
+def shard(prepared):
+    (path,) = prepared.rglob("*.array_record-*")
+    return path
+
+
+def lose(path):
+    path.unlink()
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def lose_info(path):
+    (path.parent / "metadata.json").unlink()
+
+
+def lose_list(path):
+    (path.parent / manifest.NAME).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lose, "array_record-00000-of-00001 is missing"),
+        (cut, r"array_record-00000-of-00001 has \d+ bytes of \d+"),
+        (flip, "array_record-00000-of-00001 has changed: its checksum is wrong"),
+        (lose_info, "metadata.json is missing"),
+        (lose_list, "manifest.json is missing"),
+    ],
+)
+def test_damaged_data_are_prepared_again_and_said(tmp_path, prepare, caplog, damage, said):
+    prepare(planes_of())
+    path = shard(tmp_path / "prepared")
+    half = path.parents[1] / "incomplete.ABC_1.0.0"  # As a kill leaves it.
+    half.mkdir()
+    damage(path)
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        assert_equal(prepare(planes_of()), planes_of())
+    (line,) = [r.message for r in caplog.records if r.name.startswith("xseg_jax")]
+    version = re.escape(str(XrayPlanes.VERSION))
+    assert re.search(rf"{version}: .*{said}; these data are prepared again$", line)
+    assert not half.exists()
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        caplog.clear()
+        prepare(planes_of())
+    assert not [r for r in caplog.records if r.name.startswith("xseg_jax")]
+
+
+def test_a_file_of_somebody_else_among_damaged_data_is_left(tmp_path, prepare):
+    prepare(planes_of())
+    path = shard(tmp_path / "prepared")
+    (path.parent / "notes.txt").write_text("mine")
+    prepare(planes_of())
+    cut(path)
+    with pytest.raises(InputError, match=r"notes\.txt: is no prepared data, .*; move it away, or"):
+        prepare(planes_of())
+    assert [p.name for p in path.parent.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_is_one_line(tmp_path, prepare, monkeypatch, number):
+    """TensorFlow's writers hand on the words of the system alone."""
+
+    def full(*_, **__):
+        raise RuntimeError(f"Failed to finalize writing: write() failed: {os.strerror(number)}; x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(XrayPlanes, "download_and_prepare", full)
+        with pytest.raises(SaveError) as caught:
+            prepare(planes_of())
+    assert str(caught.value).startswith(
+        f"{tmp_path}/prepared: the prepared data (--config.data.prepared_dir) cannot be written "
+        f"({os.strerror(number)}); make room there, or choose another folder"
+    )
+    assert_equal(prepare(planes_of()), planes_of())
+
+
+def mounted(folder, size):
+    """Whether a small disk could be mounted there."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    done = shutil.which("mount") and subprocess.run(command, capture_output=True, check=False)
+    return bool(done) and done.returncode == 0
+
+
+@pytest.mark.parametrize("size", ["8k", "60k", "68k"])
+def test_a_small_disk_is_one_line_and_no_half_data_are_taken(tmp_path, prepare, size):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not mounted(disk, size):
+        pytest.skip("small disks can be mounted by root alone")
+    try:
+        for _ in range(2):
+            with pytest.raises(SaveError, match=r"disk.*\(No space left on device\); make room"):
+                prepare(planes_of(), folder=disk)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
