@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from planes import find
 
-from xseg_jax.data.folder import check, read_pair
+from xseg_jax.data.checks import CheckedPlanes, check
 from xseg_jax.data.images import Convention
 from xseg_jax.data.labels import LabelMap
-from xseg_jax.data.pairs import find_pairs
 from xseg_jax.errors import InputError
 
 BLACK, WHITE, RED, BLUE, MAROON = (0, 0, 0), (255,) * 3, (255, 0, 0), (0, 0, 255), (128, 0, 0)
@@ -45,7 +45,7 @@ def folder(tmp_path, write):
                 tifffile.imwrite(path, label, photometric="minisblack")
             else:
                 write(path, label)
-        return find_pairs(tmp_path / "images", tmp_path / "labels")
+        return find(tmp_path / "images", tmp_path / "labels")
 
     (tmp_path / "labels").mkdir()
     return make
@@ -55,10 +55,9 @@ def values_of(pairs, known="", ignore=""):
     """The values of the classes found, when each slice is the truth in them."""
     label_map = LabelMap.parse(known, ignore) if known else None
     checked = check(pairs, label_map, ignore)
-    for pair in pairs:
-        np.testing.assert_array_equal(
-            read_pair(pair, checked).label_HW, read_pair(pairs[0], checked).label_HW, pair.name
-        )
+    read = CheckedPlanes(pairs, checked)
+    for item in read:
+        np.testing.assert_array_equal(item.label_HW, read[0].label_HW, item.name)
     return checked.label_map.values
 
 
@@ -108,7 +107,7 @@ def test_a_run_knows_the_palette_of_its_training(folder, known):
     other = label_map.with_values(
         f"#ff0000:{label_map.names[1]},#0000ff:{label_map.names[0]}", None
     )
-    np.testing.assert_array_equal(read_pair(pairs[1], check(pairs, other)).label_HW, TRUTH_HW)
+    np.testing.assert_array_equal(CheckedPlanes(pairs, check(pairs, other))[1].label_HW, TRUTH_HW)
 
 
 def test_without_palette_nothing_is_kept_of_one(folder):
@@ -200,7 +199,7 @@ def test_bits_beside_bytes_are_what_they_show(folder, white):
 
 def test_a_white_bit_beside_colours_is_white(folder):
     pairs = folder(coloured(TRUTH_HW, BLACK, WHITE), TRUTH_HW, coloured(TRUTH_HW, RED, BLUE))
-    assert [read_pair(pair, check(pairs, None)).label_HW.max() for pair in pairs] == [3, 3, 2]
+    assert [item.label_HW.max() for item in CheckedPlanes(pairs, check(pairs, None))] == [3, 3, 2]
     assert check(pairs, None).label_map.values == ("#000000", "#0000ff", "#ff0000", "#ffffff")
 
 

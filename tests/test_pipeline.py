@@ -366,3 +366,15 @@ def test_crop_larger_than_a_slice():
 def test_crop_without_pixels(size):
     with pytest.raises(InputError, match=rf"config.data.crop={size}: must be at least 1 pixel"):
         make(size=size)
+
+
+def test_an_ignored_pixel_draws_no_crops_to_the_edges():
+    label_HW = np.zeros((100, 100), np.uint8)
+    label_HW[50, 50] = IGNORED
+    y, x = np.indices(label_HW.shape)
+    crops = make([plane("s", (y * 100 + x).astype(np.float32), label_HW)], size=30)
+    corners = np.array([int(crops[n][0].min()) for n in range(2000)])
+    for place in (corners // 100, corners % 100):
+        counts = np.bincount(place, minlength=71)
+        assert counts[[0, 70]].max() < 0.08 * len(corners)
+        assert (counts > 0).all()

@@ -263,7 +263,7 @@ def is_single_slice(entry: Path | str) -> bool:
     file = Path(entry).expanduser()
     if not file.is_file() or file.suffix.lower() not in SUFFIXES:
         return False
-    with open_scan(file) as scan:
+    with open_scan(file, colours=True) as scan:
         return scan.shape[0] == 1
 
 

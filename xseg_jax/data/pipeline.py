@@ -85,8 +85,10 @@ class Crops:
             corner_2 = rng.integers(room_2 + 1)
         else:
             centre_2 = centres_M2[rng.integers(len(centres_M2))]
-            # Anywhere in the crop, so that the network does not learn that centres are special.
-            corner_2 = np.clip(centre_2 - rng.integers(self.size, size=2), 0, room_2)
+            # Anywhere in the crop, so that the network does not learn that centres are special;
+            # each such crop as likely, so that those at the edges are not drawn more often.
+            first_2 = np.maximum(centre_2 - self.size + 1, 0)
+            corner_2 = rng.integers(first_2, np.minimum(centre_2, room_2) + 1)
         window = tuple(slice(int(start), int(start) + self.size) for start in corner_2)
         return self.normalizers[index](item.image_HWC[window]), item.label_HW[window]
 

@@ -26,7 +26,7 @@ def scans_in(folder: Path) -> list[Path]:
     children = _children(folder)
     pictures = [path for path in children if _is_picture(path)]
     if pictures:
-        with open_scan(pictures[0]) as first:
+        with open_scan(pictures[0], colours=True) as first:
             if first.shape[0] == 1:
                 return []
     return [path for path in children if path.is_dir() or _is_volume(path)]
