@@ -12,6 +12,7 @@ from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Place, Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
+from xseg_jax.data.sources import Slices, Source
 from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_planes
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
@@ -39,7 +40,9 @@ def prepare_data(config: Config) -> PreparedPlanes:
     if data.source != "folder":
         raise InputError(f"config.data.source={data.source!r}: choose phantom or folder")
     images, labels = (path_of(config, kind) for kind in ("images", "labels"))
-    planes = find_planes(config, sources_of(config, images), labels)
+    sources = sources_of(config, images)
+    refuse_unclear(sources)
+    planes = find_planes(config, sources, labels)
     if config.data.split.kind in BY_PLACE:
         # What names and numbers cannot give is refused before all files are read.
         split_at(config, [one.name for one in planes], [one.place for one in planes])
@@ -47,6 +50,17 @@ def prepare_data(config: Config) -> PreparedPlanes:
     return prepare_scans(
         planes, classes=data.classes, ignore=data.ignore, one_type=one_type, **where
     )
+
+
+def refuse_unclear(sources: Sequence[Source]) -> None:
+    """Refuses slices of a scan whose place in it is not known: near-copies would be split apart."""
+    for source in sources:
+        if isinstance(source, Slices) and len(source) > 1 and None in source.numbers:
+            raise InputError(
+                f"{source.files[source.numbers.index(None)]}: no whole slice number in the name; "
+                "set --config.data.number_pattern, or split independent images by "
+                "--config.data.split.kind=group"
+            )
 
 
 def path_of(config: Config, kind: str) -> str:
