@@ -10,7 +10,8 @@ from xseg_jax.scans.folders import is_store, left_out, scans_in
 def picture(path, pages=1):
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = (8, 9) if pages == 1 else (pages, 8, 9)
-    tifffile.imwrite(path, np.arange(np.prod(shape), dtype=np.uint16).reshape(shape))
+    array = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(path, array, photometric="minisblack")
 
 
 def test_what_is_left_out_beside_slices_is_named_with_a_count(tmp_path):
