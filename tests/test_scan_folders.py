@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from xseg_jax.data.sources import open_sources
+from xseg_jax.errors import InputError
 from xseg_jax.scans.folders import is_store, left_out, scans_in
+from xseg_jax.scans.scan import open_scan
 
 
 def picture(path, pages=1):
@@ -57,3 +60,35 @@ def test_a_store_is_one_scan(tmp_path, name, store):
     (tmp_path / name).mkdir()
     assert is_store(tmp_path / name) == store
     assert not is_store(tmp_path / "missing")
+
+
+def test_files_of_an_ome_set_are_slices(tmp_path):
+    pixels = np.arange(3 * 8 * 9, dtype=np.uint16).reshape(3, 8, 9)
+    names = [f"scan_Z{z}.ome.tif" for z in range(3)]
+    planes = "".join(
+        f'<TiffData IFD="0" PlaneCount="1" FirstZ="{z}"><UUID FileName="{name}">urn:uuid:{z}</UUID>'
+        "</TiffData>"
+        for z, name in enumerate(names)
+    )
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="9" SizeY="8" SizeZ="3" '
+        f'SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>'
+    )
+    for z, name in enumerate(names):
+        tifffile.imwrite(tmp_path / name, pixels[z], description=xml, metadata=None)
+    with open_scan(tmp_path / names[0]) as scan:
+        assert scan.shape == (3, 8, 9)
+    assert scans_in(tmp_path) == []
+    (source,) = open_sources(str(tmp_path))
+    assert source.numbers == [0, 1, 2]
+    for z in range(3):
+        np.testing.assert_array_equal(source.image(z), pixels[z])
+
+
+def test_numpy_files_with_channels_are_slices_that_are_refused(tmp_path):
+    for z in range(3):
+        np.save(tmp_path / f"slice_{z}.npy", np.zeros((8, 9, 2), np.uint8))
+    (source,) = open_sources(str(tmp_path))
+    with pytest.raises(InputError, match="has 2 channels, expected one"):
+        source.image(0)
