@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xseg_jax.data.planes import Place
-from xseg_jax.data.splits import PARTS, choose_evenly, split_planes
+from xseg_jax.data.splits import PARTS, choose_evenly, choose_train, split_planes
 from xseg_jax.errors import InputError
 
 LABEL_HW = np.indices((60, 40)).sum(0, dtype=np.uint8) % 2
@@ -384,6 +384,15 @@ def test_choose_evenly(indices, data):
     # As far from the first as from the last, to within one.
     assert abs(places[0] - (len(indices) - 1 - places[-1])) <= 1
     assert choose_evenly(indices, 0) == choose_evenly(indices, len(indices)) == tuple(indices)
+
+
+def test_planes_between_those_of_training_are_known():
+    places = [Place("a", 0, z) for z in range(0, 100, 10)]
+    found = choose_train(split("auto", range(0, 100, 10), fractions=(0.6, 0.2, 0.2)), 2, places)
+    assert (found.train, found.between) == ((1, 3), (2,))
+    assert choose_train(split(), 0, [Place("a", 0, z) for z in range(100)]).between == ()
+    one = choose_train(split(), 1, [Place("a", 0, z) for z in range(100)])
+    assert one.between == ()
 
 
 def test_choose_the_middle_one():

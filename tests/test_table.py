@@ -62,3 +62,23 @@ def test_leak_is_told_where_it_was_measured():
     )
     assert "leak" not in results_table(results())
     assert "leak" not in results_table(results(leak={"agreement": None, "chance": None}))
+
+
+def test_what_was_not_tested_says_so():
+    table = results_table({"split": "none", "slices": 0})
+    assert table.startswith("not tested: the network was trained on every label")
+
+
+def test_a_test_within_slices_says_so_and_how_far_its_parts_are():
+    leak = {"agreement": 0.8, "chance": 0.4, "nearest": "within", "smallest_distance": 7}
+    said = results_table(results(split="test within the labelled slices", leak=leak))
+    assert said.startswith("test within the labelled slices: 4 slices")
+    assert "labels agree at the distance of the parts, 7 voxels, by 0.800, by chance 0.400" in said
+
+
+def test_planes_between_those_of_training_have_a_line():
+    between = {"slices": 37} | scores(UNET_KK, NAMES)
+    said = results_table(results(between=between)).split("\n")
+    assert (
+        "between the training slices, on 37 others: pixel accuracy 0.9667, mean IoU 0.9262" in said
+    )

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +30,8 @@ class Split:
       validation: planes to choose the best checkpoint by.
       test: planes to score.
       kind: one of `KINDS` but "auto".
+      between: planes that lie between those of training and that no part has: what is asked of the
+        network where only some slices are labelled.
       slabs: how planes are cut, where parts share planes; None where planes are whole.
     """
 
@@ -38,6 +40,7 @@ class Split:
     test: tuple[int, ...]
     kind: str
     slabs: Slabs | None = None
+    between: tuple[int, ...] = ()
 
     def parts(self) -> dict[str, tuple[int, ...]]:
         """Part name to indices."""
@@ -291,3 +294,25 @@ def choose_evenly(indices: Sequence[int], count: int) -> tuple[int, ...]:
         return tuple(indices)
     places = (np.arange(count) + 0.5) * len(indices) / count
     return tuple(indices[int(place)] for place in places)
+
+
+def choose_train(split: Split, count: int, places: Sequence[Place]) -> Split:
+    """The split with `count` of its training planes, as `choose_evenly`; the others are between."""
+    train = choose_evenly(split.train, count)
+    left = [index for index in split.train if index not in set(train)]
+    if split.slabs is not None:
+        left = []
+    between = [
+        index for index in left if _is_between(places[index], [places[other] for other in train])
+    ]
+    return replace(split, train=train, between=tuple(between))
+
+
+def _is_between(place: Place, others: Sequence[Place]) -> bool:
+    """Whether planes of the same scan and axis lie on both sides."""
+    numbers = [
+        other.number
+        for other in others
+        if (other.scan, other.axis) == (place.scan, place.axis) and other.number is not None
+    ]
+    return place.number is not None and bool(numbers) and min(numbers) < place.number < max(numbers)

@@ -13,7 +13,7 @@ from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Place, Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
 from xseg_jax.data.sources import Slices, Source
-from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_planes
+from xseg_jax.data.splits import PARTS, Split, choose_train, split_planes
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
@@ -107,7 +107,7 @@ def split_at(
         seed=config.seed,
         **fields,
     )
-    return replace(split, train=choose_evenly(split.train, config.data.train_slices))
+    return choose_train(split, config.data.train_slices, places)
 
 
 def _unread(index: int) -> np.ndarray:
@@ -115,10 +115,10 @@ def _unread(index: int) -> np.ndarray:
 
 
 class Selection(Sequence[Plane]):
-    """The planes of one part of a split; labels of the other parts are ignored."""
+    """The planes of one part of a split, or between; labels of other parts are ignored."""
 
     def __init__(self, planes: Sequence[Plane], split: Split, part: str) -> None:
-        self.planes, self.split, self.part = planes, split, PARTS.index(part)
+        self.planes, self.split, self.part = planes, split, part
         self.indices: tuple[int, ...] = getattr(split, part)
 
     def __len__(self) -> int:
@@ -128,7 +128,8 @@ class Selection(Sequence[Plane]):
         plane = self.planes[self.indices[place]]
         if self.split.slabs is None:
             return plane
-        label_HW = self.split.slabs.mask(self.part, plane.place, plane.label_HW)
+        part = PARTS.index(self.part)
+        label_HW = self.split.slabs.mask(part, plane.place, plane.label_HW)
         return replace(plane, label_HW=label_HW)
 
 

@@ -263,6 +263,7 @@ def score_and_report(
     *,
     split: str,
     leak: dict[str, Any] | None,
+    between: Sequence[Plane] = (),
     seconds: Callable[[], float],
 ) -> dict[str, Any]:
     """Scores planes, and writes `results.json`, `slices.json` and figures to `output`.
@@ -273,6 +274,7 @@ def score_and_report(
       trained: what is scored.
       split: name of what is scored.
       leak: what `measure_leak` found, if known.
+      between: planes between those of training, scored too.
       seconds: tells the time taken so far.
 
     Returns:
@@ -283,6 +285,10 @@ def score_and_report(
     scorer = Scorer(trained.parallel, trained.learner.loss, len(names))
     with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
         found = scorer(trained.segment, planes, progress.advance)
+    beside = None
+    if len(between):
+        confusion_KK = scorer(trained.segment, between).confusion_KK
+        beside = {"slices": len(between)} | scores(confusion_KK, names)
     baseline = None
     if facts.thresholds is not None:
         confusion_KK = facts.thresholds.confusion(planes, facts.grey_scales)
@@ -290,7 +296,12 @@ def score_and_report(
     results = (
         {"split": split, "slices": len(planes), "loss": found.loss}
         | scores(found.confusion_KK, names)
-        | {"baseline": baseline, "leak": leak, "label_map": facts.label_map.to_json()}
+        | {
+            "baseline": baseline,
+            "between": beside,
+            "leak": leak,
+            "label_map": facts.label_map.to_json(),
+        }
         | _provenance(trained)
         | {"seconds": seconds()}
     )

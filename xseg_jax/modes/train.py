@@ -135,6 +135,7 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         Selection(planes, split, "test"),
         trained,
         split=TESTED.get(split.kind, "test"),
+        between=Selection(planes, split, "between"),
         leak=facts.leak,
         seconds=seconds,
     )

@@ -37,6 +37,11 @@ def results_table(results: dict[str, Any]) -> str:
         if scores["absent_classes"]:
             absent = ", ".join(scores["absent_classes"])
             lines.append(f"{name}: absent in truth and prediction, not in the macro mean: {absent}")
+    if between := results.get("between"):
+        lines.append(
+            f"between the training slices, on {between['slices']} others: pixel accuracy "
+            f"{between['accuracy']:.4f}, mean IoU {between['miou']:.4f}"
+        )
     leak = results["leak"]
     if leak is not None and leak["agreement"] is not None:
         nearest = (
