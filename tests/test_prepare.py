@@ -47,6 +47,7 @@ def prepare(tmp_path):
         ignore="",
         context=0,
         one_type=True,
+        own_scales=True,
         memory_gib=1.0,
         **options,
     ):
@@ -56,6 +57,7 @@ def prepare(tmp_path):
             ignore=ignore,
             context=context,
             one_type=one_type,
+            own_scales=own_scales,
             prepared_dir=tmp_path / "prepared",
             memory_gib=memory_gib,
         )
@@ -255,6 +257,19 @@ def scans(root, dtypes=("uint16", "float32")):
     for z in (1, 4):
         tifffile.imwrite(root / "labels" / "b" / f"s_{10 + z}.tif", labels_ZYX[z])
     return greys, labels_ZYX
+
+
+def test_no_other_slice_is_read_where_scans_need_no_scale_of_their_own(
+    tmp_path, write_folder, prepare
+):
+    images, labels = write_folder(tmp_path)
+    (labels / "slice_005.png").unlink()
+    (images / "slice_005.tif").write_bytes(b"damaged")
+    options = {"skip_unlabelled": True, "own_scales": False}
+    prepared = prepare(images, labels, **options)
+    assert (len(prepared), prepared.grey_scales) == (5, {})
+    with pytest.raises(InputError, match=r"slice_005\.tif"):
+        prepare(images, labels, **options | {"own_scales": True})
 
 
 def test_scans_keep_places_grey_scales_and_neighbours(tmp_path, prepare):

@@ -30,6 +30,7 @@ def prepare_scans(
     ignore: str,
     context: int,
     one_type: bool,
+    own_scales: bool,
     prepared_dir: Path,
     memory_gib: float,
 ) -> PreparedPlanes:
@@ -41,6 +42,7 @@ def prepare_scans(
       ignore: label values that are left out.
       context: neighbours on each side that belong to a plane.
       one_type: refuse scans of different pixel types.
+      own_scales: measure the grey scale of each scan.
       prepared_dir: where data sets are kept.
       memory_gib: planes stay decoded in memory up to this size.
 
@@ -49,7 +51,8 @@ def prepare_scans(
     """
     known = LabelMap.parse(classes, ignore) if classes else None
     checked = check(planes, known, ignore, context=context, one_type=one_type)
-    scales = {source.name: source.grey_scale() for source in sources_of(planes)}
+    sources = sources_of(planes) if own_scales else []
+    scales = {source.name: source.grey_scale() for source in sources}
     made_from = [
         classes, ignore, context, str(checked.dtype), *checked.hashes,
         *(asdict(scale) for scale in scales.values()),

@@ -46,9 +46,13 @@ def prepare_data(config: Config) -> PreparedPlanes:
     if config.data.split.kind in BY_PLACE:
         # What names and numbers cannot give is refused before all files are read.
         split_at(config, [one.name for one in planes], [one.place for one in planes])
-    one_type = data.normalize == "volume"
     return prepare_scans(
-        planes, classes=data.classes, ignore=data.ignore, one_type=one_type, **where
+        planes,
+        classes=data.classes,
+        ignore=data.ignore,
+        one_type=data.normalize == "volume",
+        own_scales=data.normalize == "scan",
+        **where,
     )
 
 
