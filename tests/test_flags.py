@@ -114,11 +114,11 @@ def test_a_flag_has_an_effect_or_is_refused(arrived, mode, flag):
             commandline.find_config(["main.py", f"--mode={mode}", NEEDED["config"]])
         return
     given += ["--executor=slurm"] * (flag == "slurm")
-    needed = ("config",) if mode in ("train", "sweep") else ("workdir", "input", "output")
-    given += [NEEDED[other] for other in needed if other != flag]
+    given += [NEEDED[other] for other in options.NEEDED[mode] if other != flag]
     seen = arrived(mode, *given)
     if flag in ("workdir", "input", "output"):
-        place = ("workdir", "input", "output").index(flag)
+        needed = options.NEEDED[mode]
+        place = needed.index(flag) if flag in needed else 0
         assert seen["paths"][place] == ARRIVES[flag]
     elif flag == "slurm":
         assert seen["slurm"]["partition"] == "fast"
