@@ -136,12 +136,6 @@ def test_folder_left_by_a_killed_run_is_not_taken_for_whole(tmp_path, prepare):
     assert len(prepare.asked) == 2
 
 
-def test_home_is_expanded(tmp_path, prepare, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    prepare(planes_of(), folder=builders.Path("~/cache"))
-    assert len(list((tmp_path / "cache").rglob("dataset_info.json"))) == 1
-
-
 def test_the_builder_is_one_of_tfds(tmp_path):
     """What it promises to all callers: order, names and places are kept."""
     planes = planes_of(np.uint16)[::-1]

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xseg_jax.errors import InputError
-from xseg_jax.scans.names import left_out, list_images, natural_key, number_in
+from xseg_jax.scans.names import list_images, natural_key, number_in
 
 QUICK = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -113,24 +113,6 @@ def test_one_name_in_two_unicode_forms_stands_twice(tmp_path):
         pytest.skip("this disk knows one form")
     with pytest.raises(InputError, match=r"two files are called 'M\u00fcller'; keep one of them"):
         list_images(folder)
-
-
-def test_what_is_left_out_is_named_with_a_count(tmp_path):
-    folder = make_files(
-        tmp_path, "a.tif", "b.dcm", "c.DCM", ".d.tif", "notes.txt", "Thumbs.db", "._a.tif"
-    )
-    (folder / "sub").mkdir()
-    assert left_out(folder) == (
-        f"{folder}: 5 files are of no kind that is read here, or hidden, and left out: "
-        ".d.tif, b.dcm, c.DCM, ..."
-    )
-    for name in ("b.dcm", "c.DCM", "notes.txt", ".d.tif"):
-        (folder / name).unlink()
-    assert left_out(folder).endswith(
-        ": 1 file is of no kind that is read here, or hidden, and left out: sub/"
-    )
-    (folder / "sub").rmdir()
-    assert left_out(folder) == ""
 
 
 def test_listing_skips_what_is_no_image_and_takes_any_case(tmp_path):

@@ -79,12 +79,15 @@ def check(
     for index, (plane, (dtype, _, _)) in enumerate(zip(planes, looks, strict=True)):
         first = firsts.setdefault("" if one_type else plane.place.scan, index)
         if dtype != looks[first][0]:
+            remedy = (
+                "all images with one pixel type, or train with --config.data.normalize=scan"
+                if one_type
+                else "all images of a scan with one pixel type"
+            )
             raise InputError(
                 f"{plane.where}: pixels are {dtype}, but {looks[first][0]} in "
-                f"{planes[first].where}; export all images "
-                + ("with one pixel type, or take each scan's own grey scale by "
-                   "--config.data.normalize=scan" if one_type else "of a scan with one pixel type")
-            )  # fmt: skip
+                f"{planes[first].where}; export {remedy}"
+            )
     types = {dtype for dtype, _, _ in looks}
     dtype = looks[0][0] if len(types) == 1 else np.dtype(np.float32)
     labels = [seen for _, seen, _ in looks]

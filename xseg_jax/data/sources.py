@@ -158,7 +158,7 @@ class Volume(Source):
 
 
 def open_sources(
-    path: str, *, number_pattern: str = LAST_NUMBER, independent: bool | None = None
+    path: str, *, number_pattern: str = LAST_NUMBER, independent: bool | None = False
 ) -> list[Source]:
     """The scans that a path names.
 
@@ -195,18 +195,16 @@ def open_sources(
         return sources
     slices = _slices(folder, number_pattern)
     if independent is None:
-        unclear = [
+        whole = [number for number in slices.numbers if number is not None]
+        unnumbered = [
             file.stem
             for file, number in zip(slices.files, slices.numbers, strict=True)
-            if number is None and re.search(r"\d", file.stem)
+            if number is None
         ]
-        if unclear:
-            raise InputError(
-                f"{folder}: no whole slice number in the name {unclear[0]!r}; set "
-                "--config.data.number_pattern, or split independent images by "
-                "--config.data.split.kind=group"
-            )
-        independent = None in slices.numbers or len(set(slices.numbers)) < len(slices.numbers)
+        # Digits that are no whole number may be a z all the same: 0.25mm.
+        independent = not any(re.search(r"\d", stem) for stem in unnumbered) and (
+            bool(unnumbered) or len(set(whole)) < len(whole)
+        )
     if not independent:
         return [slices]
     return [

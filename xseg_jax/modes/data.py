@@ -17,7 +17,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
 from xseg_jax.files import make_folder, user_path
-from xseg_jax.modes.inputs import describe, find_planes, sources_of, split_at
+from xseg_jax.modes.inputs import describe, find_planes, refuse_unclear, sources_of, split_at
 from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,9 @@ def prepare_data(config: Config) -> PreparedPlanes:
     if data.source != "folder":
         raise InputError(f"config.data.source={data.source!r}: choose phantom or folder")
     images, labels = (path_of(config, kind) for kind in ("images", "labels"))
-    planes = find_planes(config, sources_of(config, images), labels)
+    sources = sources_of(config, images)
+    refuse_unclear(sources)
+    planes = find_planes(config, sources, labels)
     if config.data.split.kind in BY_PLACE:
         # What names and numbers cannot give is refused before all files are read.
         split_at(config, [one.name for one in planes], [one.place for one in planes])

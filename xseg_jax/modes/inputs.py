@@ -11,6 +11,7 @@ from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.planes import Place
 from xseg_jax.data.sources import Slices, Source, open_sources
 from xseg_jax.data.splits import PARTS, Split, choose_evenly, split_planes
+from xseg_jax.errors import InputError
 from xseg_jax.files import user_path
 from xseg_jax.modes.run import Config
 from xseg_jax.scans.folders import left_out
@@ -30,6 +31,17 @@ def sources_of(config: Config, images: str) -> list[Source]:
             images, len(sources),
         )  # fmt: skip
     return sources
+
+
+def refuse_unclear(sources: Sequence[Source]) -> None:
+    """Refuses slices of a scan whose place in it is not known: near-copies would be split apart."""
+    for source in sources:
+        if isinstance(source, Slices) and len(source) > 1 and None in source.numbers:
+            raise InputError(
+                f"{source.files[source.numbers.index(None)]}: no whole slice number in the name; "
+                "set --config.data.number_pattern, or split independent images by "
+                "--config.data.split.kind=group"
+            )
 
 
 def is_image(source: Source) -> bool:

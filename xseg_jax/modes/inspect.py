@@ -23,7 +23,14 @@ from xseg_jax.files import content_hash, user_path, write_text
 from xseg_jax.inference.cost import Estimate, estimate, seconds_per_pixel
 from xseg_jax.model.unet import UNet
 from xseg_jax.modes.folders import refuse_foreign, working_in
-from xseg_jax.modes.inputs import describe, find_planes, is_image, sources_of, split_at
+from xseg_jax.modes.inputs import (
+    describe,
+    find_planes,
+    is_image,
+    refuse_unclear,
+    sources_of,
+    split_at,
+)
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.recipe import CROP, Choice, choose, text_of, what_to_label
 from xseg_jax.modes.run import Config, steps_per_epoch
@@ -175,6 +182,7 @@ def _open(config: Config, images: str) -> tuple[list[Source], bool]:
     sources = sources_of(config, images)
     if len(sources) > 1 and all(map(is_image, sources)):
         return _as_images(sources), True
+    refuse_unclear(sources)
     if len(sources) == 1 and isinstance(sources[0], Slices) and config.data.split.kind == "auto":
         likeness = resemblance(sources[0])
         if likeness and likeness[0] - likeness[1] < UNLIKE:
@@ -295,6 +303,8 @@ def _write(
         f"Train with: python main.py --config={output / CONFIG} --workdir=runs/NAME, from the "
         "folder of main.py.",
     ]
+    if found["split"]:
+        notes.append(f"With these labels the split is {found['split']}.")
     if labelled is None:
         chosen = found["to_label"]
         notes.append(

@@ -189,7 +189,7 @@ def _network(
     return [
         Choice("model.features", tuple(first * 2**level for level in range(levels)), known),
         Choice("data.crop", crop, f"{fit}; a crop holds what the network sees, where it can."),
-        Choice("batch_size", batch, f"Crops of {crop} x {crop} pixels in the memory of a step."),
+        Choice("batch_size", batch, f"Crops of {crop} x {crop} pixels that a step takes at once."),
         Choice("data.crops_per_epoch", crops, "As many pixels an epoch as configs/scan.py has."),
     ]
 

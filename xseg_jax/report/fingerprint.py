@@ -40,6 +40,9 @@ def _of_scan(scan: Mapping[str, Any]) -> list[str]:
     else:
         first += ", voxel size not said"
     looks = scan["percentiles"]
+    numbers = [one["z"] for one in looks if one["z"] is not None]
+    if numbers and max(numbers) - min(numbers) >= scan["shape"][0]:
+        first += f", z = {min(numbers)} to {max(numbers)}"
     middles = [one["p50"] for one in looks]
     lines = [
         first,

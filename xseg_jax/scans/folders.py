@@ -11,6 +11,9 @@ DATA = (".raw", ".zraw", ".img", ".vol", ".bin", ".dat")
 """Suffixes of pixels whose shape stands in a header beside them."""
 HEADERS = (".mhd", ".hdr", ".nhdr", ".vgi")
 
+MOST_CHANNELS = 4
+"""A NumPy array (H, W, C) of so few columns is a slice with channels, and no volume."""
+
 
 def is_store(path: Path) -> bool:
     """Whether a path is a folder that is one scan of another kind than slices: Zarr, N5, DICOM."""
@@ -25,11 +28,17 @@ def scans_in(folder: Path) -> list[Path]:
     """
     children = _children(folder)
     pictures = [path for path in children if _is_picture(path)]
-    if pictures:
-        with open_scan(pictures[0], colours=True) as first:
-            if first.shape[0] == 1:
-                return []
+    if pictures and _is_one_slice(pictures[0]):
+        return []
     return [path for path in children if path.is_dir() or _is_volume(path)]
+
+
+def _is_one_slice(picture: Path) -> bool:
+    with open_scan(picture, colours=True) as scan:
+        # One file of a set, which names the others, has one page of its own.
+        files = {file for file, _ in getattr(scan, "pages", ())}
+        channels = picture.suffix.lower() == ".npy" and scan.shape[2] <= MOST_CHANNELS
+        return scan.shape[0] == 1 or len(files) == scan.shape[0] or channels
 
 
 def beside_pictures(folder: Path) -> list[Path]:
