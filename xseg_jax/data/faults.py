@@ -132,10 +132,10 @@ def odd_planes(
         if skip - nearer <= ODD:
             continue
         if i in moved and middle in moved:
-            dy, dx = (value * block for value in steps[i].shift)
+            dy, dx = _pixels(steps[i], block)
             found[middle] = Suspicion(
                 "shifted", names[middle], float(np.hypot(dy, dx)),
-                f"{names[middle]}: may be shifted by {-dy:g} rows and {-dx:g} columns against its "
+                f"{names[middle]}: may be shifted by {dy} rows and {dx} columns against its "
                 "neighbours",
             )  # fmt: skip
         else:
@@ -159,13 +159,18 @@ def odd_planes(
                 )  # fmt: skip
     for i in moved:
         if i not in found and i + 1 not in found:
-            dy, dx = (-value * block for value in steps[i].shift)
+            dy, dx = _pixels(steps[i], block)
             found[i + 1] = Suspicion(
                 "shifted", names[i + 1], float(np.hypot(dy, dx)),
-                f"{names[i + 1]}: from here on the planes may be shifted by {dy:g} rows and {dx:g} "
+                f"{names[i + 1]}: from here on the planes may be shifted by {dy} rows and {dx} "
                 "columns",
             )  # fmt: skip
     return [found[index] for index in sorted(found)]
+
+
+def _pixels(step: Step, block: int) -> tuple[int, int]:
+    """Rows and columns by which the second plane was moved, in pixels of the scan."""
+    return round(-step.shift[0] * block), round(-step.shift[1] * block)
 
 
 def _moved(steps: Mapping[int, Step]) -> set[int]:

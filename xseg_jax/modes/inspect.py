@@ -248,7 +248,7 @@ def _estimate(
     classes = len(labelled.facts.names) if labelled else 2
     parallel = Parallel.choose(config.parallel.mode, config.batch_size, config.parallel.accumulate)
     model = UNet(classes=classes, axis_name=AXIS, **config.model)
-    logger.info("timing one training step of the network, which is compiled first")
+    logger.info("timing a training step of the network, which is compiled first")
     channels = 2 * config.data.context + 1
     seconds = seconds_per_pixel(
         model, parallel, crop=min(CROP, config.data.crop), channels=channels
@@ -282,11 +282,12 @@ def _panels(
     shown = {panel.title for panel in panels}
     for source, found in list(zip(sources, prints, strict=True))[:OTHER_PANELS]:
         looks = {look.name: look for look in found.looks}
-        suspect = [one.plane for one in found.suspicions if one.plane in looks][: each // 2]
+        kinds = {one.plane: one.kind for one in found.suspicions if one.plane in looks}
+        suspect = list(kinds)[: each // 2]
         rest = [name for name in looks if name not in {*shown, *suspect}]
         spread = [rest[i] for i in choose_evenly(range(len(rest)), min(each, len(rest)))]
         for name in [*suspect, *spread][:each]:
-            title = f"{name}: suspicion" if name in suspect else name
+            title = f"{name}: {kinds[name]}?" if name in suspect else name
             panels.append(Panel(title, source.image(looks[name].index)))
     return panels
 

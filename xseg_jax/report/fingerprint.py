@@ -13,7 +13,8 @@ def words(found: Mapping[str, Any]) -> str:
     Args:
       found: the contents of `fingerprint.json`.
     """
-    lines = [line for scan in found["scans"] for line in _of_scan(scan)]
+    images = found["independent_images"]
+    lines = [line for scan in found["scans"] for line in _of_scan(scan, images)]
     if found["labels"]:
         lines += _of_labels(found["labels"])
     if found["split"]:
@@ -30,10 +31,11 @@ def words(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _of_scan(scan: Mapping[str, Any]) -> list[str]:
+def _of_scan(scan: Mapping[str, Any], images: bool) -> list[str]:
     shape = " x ".join(map(str, scan["shape"]))
     sizes = f", {scan['sizes']} sizes, the largest" if scan["sizes"] > 1 else ""
-    first = f"{scan['name']}: {shape} voxels (z, y, x){sizes}, {scan['type']}"
+    what = "independent images (number, rows, columns)" if images else "voxels (z, y, x)"
+    first = f"{scan['name']}: {shape} {what}{sizes}, {scan['type']}"
     if scan["voxel_size"]:
         size = " x ".join("?" if one is None else f"{one:.4g}" for one in scan["voxel_size"])
         first += f", voxel size {size} {scan['unit'] or '(unit not said)'}"
