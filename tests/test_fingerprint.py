@@ -1,5 +1,6 @@
 """What is measured of scans and labels: planted faults are found, and clean phantoms raise none."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -45,6 +46,7 @@ class Arrays(Source):
     plane_name = where
 
 
+@functools.cache
 def tomogram(seed=0, ring_strength=0.0, size=SIZE, depth=DEPTH):
     slices = list(phantom.tomogram(
         size=size, depth=depth, z_step=1, fractions=(0.3, 0.42, 0.28), correlation_length=5.0,
@@ -64,7 +66,7 @@ def suspicions(volume_DHW, **options):
     return {(one.kind, one.plane): one for one in found.suspicions}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_clean_phantom_raises_no_suspicion(seed):
     found = fingerprint(Arrays(tomogram(seed)[0]))
     assert [one.text for one in found.suspicions] == []
@@ -73,7 +75,7 @@ def test_a_clean_phantom_raises_no_suspicion(seed):
     assert found.air < 0.08
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_rings_are_found_and_grow_with_what_the_detector_does(seed):
     rings = [fingerprint(Arrays(tomogram(seed, s)[0])).rings for s in (0.0, 0.005, 0.02)]
     assert rings[0][0] < faults.RING_CORRELATION < rings[1][0] < rings[2][0]
@@ -212,7 +214,7 @@ def facts_of(label_DHW, names=("a", "b", "c")):
 
 
 def test_labels_are_counted_and_their_agreement_falls_to_chance():
-    _, label_DHW = tomogram(depth=48, size=64)
+    label_DHW = tomogram(depth=48, size=64)[1].copy()
     label_DHW[:, :8] = 255
     found = facts_of(label_DHW)
     valid = label_DHW[label_DHW != 255]

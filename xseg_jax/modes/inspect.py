@@ -88,8 +88,12 @@ def run(
     _check_output(output, images)
     sources, independent = _open(config, images)
     prints = _fingerprints(sources, independent)
-    if not independent and any(one.sizes > 1 for one in prints):
-        logger.info("%s: images have several sizes: they are taken for independent", images)
+    by_names = config.data.split.kind == "auto" and not independent
+    if by_names and any(one.sizes > 1 for one in prints):
+        logger.info(
+            "%s: images have several sizes: they are taken for independent; "
+            "--config.data.split.kind=z takes them for slices", images,
+        )  # fmt: skip
         independent = True
         sources, prints = _as_images(sources), _fingerprints(_as_images(sources), True)
     labelled = _measure_labels(config, sources, labels, independent) if labels else None
