@@ -13,21 +13,16 @@ from xseg_jax.errors import InputError, RunError
 from xseg_jax.files import line_of, user_path
 from xseg_jax.memory import use_huge_pages
 from xseg_jax.modes.commandline import parse
-from xseg_jax.modes.options import check_flags, check_given
+from xseg_jax.modes.options import NEEDED, OPTIONS, check_flags, check_given
 from xseg_jax.progress import log_to_terminal, mute
 
-OPTIONS = {
-    "evaluate": ("labels",),
-    "predict": ("probabilities",),
-    "sweep": ("executor", "jobs", "slurm"),
-}
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration, for example configs/default.py.")
-flags.DEFINE_enum("mode", "train", ("train", "evaluate", "predict", "sweep"), "What to do.")
+flags.DEFINE_enum("mode", "train", list(OPTIONS), "What to do.")
 flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> by default.")
-flags.DEFINE_string("input", None, "Scan or folder to evaluate or predict.")
-flags.DEFINE_string("labels", None, "evaluate: labels of --input, where it holds none.")
-flags.DEFINE_string("output", None, "Folder for what evaluate or predict writes.")
+flags.DEFINE_string("input", None, "Scan or folder to inspect, evaluate or predict.")
+flags.DEFINE_string("labels", None, "inspect, evaluate: labels of --input, where it holds none.")
+flags.DEFINE_string("output", None, "Folder for what inspect, evaluate or predict writes.")
 flags.DEFINE_bool("probabilities", False, "predict: also write class probabilities.")
 flags.DEFINE_string("coordinator", None, "host:port of process 0, where no launcher tells.")
 flags.DEFINE_integer("processes", None, "Number of processes, where no launcher tells.")
@@ -53,7 +48,7 @@ def run(mode: str) -> None:
     """Hands a mode the flags it needs."""
     trains = mode in ("train", "sweep")
     check_flags(mode, [name for name in FLAGS if FLAGS[name].present], FLAGS.executor)
-    for flag in ("config",) if trains else ("workdir", "input", "output"):
+    for flag in NEEDED[mode]:
         if not FLAGS[flag].value:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
     # Imported late: --help answers at once, and predict needs no TensorFlow.
@@ -63,14 +58,15 @@ def run(mode: str) -> None:
         mute()
     import_module("xseg_jax.training.compilation").keep_compiled()
     import_module("xseg_jax.training.interrupt").obey_signals()
-    options = {flag: FLAGS[flag].value for flag in OPTIONS.get(mode, ())}
+    options = {flag: FLAGS[flag].value for flag in OPTIONS[mode]}
     given = config_flags.get_override_values(FLAGS["config"]) if FLAGS.config else {}
-    paths = [user_path(FLAGS[flag].value or "") for flag in ("workdir", "input", "output")]
     if trains:
         check_given(FLAGS.config, given)
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
-        module.run(FLAGS.config, paths[0] if FLAGS.workdir else Path("runs") / name, **options)
+        workdir = user_path(FLAGS.workdir) if FLAGS.workdir else Path("runs") / name
+        module.run(FLAGS.config, workdir, **options)
     else:
+        paths = [user_path(FLAGS[flag].value or "") for flag in NEEDED[mode]]
         module.run(*paths, changes=given, **options)
 
 

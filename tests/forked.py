@@ -18,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 def start(function, *arguments):
     """Calls a function of a module in a new process."""
     context = multiprocessing.get_context("forkserver")
-    modes = [f"xseg_jax.modes.{mode}" for mode in ("train", "evaluate", "predict", "sweep")]
+    modes = [
+        f"xseg_jax.modes.{mode}" for mode in ("train", "evaluate", "inspect", "predict", "sweep")
+    ]
     context.set_forkserver_preload([*modes, "configs.tiny", "configs.slurm", "forked"])
     process = context.Process(target=function, args=arguments)
     process.start()

@@ -366,13 +366,19 @@ LABELS = {
 TAKEN = {"evaluate": INFERENCE | LABELS, "predict": INFERENCE}
 
 
-@pytest.mark.parametrize("mode", TAKEN)
+# What the written config says; tests/test_inspect.py shows it.
+WRITTEN = [*LABELS, "data.normalize", "data.context"] + [
+    field for field in FIELDS if field.startswith("data.split.")
+]
+
+
+@pytest.mark.parametrize("mode", options.MAY_DIFFER)
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_mode_that_takes_a_run_takes_its_config_too(mode, field):
+def test_a_mode_that_has_a_config_takes_no_other(mode, field):
     def given():
         commandline.find_config(["main.py", f"--mode={mode}", f"--config.{field}=1"])
 
-    if field in TAKEN[mode]:
+    if field in (TAKEN | {"inspect": WRITTEN})[mode]:
         given()
         return
     with pytest.raises(InputError, match=rf"^--config\.{field}: --mode={mode} takes the configur"):

@@ -114,11 +114,11 @@ def test_a_flag_has_an_effect_or_is_refused(arrived, mode, flag):
             commandline.find_config(["main.py", f"--mode={mode}", NEEDED["config"]])
         return
     given += ["--executor=slurm"] * (flag == "slurm")
-    needed = ("config",) if mode in ("train", "sweep") else ("workdir", "input", "output")
-    given += [NEEDED[other] for other in needed if other != flag]
+    given += [NEEDED[other] for other in options.NEEDED[mode] if other != flag]
     seen = arrived(mode, *given)
     if flag in ("workdir", "input", "output"):
-        place = ("workdir", "input", "output").index(flag)
+        needed = options.NEEDED[mode]
+        place = needed.index(flag) if flag in needed else 0
         assert seen["paths"][place] == ARRIVES[flag]
     elif flag == "slurm":
         assert seen["slurm"]["partition"] == "fast"
@@ -170,8 +170,12 @@ MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "xseg_jax").rgl
 REMEDY = re.compile(r"--config\.([a-z_]+(?:\.[a-z_]+)*)(\*?)")
 FOR_TRAINING = "train with"
 """What a sentence says that names a remedy for another mode."""
-NEVER_SAID = {"evaluate": ("data.split.",), "predict": ("data.",)}
-"""It splits nothing; it reads no labels and pairs no names."""
+NEVER_SAID = {
+    "evaluate": ("data.split.",),
+    "predict": ("data.",),
+    "inspect": ("data.source", "data.root", "loss."),
+}
+"""It splits nothing; it reads no labels and pairs no names; its config is configs/scan.py."""
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -12,7 +12,8 @@ from xseg_jax.errors import InputError
 from xseg_jax.files import one_line, user_path
 from xseg_jax.modes.options import MAY_DIFFER, may_differ
 
-FROM_RUN = Path(__file__).parents[2] / "configs" / "from_run.py"
+CONFIGS = Path(__file__).parents[2] / "configs"
+FROM_RUN, OF_SCAN = CONFIGS / "from_run.py", CONFIGS / "scan.py"
 
 
 def parse(argv: list[str], *, fields: Any) -> list[str]:
@@ -60,8 +61,11 @@ def config_of(run: str) -> Path:
 def find_config(argv: list[str]) -> None:
     """Lets evaluate and predict take some --config.FIELD, on top of the run's own config.
 
+    Inspection takes some on top of configs/scan.py, which its own config begins with.
+
     Raises:
-      InputError: the config is missing, or one is given, or another field, where a run has its own.
+      InputError: the config is missing, or one is given, or another field, where a mode has its
+        own.
     """
     flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for flag in ("--mode", "--workdir", "--config"):
@@ -78,11 +82,15 @@ def find_config(argv: list[str]) -> None:
     wrong = [flag for flag in given if not may_differ(known.mode, flag.removeprefix("--config."))]
     if known.config or wrong:
         fields = ", ".join(f"--config.{field}" for field in MAY_DIFFER[known.mode])
+        inspects = known.mode == "inspect"
+        whose = "configs/scan.py" if inspects else "the run in --workdir"
+        example = "--config.data.ignore=255" if inspects else "--config.inference.tile=256"
         raise InputError(
             f"{wrong[0] if wrong else '--config'}: --mode={known.mode} takes the configuration of "
-            f"the run in --workdir; what can be given is {fields}, as in "
-            "--config.inference.tile=256"
+            f"{whose}; what can be given is {fields}, as in {example}"
         )
-    if given and known.workdir:
+    if known.mode == "inspect":
+        argv.insert(1, f"--config={OF_SCAN}")
+    elif given and known.workdir:
         runlog().read_json(config_of(known.workdir))
         argv.insert(1, f"--config={FROM_RUN}:{known.workdir}")

@@ -1,7 +1,7 @@
 """From `config.data` to labelled planes, their split, and what a run must know of them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +10,14 @@ from xseg_jax.data.builders import WHAT, PreparedPlanes
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.pairs import folder_of
-from xseg_jax.data.planes import Place, Plane
+from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
-from xseg_jax.data.sources import Slices, Source
-from xseg_jax.data.splits import PARTS, Split, choose_train, split_planes
+from xseg_jax.data.splits import PARTS, Split
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
 from xseg_jax.files import make_folder, user_path
-from xseg_jax.modes.inputs import find_planes, sources_of
+from xseg_jax.modes.inputs import describe, find_planes, refuse_unclear, sources_of, split_at
 from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
 
 logger = logging.getLogger(__name__)
@@ -56,17 +55,6 @@ def prepare_data(config: Config) -> PreparedPlanes:
     )
 
 
-def refuse_unclear(sources: Sequence[Source]) -> None:
-    """Refuses slices of a scan whose place in it is not known: near-copies would be split apart."""
-    for source in sources:
-        if isinstance(source, Slices) and len(source) > 1 and None in source.numbers:
-            raise InputError(
-                f"{source.files[source.numbers.index(None)]}: no whole slice number in the name; "
-                "set --config.data.number_pattern, or split independent images by "
-                "--config.data.split.kind=group"
-            )
-
-
 def path_of(config: Config, kind: str) -> str:
     """Where the "images" or "labels" of a data set are."""
     data = config.data
@@ -90,32 +78,6 @@ def split_data(config: Config, planes: PreparedPlanes) -> Split:
         lambda index: planes[index].label_HW,
         len(planes.label_map.names),
     )
-
-
-def split_at(
-    config: Config,
-    names: Sequence[str],
-    places: Sequence[Place],
-    label_of: Callable[[int], np.ndarray] | None = None,
-    classes: int = 0,
-) -> Split:
-    """As `split_data`; without labels for a split that does not need them."""
-    fields = config.data.split.to_dict()
-    ranges = [fields.pop(part) for part in PARTS]
-    split = split_planes(
-        names=names,
-        places=places,
-        label_of=label_of or _unread,
-        classes=classes,
-        ranges=ranges,
-        seed=config.seed,
-        **fields,
-    )
-    return choose_train(split, config.data.train_slices, places)
-
-
-def _unread(index: int) -> np.ndarray:
-    raise AssertionError("labels are not read yet")
 
 
 class Selection(Sequence[Plane]):
@@ -171,21 +133,6 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
             measure_leak_within(planes, split.slabs) if split.slabs else measure_leak(test, train)
         ),
     )
-
-
-SPLITS = {
-    "scan": "whole scans",
-    "z": "blocks of z",
-    "group": "groups of independent images",
-    "random": "at random",
-    "tiles": "blocks within the labelled slices, which lie too close for blocks of z",
-    "none": "every labelled slice trains, and nothing is tested",
-}
-
-
-def describe(split: Split) -> str:
-    """How a split was made, in words."""
-    return SPLITS[split.kind] + (f" ({split.slabs})" if split.slabs else "")
 
 
 def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:

@@ -1,11 +1,16 @@
 """From config fields and flags to scans and their labelled planes. No TensorFlow."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from xseg_jax.data.annotations import LabelledPlane, Labels
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.planes import Place
 from xseg_jax.data.sources import Slices, Source, open_sources
+from xseg_jax.data.splits import PARTS, Split, choose_train, split_planes
+from xseg_jax.errors import InputError
 from xseg_jax.files import user_path
 from xseg_jax.modes.run import Config
 from xseg_jax.scans.folders import left_out
@@ -25,6 +30,17 @@ def sources_of(config: Config, images: str) -> list[Source]:
             images, len(sources),
         )  # fmt: skip
     return sources
+
+
+def refuse_unclear(sources: Sequence[Source]) -> None:
+    """Refuses slices of a scan whose place in it is not known: near-copies would be split apart."""
+    for source in sources:
+        if isinstance(source, Slices) and len(source) > 1 and None in source.numbers:
+            raise InputError(
+                f"{source.files[source.numbers.index(None)]}: no whole slice number in the name; "
+                "set --config.data.number_pattern, or split independent images by "
+                "--config.data.split.kind=group"
+            )
 
 
 def is_image(source: Source) -> bool:
@@ -52,3 +68,55 @@ def say_left_out(path: str) -> None:
     """Warns of what of a folder is not read."""
     if notice := left_out(user_path(path)):
         logger.warning("%s", notice)
+
+
+def split_at(
+    config: Config,
+    names: Sequence[str],
+    places: Sequence[Place],
+    label_of: Callable[[int], np.ndarray] | None = None,
+    classes: int = 0,
+) -> Split:
+    """Indices of the training, validation and test planes.
+
+    Args:
+      config: of a run.
+      names: of the labelled planes.
+      places: of the labelled planes.
+      label_of: class indices (H, W) uint8 of a plane; None for a split that needs no labels.
+      classes: number of classes.
+
+    Raises:
+      InputError: as `split_planes`.
+    """
+    fields = config.data.split.to_dict()
+    ranges = [fields.pop(part) for part in PARTS]
+    split = split_planes(
+        names=names,
+        places=places,
+        label_of=label_of or _unread,
+        classes=classes,
+        ranges=ranges,
+        seed=config.seed,
+        **fields,
+    )
+    return choose_train(split, config.data.train_slices, places)
+
+
+def _unread(index: int) -> np.ndarray:
+    raise AssertionError("labels are not read yet")
+
+
+SPLITS = {
+    "scan": "whole scans",
+    "z": "blocks of z",
+    "group": "groups of independent images",
+    "random": "at random",
+    "tiles": "blocks within the labelled slices, which lie too close for blocks of z",
+    "none": "every labelled slice trains, and nothing is tested",
+}
+
+
+def describe(split: Split) -> str:
+    """How a split was made, in words."""
+    return SPLITS[split.kind] + (f" ({split.slabs})" if split.slabs else "")

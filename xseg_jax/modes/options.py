@@ -12,20 +12,42 @@ PROCESSES = ("coordinator", "processes", "process")
 FLAGS = {
     "train": ("config", "workdir", *PROCESSES),
     "evaluate": ("config", "workdir", "input", "labels", "output", *PROCESSES),
+    "inspect": ("config", "input", "labels", "output"),
     "predict": ("config", "workdir", "input", "output", "probabilities", *PROCESSES),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
 }
 """Flags that a mode uses."""
+NEEDED = {
+    "train": ("config",),
+    "evaluate": ("workdir", "input", "output"),
+    "inspect": ("input", "output"),
+    "predict": ("workdir", "input", "output"),
+    "sweep": ("config",),
+}
+"""Flags that a mode cannot do without."""
+OPTIONS = {
+    "train": (),
+    "evaluate": ("labels",),
+    "inspect": ("labels", "config"),
+    "predict": ("probabilities",),
+    "sweep": ("executor", "jobs", "slurm"),
+}
+"""Flags that a mode takes by name, behind paths and config."""
 
 MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
         "data.labelled",
     ),
+    "inspect": (
+        "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
+        "data.labelled", "data.normalize", "data.context", "data.split",
+    ),
     "predict": ("inference",),
 }  # fmt: skip
-"""Fields that may differ from the run's own where a mode uses a run: a smaller machine takes
-smaller tiles, other labels have other values. One that holds fields stands for all of them."""
+"""Fields that may be given where a mode has its config from elsewhere. They may differ from a run's
+own: a smaller machine takes smaller tiles, other labels have other values. Inspection writes them
+as they are. One that holds fields stands for all of them."""
 
 MEANT = (
     "data.root", "data.images", "data.labels", "data.classes", "data.ignore", "loss.class_weights",

@@ -114,7 +114,7 @@ def comparison(path: Path, examples: Sequence[Example], class_names: Sequence[st
     for example in examples:
         thin, step = _thin(example)
         masks = [colourise(mask, classes) for mask in (thin.prediction_HW, thin.label_HW)]
-        rows.append((_text(example.name, 84), step, [grey(thin.image_HW), *masks]))
+        rows.append((brief(example.name, 84), step, [grey(thin.image_HW), *masks]))
     columns = ("raw image", "segmented", "labelled")
     _panels(path, columns, rows, _class_legend(class_names, examples))
 
@@ -128,14 +128,14 @@ def collage(
         thin, step = _thin(example)
         mask_HW3 = colourise(thin.prediction_HW, len(class_names))
         tinted_HW3 = overlay(thin.image_HW, thin.prediction_HW, thin.label_HW, overlay_class)
-        rows.append((_text(example.name, 84), step, [grey(thin.image_HW), mask_HW3, tinted_HW3]))
+        rows.append((brief(example.name, 84), step, [grey(thin.image_HW), mask_HW3, tinted_HW3]))
     name = class_names[overlay_class]
     tints: Legend = [
         (f"{name}: predicted only", *PREDICTED_ONLY),
         ("labelled only", *LABELLED_ONLY),
         ("both", *BOTH),
     ]
-    columns = ("image", "predicted", f"overlay of {_text(name, 20)}")
+    columns = ("image", "predicted", f"overlay of {brief(name, 20)}")
     # No ignored entry: this figure shows no label mask, and the overlay leaves them grey.
     _panels(path, columns, rows, _class_legend(class_names, []), tints)
 
@@ -151,7 +151,7 @@ def errors(path: Path, examples: Sequence[Example], class_names: Sequence[str]) 
         marked_HW3 = grey(thin.image_HW)
         _tint(marked_HW3, wrong(thin.label_HW, thin.prediction_HW), *WRONG)
         masks = [colourise(mask, classes) for mask in (thin.label_HW, thin.prediction_HW)]
-        title = f"{_text(example.name, 44)}: {_score(example)}"
+        title = f"{brief(example.name, 44)}: {_score(example)}"
         rows.append((title, step, [grey(thin.image_HW), *masks, marked_HW3]))
     columns = ("image", "labelled", "predicted", "wrong")
     _panels(path, columns, rows, [*_class_legend(class_names, examples), ("wrong", *WRONG)])
@@ -210,7 +210,7 @@ def confusion(path: Path, confusion_KK: np.ndarray, class_names: Sequence[str]) 
     fraction_KK = np.full(confusion_KK.shape, np.nan)
     np.divide(confusion_KK, truth_K1, out=fraction_KK, where=truth_K1 > 0)
 
-    names = [_text(name, 24) for name in class_names]
+    names = [brief(name, 24) for name in class_names]
     longest = max(map(len, names))
     cells = max(2.4, min(0.62 * classes, WIDTH_INCHES - 1.35 - 0.08 * longest))  # inches
     # Names lie side by side while they fit under their cells, and slant once they would touch.
@@ -258,7 +258,7 @@ def _panels(
 ) -> None:
     """Draw rows of (title, pixels per displayed pixel, rgb_HW3 per column), legends below.
 
-    Titles and headings come as `_text`; each legend starts on a line of its own.
+    Titles and headings come as `brief`; each legend starts on a line of its own.
     """
     if not 1 <= len(rows) <= 3:
         raise ValueError(f"a figure has 1 to 3 examples, not {len(rows)}")
@@ -302,7 +302,7 @@ def _panels(
     entries = [entry for column in zip(*lines, strict=True) for entry in column]
     figure.legend(
         [Patch(color="#" + bytes(rgb).hex(), alpha=alpha, lw=0) for _, rgb, alpha in entries],
-        [_text(text) for text, _, _ in entries],
+        [brief(text) for text, _, _ in entries],
         loc="outside lower center",
         ncols=len(lines[0]),
         frameon=False,
@@ -321,7 +321,7 @@ def _legend_lines(legends: Sequence[Legend]) -> list[Legend]:
             for legend in legends
             for i in range(0, len(legend), columns)
         ]
-        widths = [6 + max(len(_text(text)) for text, _, _ in c) for c in zip(*lines, strict=True)]
+        widths = [6 + max(len(brief(text)) for text, _, _ in c) for c in zip(*lines, strict=True)]
         if sum(widths) <= 100:  # characters of this type; a patch and its gaps take six
             break
     return lines
@@ -379,7 +379,7 @@ def _score(example: Example) -> str:
     return f"pixel accuracy {1 - mistakes / labelled:.4f} ({mistakes:,} wrong)"
 
 
-def _text(text: str, most: int = 60) -> str:
+def brief(text: str, most: int = 60) -> str:
     """Cut the middle out of a long name; a dollar stays a dollar and starts no formula.
 
     Bytes of a name that are no UTF-8 are shown by their codes: no font has them.

@@ -1,0 +1,325 @@
+"""`--mode=inspect`: what it writes, that it trains, and whose files it leaves alone."""
+
+import importlib.util
+import json
+
+import flax.linen as nn
+import forked
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from configs import scan
+from xseg_jax.data import phantom
+from xseg_jax.data.fingerprint import fingerprint
+from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.sources import open_sources
+from xseg_jax.errors import InputError
+from xseg_jax.inference import cost
+from xseg_jax.model.unet import UNet
+from xseg_jax.modes import inspect, options, recipe
+from xseg_jax.modes.inputs import split_at
+from xseg_jax.report.contact_sheet import Panel, contact_sheet
+from xseg_jax.training.parallel import Parallel
+
+SIZE, DEPTH = 64, 40
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A scan in one file, and labels of three of its planes, the others 9."""
+    folder = tmp_path_factory.mktemp("scan")
+    slices = list(phantom.tomogram(
+        size=SIZE, depth=DEPTH, z_step=1, fractions=(0.5, 0.47, 0.03), correlation_length=3.0,
+        attenuation=(0.0005, 0.0035, 0.0055), texture=0.05, photons=5000.0, ring_strength=0.0,
+        beam_hardening=0.0, projections=60, seed=0,
+    ))  # fmt: skip
+    image_DHW = np.stack([image for _, image, _ in slices])
+    label_DHW = np.stack([label for _, _, label in slices])
+    few_DHW = np.full_like(label_DHW, 9)
+    few_DHW[[5, 20, 35]] = label_DHW[[5, 20, 35]]
+    resolution = {"resolution": (4, 4), "metadata": {"spacing": 0.5, "unit": "um", "axes": "ZYX"}}
+    tifffile.imwrite(folder / "scan.tif", image_DHW, imagej=True, **resolution)
+    tifffile.imwrite(folder / "labels.tif", few_DHW)
+    for name, planes in (("images", image_DHW), ("labels", label_DHW)):
+        (folder / "slices" / name).mkdir(parents=True)
+        for z, plane_HW in enumerate(planes[:12]):
+            tifffile.imwrite(folder / "slices" / name / f"s{z:02d}.tif", plane_HW)
+    return folder
+
+
+@pytest.fixture
+def look(monkeypatch, tmp_path):
+    """Inspects without the seconds that timing takes; gives what was found and the config."""
+    monkeypatch.setattr(inspect, "seconds_per_pixel", lambda *_, **__: 1e-6)
+
+    def inspected(source, labels=None, output="out", **changes):
+        config = scan.get_config()
+        config.update_from_flattened_dict(changes)
+        labels = str(labels) if labels else None
+        found = inspect.run(
+            source, tmp_path / output, config=config, labels=labels, changes=changes
+        )
+        return found, config_in(tmp_path / output)
+
+    return inspected
+
+
+def config_in(output):
+    spec = importlib.util.spec_from_file_location("written", output / "config.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def command(*flags):
+    process = forked.Main(*flags)
+    said, errors = process.communicate(timeout=300)
+    return process.returncode, said + errors
+
+
+def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_path):
+    output = tmp_path / "inspect"
+    code, said = command(
+        "--mode=inspect", f"--input={place / 'scan.tif'}", f"--labels={place / 'labels.tif'}",
+        f"--output={output}",
+    )  # fmt: skip
+    assert code == 0, said
+    assert (
+        f"scan: {DEPTH} x {SIZE} x {SIZE} voxels (z, y, x), uint16, voxel size 0.5 x 0.25 x 0.2"
+        in said
+    )
+    assert "labelled planes are z = 5, 20, 35" in said
+    assert "split: blocks of z: 1 planes in train, 1 planes in validation, 1 planes in test" in said
+    found = json.loads((output / "fingerprint.json").read_text())
+    assert found["scans"][0]["voxel_size"] == [0.5, 0.25, 0.25]
+    assert found["labels"]["labelled_planes"] == ["scan_z05", "scan_z20", "scan_z35"]
+    assert sum(found["labels"]["classes"].values()) == pytest.approx(1)
+    assert 0 < found["estimate"]["training_minutes"] < 600
+    with Image.open(output / "contact_sheet.png") as sheet:
+        assert sheet.width == 1800
+    code, said = command(
+        f"--config={output / 'config.py'}", f"--workdir={tmp_path / 'run'}", "--config.epochs=1",
+        "--config.data.crops_per_epoch=16", "--config.model.features=4,8",
+        f"--config.data.prepared_dir={tmp_path / 'prepared'}",
+    )  # fmt: skip
+    assert code == 0, said
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["slices"] == 1
+    assert results["label_map"]["values"] == ["0", "1", "2"]
+
+
+def test_rare_classes_the_gap_and_the_network_follow_the_labels(place, look):
+    found, config = look(place / "scan.tif", place / "labels.tif")
+    assert found["labels"]["classes"]["2"] < recipe.RARE
+    assert (config.data.rare_fraction, config.loss.name) == (0.5, "cross_entropy_dice")
+    assert config.data.classes == "0:0,1:1,2:2"
+    assert config.data.images == str(place / "scan.tif")
+    assert config.data.split.gap == (35 - 5) // recipe.HEIGHT_PER_GAP
+    assert config.data.crop == SIZE
+    text = (
+        recipe.text_of([recipe.Choice("a.b", 1, "Why so: " + "word " * 40)], ["A note."])
+    ).split("\n")
+    assert text[2] == "# A note."
+    assert text[-3:] == ["    config.a.b = 1", "    return config", ""]
+    assert max(map(len, text)) <= 100
+
+
+def test_without_labels_it_says_what_to_label_and_that_trains(place, look):
+    found, config = look(place / "scan.tif")
+    assert found["labels"] is None
+    names = found["to_label"]["planes"]
+    assert names == ["scan_z04", "scan_z12", "scan_z20", "scan_z28", "scan_z36"]
+    assert "5 of 40 planes, about 8 apart" in found["to_label"]["why"]
+    assert config.data.labels == config.data.classes == ""
+    places = [one for one in range(DEPTH) if f"scan_z{one:02d}" in names]
+    planes = [open_sources(str(place / "scan.tif"))[0].plane(z, 0).place for z in places]
+    split = split_at(config, names, planes)
+    assert split.kind == "z"
+    assert all(split.parts().values())
+
+
+def test_planes_under_suspicion_are_not_to_be_labelled(place, tmp_path):
+    image_DHW = tifffile.imread(place / "scan.tif")
+    image_DHW[20] = np.roll(image_DHW[20], 9, axis=0)
+    tifffile.imwrite(tmp_path / "scan.tif", image_DHW)
+    found = fingerprint(open_sources(str(tmp_path / "scan.tif"))[0])
+    names, why = recipe.what_to_label(found, independent=False)
+    assert "scan_z20" not in names
+    assert len(names) == 5
+    assert "1 under suspicion are left out" in why
+
+
+def test_a_folder_with_images_and_labels_needs_no_more(place, look):
+    found, config = look(place / "slices")
+    assert found["labels_from"] == str(place / "slices" / "labels")
+    assert not found["independent_images"]
+    assert len(found["labels"]["labelled_planes"]) == 12
+    assert (config.data.split.kind, config.data.normalize) == ("auto", "scan")
+
+
+@pytest.mark.parametrize("how", ["shuffled", "unnumbered", "sizes"])
+def test_images_that_are_no_slices_are_split_by_group(place, look, tmp_path, how):
+    order = np.random.default_rng(3).permutation(DEPTH)[:16]
+    image_DHW = tifffile.imread(place / "scan.tif")[range(16) if how == "sizes" else order * 1]
+    for kind in ("images", "labels"):
+        (tmp_path / how / kind).mkdir(parents=True)
+    for k, image_HW in enumerate(image_DHW):
+        name = chr(ord("a") + k) if how == "unnumbered" else f"s{k:02d}"
+        cut = np.s_[: SIZE - 8 * (how == "sizes" and k == 9)]
+        label_HW = (image_HW > np.median(image_HW)).astype(np.uint8)
+        tifffile.imwrite(tmp_path / how / "images" / f"{name}.tif", image_HW[cut])
+        tifffile.imwrite(tmp_path / how / "labels" / f"{name}.tif", label_HW[cut])
+    found, config = look(tmp_path / how)
+    assert found["independent_images"]
+    assert (config.data.split.kind, config.data.normalize) == ("group", "image")
+    assert not config.augment.rotate90
+    assert config.data.crop == SIZE - 8 * (how == "sizes")
+    assert (
+        "groups of independent images: 11 planes in train, 2 planes in validation" in found["split"]
+    )
+    if how != "unnumbered":
+        as_slices = look(tmp_path / how, output="z", **{"data.split.kind": "z"})
+        assert not as_slices[0]["independent_images"]
+        assert as_slices[1].data.split.kind == "z"
+
+
+def test_scans_in_a_folder_are_listed(place, look, tmp_path):
+    image_DHW, label_DHW = (tifffile.imread(place / f"{name}.tif") for name in ("scan", "labels"))
+    for kind, volume, gain in (("images", image_DHW, 0.5), ("labels", label_DHW, 1)):
+        (tmp_path / "study" / kind).mkdir(parents=True)
+        for name in "abc":
+            one = volume if name == "a" else (volume * gain).astype(volume.dtype)
+            tifffile.imwrite(tmp_path / "study" / kind / f"{name}.tif", one)
+    found, config = look(tmp_path / "study")
+    assert [one["name"] for one in found["scans"]] == ["a", "b", "c"]
+    assert found["scans"][1]["mean"] == pytest.approx(found["scans"][0]["mean"] / 2, rel=0.01)
+    assert found["split"].startswith("whole scans")
+    assert config.data.normalize == "scan"
+
+
+GIVEN = {
+    "data.classes": "0:a,1:b,2:c",
+    "data.ignore": "9",
+    "data.number_pattern": r"s(\d+)",
+    "data.skip_unlabelled": False,
+    "data.labelled": "z=5,20",
+    "data.normalize": "volume",
+    "data.context": 1,
+    "data.split.kind": "none",
+    "data.split.fractions": (0.4, 0.3, 0.3),
+    "data.split.gap": 3,
+    "data.split.train": (0, 6),
+    "data.split.validation": (18, 22),
+    "data.split.test": (34, 36),
+    "data.split.group_pattern": "(.)",
+}
+
+
+def test_every_field_that_may_be_given_is_tried():
+    wholes = {field: field.split(".split.")[0] + ".split" for field in GIVEN if ".split." in field}
+    assert {wholes.get(field, field) for field in GIVEN} == set(options.MAY_DIFFER["inspect"])
+
+
+@pytest.mark.parametrize("field", GIVEN)
+def test_a_given_field_stands_in_the_config(place, look, field):
+    given = {field: GIVEN[field]}
+    if field == "data.split.group_pattern":
+        with pytest.raises(InputError, match=r"knows no groups; add --config\.data\.split\.kind"):
+            look(place / "scan.tif", **given)
+        return
+    _, config = look(place / "scan.tif", **given)
+    for name in field.split("."):
+        config = config[name]
+    assert config == GIVEN[field]
+
+
+def test_files_of_somebody_else_and_edited_configs_stay(place, look, tmp_path):
+    look(place / "scan.tif")
+    look(place / "scan.tif")  # The same again takes the place of the one before.
+    config = tmp_path / "out" / "config.py"
+    config.write_text(config.read_text().replace("config.batch_size = 16", "config.batch_size = 4"))
+    with pytest.raises(InputError, match=r"config.py: was changed since --mode=inspect wrote it"):
+        look(place / "scan.tif")
+    assert "config.batch_size = 4" in config.read_text()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.py").write_text("mine")
+    with pytest.raises(InputError, match="was not written by an inspection"):
+        look(place / "scan.tif", output="mine")
+    with pytest.raises(InputError, match="is in the folder of the images; choose another --output"):
+        look(place / "slices", output=place / "slices" / "images" / "inspect")
+
+
+def test_the_receptive_field_is_what_the_gradient_says():
+    levels, size = 3, 64
+    model = UNet(classes=2, features=(2,) * levels, norm="none")
+    image_BHWC = 1 + 0.01 * jnp.broadcast_to(jnp.arange(size)[:, None, None], (1, size, size, 1))
+    variables = jax.jit(lambda: model.init(jax.random.key(0), image_BHWC, train=False))()
+    positive = jax.tree.map(lambda leaf: jnp.abs(leaf) + 0.1, variables)  # No ReLU is shut.
+
+    @jax.jit
+    def seen_by(place):
+        def value(image_BHWC):
+            return model.apply(positive, image_BHWC, train=False)[0, place, place, 0]
+
+        return jnp.abs(jax.grad(value)(image_BHWC))[0, :, :, 0].sum(axis=1)
+
+    extents = [np.ptp(np.flatnonzero(seen_by(place))) + 1 for place in range(32, 36)]
+    # Pooling takes the larger of two pixels, so that a gradient may miss one at the rim.
+    assert 0.75 * recipe.receptive_field(levels) <= max(extents) <= recipe.receptive_field(levels)
+    assert recipe.receptive_field(4) == 96
+
+
+def test_memory_is_that_of_what_xla_holds():
+    features, crop = (8, 16), 64
+    model = UNet(classes=2, features=features, norm="batch")
+    image_BHWC = jax.ShapeDtypeStruct((4, crop, crop, 1), jnp.float32)
+    variables = jax.eval_shape(
+        lambda: model.init(jax.random.key(0), jnp.zeros((1, crop, crop, 1)), train=False)
+    )
+
+    def loss(params, variables, image_BHWC):
+        logits, _ = model.apply(
+            variables | {"params": params}, image_BHWC, train=True, mutable=["batch_stats"]
+        )
+        return nn.log_softmax(logits)[..., 0].mean()
+
+    step = jax.jit(jax.grad(loss)).lower(variables["params"], variables, image_BHWC).compile()
+    held = step.memory_analysis().temp_size_in_bytes / (4 * crop**2)
+    assert held == pytest.approx(
+        4 * cost.TRAINING_COPIES * cost.floats_per_pixel(features), rel=0.4
+    )
+
+
+def test_minutes_grow_with_pixels_and_memory_with_the_batch():
+    parallel = Parallel.choose("jit")
+    fields = {
+        "features": (8, 16), "crop": 128, "validation_pixels": 0, "data_bytes": 0,
+        "planes": 100, "shape": (256, 256), "tile": 512, "overlap": 64, "inference_batch": 1,
+    }  # fmt: skip
+    one = cost.estimate(1e-6, parallel, crops=600, batch_size=16, **fields)
+    two = cost.estimate(1e-6, parallel, crops=1200, batch_size=32, **fields)
+    assert one.training_minutes == pytest.approx(600 * 128**2 * 1e-6 / 60)
+    assert two.training_minutes == pytest.approx(2 * one.training_minutes)
+    assert one.prediction_minutes == pytest.approx(100 * 256**2 * 1e-6 / 3 / 60)
+    more = (two.training_gib - cost.PROCESS_GIB) / (one.training_gib - cost.PROCESS_GIB)
+    assert more == pytest.approx(2)
+
+
+def test_what_is_not_labelled_stays_grey_on_the_sheet(tmp_path):
+    image_HW = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+    label_HW = np.full((64, 64), IGNORED, np.uint8)
+    colours = []
+    for name, part in (("none", 0), ("half", 32)):
+        label_HW[:, :part] = 1
+        contact_sheet(tmp_path / f"{name}.png", [Panel("z", image_HW, label_HW)], ("a", "b"))
+        with Image.open(tmp_path / f"{name}.png") as sheet:
+            rgb_HW3 = np.asarray(sheet.convert("RGB"))[60:440, 470:880].astype(int)
+        colours.append((np.ptp(rgb_HW3, axis=-1) > 10).mean())
+    assert colours[0] < 0.01
+    assert colours[1] == pytest.approx(0.5, abs=0.1)
+    with pytest.raises(ValueError, match="needs a plane"):
+        contact_sheet(tmp_path / "no.png", [], ())

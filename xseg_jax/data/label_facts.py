@@ -1,0 +1,182 @@
+"""What labels say before anybody has trained on them: classes, and how far labels are alike."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xseg_jax.data.fingerprint import forgotten_after
+from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.planes import AXES, Place
+from xseg_jax.progress import Progress
+
+COMPARED_PIXELS = 256
+"""Labels are compared at about this size, every so many pixels."""
+DISTANCES = 40
+PAIRS = 16
+"""Pairs of planes that are compared at a distance."""
+MIRRORED = 0.3
+"""Share of a class that lies in another one in the mirror, from which the two are sides."""
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """What was measured of the labelled planes of a data set.
+
+    Attributes:
+      names: of the classes.
+      shares: of the labelled pixels, for each class.
+      labelled: share of the pixels of the labelled planes.
+      planes: names of the labelled planes.
+      places: numbers of the labelled planes by scan and axis, as in "scan, z"; None has no number.
+      shape: least rows and columns of a labelled plane.
+      across: distance in planes to the share of pixels that agree.
+      within: distance in pixels, within planes, to the same.
+      chance: agreement of pixels that have nothing in common.
+      across_forgotten: planes after which labels agree no more than any do; None where these
+        labels do not tell.
+      within_forgotten: the same in pixels, within planes.
+      sides: pairs of classes that change places in the mirror, as left and right do.
+    """
+
+    names: tuple[str, ...]
+    shares: tuple[float, ...]
+    labelled: float
+    planes: tuple[str, ...]
+    places: dict[str, tuple[int | None, ...]]
+    shape: tuple[int, int]
+    across: dict[int, float]
+    within: dict[int, float]
+    chance: float
+    across_forgotten: int | None
+    within_forgotten: int | None
+    sides: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields as plain JSON."""
+        return {
+            "classes": dict(zip(self.names, self.shares, strict=True)),
+            "labelled_share": self.labelled,
+            "labelled_planes": self.planes,
+            "numbers": self.places,
+            "smallest_plane": self.shape,
+            "agreement_by_planes": self.across,
+            "agreement_by_pixels": self.within,
+            "chance": self.chance,
+            "independent_after_planes": self.across_forgotten,
+            "independent_after_pixels": self.within_forgotten,
+            "sides": self.sides,
+        }
+
+
+def label_facts(
+    names: Sequence[str],
+    planes: Sequence[str],
+    places: Sequence[Place],
+    label_of: Callable[[int], np.ndarray],
+) -> LabelFacts:
+    """Measures labelled planes, one in memory at a time, and small ones of all.
+
+    Args:
+      names: of the classes.
+      planes: names of the planes.
+      places: of the planes.
+      label_of: class indices (H, W) uint8 of a plane, 255 where it is not labelled.
+    """
+    counts_V = np.zeros(IGNORED + 1, np.int64)
+    swapped_KK = np.zeros((len(names), len(names)), np.int64)
+    small: list[np.ndarray] = []
+    shapes, within = [], {}
+    with Progress("Comparing labels", len(planes), "slice") as progress:
+        for index in range(len(planes)):
+            label_HW = label_of(index)
+            shapes.append(label_HW.shape)
+            counts_V += np.bincount(label_HW.ravel(), minlength=IGNORED + 1)
+            step = max(1, max(label_HW.shape) // COMPARED_PIXELS)
+            small.append(label_HW[::step, ::step].copy())
+            _add_mirrored(swapped_KK, small[-1])
+            _add_shifted(within, small[-1], step)
+            progress.advance()
+    counts_K = counts_V[: len(names)]
+    shares_K = counts_K / max(int(counts_K.sum()), 1)
+    chance = float((shares_K**2).sum())
+    across = _across(places, small)
+    inside = {d: agree / total for d, (agree, total) in sorted(within.items()) if total}
+    numbers: dict[str, list[int | None]] = {}
+    for place in places:
+        numbers.setdefault(f"{place.scan}, {AXES[place.axis]}", []).append(place.number)
+    sides_KK = swapped_KK / np.maximum(swapped_KK.sum(axis=1, keepdims=True), 1)
+    return LabelFacts(
+        names=tuple(names),
+        shares=tuple(shares_K.tolist()),
+        labelled=float(counts_K.sum() / counts_V.sum()),
+        planes=tuple(planes),
+        places={scan: tuple(one) for scan, one in numbers.items()},
+        shape=(min(shape[0] for shape in shapes), min(shape[1] for shape in shapes)),
+        across=across,
+        within=inside,
+        chance=chance,
+        across_forgotten=forgotten_after(across, chance),
+        within_forgotten=forgotten_after(inside, chance),
+        sides=tuple(
+            (names[a], names[b])
+            for a in range(len(names))
+            for b in range(a + 1, len(names))
+            # Each lies in the other one more than in itself; what surrounds all does not.
+            if min(sides_KK[a, b], sides_KK[b, a]) > MIRRORED
+            and sides_KK[a, b] > 2 * sides_KK[a, a]
+            and sides_KK[b, a] > 2 * sides_KK[b, b]
+        ),
+    )
+
+
+def _add_mirrored(swapped_KK: np.ndarray, label_hw: np.ndarray) -> None:
+    """Counts which class lies where in the mirror image, left to right."""
+    mirror_hw = label_hw[:, ::-1]
+    valid_hw = (label_hw != IGNORED) & (mirror_hw != IGNORED)
+    np.add.at(swapped_KK, (label_hw[valid_hw], mirror_hw[valid_hw]), 1)
+
+
+def _add_shifted(within: dict[int, tuple[int, int]], label_hw: np.ndarray, step: int) -> None:
+    """Adds pixels that agree, and that were compared, by distance along rows and columns."""
+    for moved_hw in (label_hw, label_hw.T):
+        reach = len(moved_hw) * 3 // 4
+        for distance in _spaced(reach):
+            agree, total = _agreement(moved_hw[:-distance], moved_hw[distance:])
+            before = within.get(distance * step, (0, 0))
+            within[distance * step] = (before[0] + agree, before[1] + total)
+
+
+def _spaced(most: int) -> list[int]:
+    """Distances from 1 to `most`, closer where they are small."""
+    if most < 1:
+        return []
+    return np.unique(np.geomspace(1, most, DISTANCES).round().astype(int)).tolist()
+
+
+def _agreement(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
+    valid = (one != IGNORED) & (other != IGNORED)
+    return int(((one == other) & valid).sum()), int(valid.sum())
+
+
+def _across(places: Sequence[Place], small: Sequence[np.ndarray]) -> dict[int, float]:
+    """Agreement of planes of a scan and axis, by the difference of their numbers."""
+    pairs: dict[int, list[tuple[int, int]]] = {}
+    for a, one in enumerate(places):
+        for b in range(a + 1, len(places)):
+            other = places[b]
+            alike = (one.scan, one.axis) == (other.scan, other.axis)
+            if alike and one.number is not None and other.number is not None:
+                distance = abs(other.number - one.number)
+                if distance and small[a].shape == small[b].shape:
+                    pairs.setdefault(distance, []).append((a, b))
+    distances = sorted(pairs)
+    agreement = {}
+    for place in _spaced(len(distances)):
+        distance = distances[place - 1]
+        chosen = pairs[distance][:: -(-len(pairs[distance]) // PAIRS)]
+        counts = [_agreement(small[a], small[b]) for a, b in chosen]
+        if total := sum(count for _, count in counts):
+            agreement[distance] = sum(agree for agree, _ in counts) / total
+    return agreement
