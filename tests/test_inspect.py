@@ -153,6 +153,15 @@ def test_planes_under_suspicion_are_not_to_be_labelled(place, tmp_path):
     assert "1 under suspicion are left out" in why
 
 
+def test_labels_that_are_missing_are_refused_before_the_scan_is_read(place, look, monkeypatch):
+    def read(*arguments, **options):
+        raise AssertionError("the scan is read")
+
+    monkeypatch.setattr(inspect, "fingerprint", read)
+    with pytest.raises(InputError, match=r"nowhere.tif: no such file or folder; check the path"):
+        look(place / "scan.tif", place / "nowhere.tif")
+
+
 def test_a_folder_with_images_and_labels_needs_no_more(place, look):
     found, config = look(place / "slices")
     assert found["labels_from"] == str(place / "slices" / "labels")
