@@ -20,7 +20,7 @@ from xseg_jax.data.sources import open_sources
 from xseg_jax.errors import InputError
 from xseg_jax.inference import cost
 from xseg_jax.model.unet import UNet
-from xseg_jax.modes import inspect, options, recipe
+from xseg_jax.modes import inspect, options, recipe, train
 from xseg_jax.modes.inputs import split_at
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
 from xseg_jax.training.parallel import Parallel
@@ -81,7 +81,7 @@ def command(*flags):
     return process.returncode, said + errors
 
 
-def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_path):
+def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_path, no_pictures):
     output = tmp_path / "inspect"
     code, said = command(
         "--mode=inspect", f"--input={place / 'scan.tif'}", f"--labels={place / 'labels.tif'}",
@@ -101,15 +101,15 @@ def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_pa
     assert 0 < found["estimate"]["training_minutes"] < 600
     with Image.open(output / "contact_sheet.png") as sheet:
         assert sheet.width == 1800
-    code, said = command(
-        f"--config={output / 'config.py'}", f"--workdir={tmp_path / 'run'}", "--config.epochs=1",
-        "--config.data.crops_per_epoch=16", "--config.model.features=4,8",
-        f"--config.data.prepared_dir={tmp_path / 'prepared'}",
-    )  # fmt: skip
-    assert code == 0, said
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    config = config_in(output)
+    # What takes long is made small; the fields that inspection chose for the data stay.
+    config.update_from_flattened_dict({
+        "epochs": 1, "data.crops_per_epoch": 16, "model.features": (4, 8),
+        "data.prepared_dir": str(tmp_path / "prepared"),
+    })  # fmt: skip
+    results = train.run(config, tmp_path / "run")
     assert results["slices"] == 1
-    assert results["label_map"]["values"] == ["0", "1", "2"]
+    assert list(results["label_map"]["values"]) == ["0", "1", "2"]
 
 
 def test_rare_classes_the_gap_and_the_network_follow_the_labels(place, look):
@@ -151,6 +151,15 @@ def test_planes_under_suspicion_are_not_to_be_labelled(place, tmp_path):
     assert "scan_z20" not in names
     assert len(names) == 5
     assert "1 under suspicion are left out" in why
+
+
+def test_labels_that_are_missing_are_refused_before_the_scan_is_read(place, look, monkeypatch):
+    def read(*arguments, **options):
+        raise AssertionError("the scan is read")
+
+    monkeypatch.setattr(inspect, "fingerprint", read)
+    with pytest.raises(InputError, match=r"nowhere.tif: no such file or folder; check the path"):
+        look(place / "scan.tif", place / "nowhere.tif")
 
 
 def test_a_folder_with_images_and_labels_needs_no_more(place, look):

@@ -23,7 +23,8 @@ LOOKED_VOXELS = 1 << 28
 these, three neighbours at a time, evenly spread."""
 LEAST_RUNS = 8
 """Groups of three neighbours that are looked at in any scan."""
-RING_PLANES = 8
+RING_PLANES, LEAST_FOR_RINGS = 8, 64
+"""Planes that rings are looked for in, and the pixels that the shorter side must have."""
 THUMBNAIL = (64, 64)
 PERCENTILES = (1, 50, 99)
 NEAR_NUMBERS = 10
@@ -77,11 +78,11 @@ class Look:
             int((image_HW <= least + margin).sum()) - at_ends[0],
             int((image_HW >= most - margin).sum()) - at_ends[1],
         )
-        small = np.asarray(resize(scale(image_HW), THUMBNAIL, anti_aliasing=True), np.float32)
+        small_hw = np.asarray(resize(scale(image_HW), THUMBNAIL, anti_aliasing=True), np.float32)
         return cls(
             name, index, number, low, middle, high, scale.mean, scale.std,
-            ((least, at_ends[0]), (most, at_ends[1])), near, air_fraction(image_HW),
-            image_HW.size, small,
+            ((least, at_ends[0]), (most, at_ends[1])), near, air_fraction(small_hw),
+            image_HW.size, small_hw,
         )  # fmt: skip
 
 
@@ -258,12 +259,14 @@ def _first(source: Source) -> np.ndarray:
     raise refusal
 
 
-def air_fraction(image_HW: np.ndarray) -> float:
+def air_fraction(small_hw: np.ndarray) -> float:
     """Share of pixels around the sample: dark, in pieces thicker than pores, and at the border.
 
     The threshold is Otsu's (1979); dark pieces thinner than an eighth of the plane are pores.
+
+    Args:
+      small_hw: a thumbnail of a plane, (64, 64), without grey values far from the others.
     """
-    small_hw = np.asarray(resize(image_HW.astype(np.float64), THUMBNAIL, anti_aliasing=True))
     dark_hw = small_hw <= threshold_otsu(small_hw)
     # Beyond the border there is air, too; what is thick there touches it.
     wide_hw = np.pad(dark_hw, 8, mode="edge")
@@ -290,8 +293,12 @@ def _drift(looks: Sequence[Look], std: float) -> tuple[float, float, float] | No
 
 def _rings(source: Source, looks: Sequence[Look]) -> tuple[float, float] | None:
     places = np.linspace(0, len(looks) - 1, min(RING_PLANES, len(looks))).round().astype(int)
-    images = [source.image(looks[place].index) for place in sorted(set(places.tolist()))]
-    images = [image_HW for image_HW in images if min(image_HW.shape) >= 64]
+    images = []
+    with Progress("Looking for rings", len(places), "slice") as progress:
+        for place in places.tolist():
+            image_HW = source.image(looks[place].index)
+            images += [image_HW] if min(image_HW.shape) >= LEAST_FOR_RINGS else []
+            progress.advance()
     return faults.find_rings(images) if images else None
 
 

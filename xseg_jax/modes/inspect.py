@@ -87,6 +87,8 @@ def run(
     images, labels = _paths(source, labels)
     _check_output(output, images)
     sources, independent = _open(config, images)
+    # What labels cannot be used is refused before the scan is read.
+    planes = _find(config, sources, labels, independent) if labels else []
     prints = _fingerprints(sources, independent)
     by_names = config.data.split.kind == "auto" and not independent
     if by_names and any(one.sizes > 1 for one in prints):
@@ -95,8 +97,10 @@ def run(
             "--config.data.split.kind=z takes them for slices", images,
         )  # fmt: skip
         independent = True
-        sources, prints = _as_images(sources), _fingerprints(_as_images(sources), True)
-    labelled = _measure_labels(config, sources, labels, independent) if labels else None
+        sources = _as_images(sources)
+        planes = _find(config, sources, labels, independent) if labels else []
+        prints = _fingerprints(sources, independent)
+    labelled = _measure_labels(config, planes) if labels else None
     choices = choose(
         config, prints, labelled.facts if labelled else None, images=images,
         labels_path=labels or "", classes=_classes(labelled), independent=independent,
@@ -209,16 +213,20 @@ def _fingerprints(sources: Sequence[Source], independent: bool) -> list[Fingerpr
     return [fingerprint(source, ordered=not independent) for source in sources]
 
 
-def _measure_labels(
+def _find(
     config: Config, sources: Sequence[Source], labels: str, independent: bool
-) -> Labelled:
-    """Checks all labels as training does, and measures them."""
+) -> list[LabelledPlane]:
+    """The labelled planes; each of independent images is a scan of its own, as in training."""
     if independent:
         sources = [
             Slices(file.stem, [file], [None])
             for source in sources if isinstance(source, Slices) for file in source.files
         ]  # fmt: skip
-    planes = find_planes(config, sources, labels)
+    return find_planes(config, sources, labels)
+
+
+def _measure_labels(config: Config, planes: Sequence[LabelledPlane]) -> Labelled:
+    """Checks all labels as training does, and measures them."""
     data = config.data
     known = LabelMap.parse(data.classes, data.ignore) if data.classes else None
     checked = check(planes, known, data.ignore, context=data.context, one_type=False)
