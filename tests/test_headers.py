@@ -136,6 +136,7 @@ def test_wrong_nrrd(tmp_path, sizes, fields, said):
         (gzip.compress(bytes(630))[:-9], r"plane 0 along axis 0 cannot be read \(.*end-of-stream"),
         (b"no gzip", r"plane 0 along axis 0 cannot be read \(Not a gzipped file"),
     ],
+    ids=["too short", "too long", "cut off", "no gzip"],  # A gzip file holds the time.
 )
 def test_damaged_compressed_data(tmp_path, data, said):
     path = nrrd(tmp_path / "a.nrrd", "9 7 5", encoding="gzip", data=data, endian="little")
