@@ -206,3 +206,31 @@ def test_a_smaller_machine_takes_smaller_tiles(trained, images, tmp_path):
         predict.run(trained, images, tmp_path, probabilities=True)
     with pytest.raises(InputError, match=r"config\.inference: tile=33"):
         predict.run(trained, images, tmp_path, probabilities=True, changes={"inference.tile": 33})
+
+
+def test_another_grey_scale_of_the_scan_segments_all_of_it_anew(
+    prepared, no_pictures, tmp_path, write
+):
+    """With each scan's own scale, a slice more changes what is made of the others."""
+    config = tiny.get_config()
+    config.epochs = 1
+    config.data.prepared_dir = str(prepared)
+    config.data.normalize = "scan"
+    train.run(config, tmp_path / "run")
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    for number in range(3):
+        write(folder / f"slice_{number}.tif", rng.integers(100, 900, (40, 40)).astype(np.uint16))
+    arguments = (tmp_path / "run", folder, tmp_path / "output")
+    predict.run(*arguments, probabilities=True)
+    before = files(tmp_path / "output")
+    predict.run(*arguments, probabilities=True)
+    assert files(tmp_path / "output") == before
+    write(folder / "slice_3.tif", rng.integers(9000, 60000, (40, 40)).astype(np.uint16))
+    predict.run(*arguments, probabilities=True)
+    predict.run(tmp_path / "run", folder, tmp_path / "whole", probabilities=True)
+    found, whole = files(tmp_path / "output"), files(tmp_path / "whole")
+    for number in range(4):
+        name = f"slice_{number}_probabilities.tif"
+        assert found[name] == whole[name]
+        assert number == 3 or found[name] != before[name]

@@ -107,7 +107,7 @@ def _segment(
         claim(output / CLAIM, made_by)
     context = trained.config.data.context
     old = [image for image in mine if all(path.exists() for path in outputs[image.name])]
-    done = {image for image in old if _is_done(record, image, context, outputs[image.name])}
+    done = {image for image in old if _is_done(record, image, trained, outputs[image.name])}
     if changed := [image for image in old if image not in done]:
         logger.info(
             "changed since they were segmented, and segmented anew: %d, %s for one",
@@ -120,7 +120,7 @@ def _segment(
     def read() -> Iterator[Plane]:
         for image in todo:
             plane = image.source.plane(image.index, context)
-            hashes[image] = pixel_hash(plane.image_HWC)
+            hashes[image] = made_from(trained, plane)
             trained.check_pixel_type(image.where, plane.image_HWC.dtype)
             watch(image.where, plane)
             yield plane
@@ -144,9 +144,15 @@ def _segment(
         )  # fmt: skip
 
 
-def _is_done(record: Record, image: Image, context: int, paths: Sequence[Path]) -> bool:
+def made_from(trained: TrainedRun, plane: Plane) -> str:
+    """Names what a label is made from: the plane with its neighbours, and its scan's grey scale."""
+    scale = trained.facts.grey_scales.by_scan.get(plane.place.scan)
+    return pixel_hash(plane.image_HWC) + (f" {scale}" if scale else "")
+
+
+def _is_done(record: Record, image: Image, trained: TrainedRun, paths: Sequence[Path]) -> bool:
     """Whether all that an image gives was made from it as it is now."""
-    source = pixel_hash(image.source.image_with(image.index, context))
+    source = made_from(trained, image.source.plane(image.index, trained.config.data.context))
     return all(record.made_from(path, source) for path in paths)
 
 
