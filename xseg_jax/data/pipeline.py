@@ -79,16 +79,19 @@ class Crops:
         rng = np.random.default_rng([self.seed, 1, example])
         room_2 = np.array(item.label_HW.shape) - self.size
         centres_M2 = self.labelled[index]
-        if rng.random() < self.rare_fraction:
+        rare = rng.random() < self.rare_fraction
+        if rare:
             centres_M2 = self.centres[index][rng.integers(len(self.centres[index]))]
         if centres_M2 is None:
             corner_2 = rng.integers(room_2 + 1)
         else:
             centre_2 = centres_M2[rng.integers(len(centres_M2))]
-            # Anywhere in the crop, so that the network does not learn that centres are special;
-            # each such crop as likely, so that those at the edges are not drawn more often.
-            first_2 = np.maximum(centre_2 - self.size + 1, 0)
-            corner_2 = rng.integers(first_2, np.minimum(centre_2, room_2) + 1)
+            # Anywhere in the crop, so that the network does not learn that centres are special.
+            if rare:
+                corner_2 = np.clip(centre_2 - rng.integers(self.size, size=2), 0, room_2)
+            else:  # Each as likely: a few ignored pixels must not draw every crop to the edges.
+                first_2 = np.maximum(centre_2 - self.size + 1, 0)
+                corner_2 = rng.integers(first_2, np.minimum(centre_2, room_2) + 1)
         window = tuple(slice(int(start), int(start) + self.size) for start in corner_2)
         return self.normalizers[index](item.image_HWC[window]), item.label_HW[window]
 
