@@ -59,7 +59,7 @@ def get_config() -> Any:
     config.data.phantom.seed = 0
 
     config.augment = ConfigDict()
-    config.augment.flip = True
+    config.augment.flip = "both"  # none, horizontal, vertical or both.
     config.augment.rotate90 = True
     config.augment.brightness = 0.0  # Standard deviations of the data.
     config.augment.contrast = 0.0  # Relative.

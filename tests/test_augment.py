@@ -11,7 +11,7 @@ from xseg_jax.model.augment import augment, check_augment
 pytestmark = pytest.mark.rounding
 
 OFF = {
-    "flip": False, "rotate90": False, "brightness": 0.0, "contrast": 0.0, "gamma": 0.0,
+    "flip": "none", "rotate90": False, "brightness": 0.0, "contrast": 0.0, "gamma": 0.0,
     "noise": 0.0, "blur": 0.0, "scale": 0.0, "rotation": 0.0,
 }  # fmt: skip
 SIZE = 32
@@ -47,8 +47,8 @@ def test_nothing_asked_for_is_the_identity_to_the_bit():
 @pytest.mark.parametrize(
     ("options", "members"),
     [
-        ({"flip": True, "rotate90": True}, range(8)),
-        ({"flip": True}, (0, 2, 4, 6)),
+        ({"flip": "both", "rotate90": True}, range(8)),
+        ({"flip": "both"}, (0, 2, 4, 6)),
         ({"rotate90": True}, (0, 1, 2, 3)),
     ],
 )
@@ -178,7 +178,7 @@ def test_zoom_and_rotation_sample_image_and_label_at_one_place(options, axis):
 
 
 def test_a_key_fixes_its_example_whatever_the_batch():
-    options = {"flip": True, "rotate90": True, "noise": 0.5, "brightness": 1.0}
+    options = {"flip": "both", "rotate90": True, "noise": 0.5, "brightness": 1.0}
     image_BHWC, label_BHW = noisy(batch=1)
     image_BHWC, label_BHW = (np.repeat(x, 8, axis=0) for x in (image_BHWC, label_BHW))
     first, again, other = (drawn(image_BHWC, label_BHW, seed, **options) for seed in (1, 1, 2))
@@ -205,6 +205,6 @@ def test_a_key_fixes_its_example_whatever_the_batch():
     ],
 )
 def test_check_augment_names_the_field(field, value, message):
-    check_augment(**OFF | {"flip": True, "contrast": 0.9, "scale": 0.9, "blur": 2.0})
+    check_augment(**OFF | {"flip": "both", "contrast": 0.9, "scale": 0.9, "blur": 2.0})
     with pytest.raises(InputError, match=message):
         check_augment(**OFF | {field: value})

@@ -187,3 +187,46 @@ def test_decimal_numbers_are_refused_before_files_are_read(write, prepared, tmp_
         config = config_of(tmp_path, prepared, **{"data.split.kind": kind})
         with pytest.raises(InputError, match=r"no whole slice number in the name.*number_pattern"):
             train.run(config, tmp_path / "run")
+
+
+def sides(write, root):
+    """Two blocks of one grey value, left and right."""
+    label_HW = np.zeros((48, 48), np.uint8)
+    label_HW[8:40, 4:20], label_HW[8:40, 28:44] = 1, 2
+    noise = np.random.default_rng(0).normal(0, 0.01, (SLICES, 48, 48))
+    for z in range(SLICES):
+        grey_HW = (0.35 + 0.1 * (label_HW > 0) + noise[z]).astype(np.float32)
+        write(root / "images" / f"slice_{z:03d}.tif", grey_HW)
+        write(root / "labels" / f"slice_{z:03d}.tif", label_HW)
+    return root
+
+
+def test_mirroring_that_makes_left_right_is_warned_of(write, prepared, tmp_path, caplog):
+    root = sides(write, tmp_path / "scan")
+    config = config_of(root, prepared, **{"data.classes": "0:around,1:left,2:right"})
+    train.run(config, tmp_path / "both")
+    (line,) = (one for one in caplog.messages if "classes into each other" in one)
+    assert "horizontal: 100% of left lies where right was, 0% where it was itself" in line
+    remedies = {"augment.flip": "vertical", "augment.rotate90": False}
+    assert all(f"--config.{field}={value}" in line for field, value in remedies.items())
+    caplog.clear()
+    config.update_from_flattened_dict(remedies)
+    train.run(config, tmp_path / "vertical")
+    assert "classes into each other" not in caplog.text
+
+
+def test_a_class_that_is_never_predicted_is_named_after_every_epoch(
+    write, prepared, tmp_path, caplog
+):
+    root = sides(write, tmp_path / "scan")
+    config = config_of(root, prepared, **{
+        "data.classes": "0:around,1:left,2:right", "optimizer.learning_rate": 1e-30, "epochs": 2,
+        "model.norm": "none",
+    })  # fmt: skip
+    train.run(config, tmp_path / "run")
+    lines = [one for one in caplog.messages if "is predicted to be" in one]
+    assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
+    results = read_json(tmp_path / "run" / "results.json")
+    lost = [name for name, row in results["per_class"].items() if not row["recall"]]
+    assert lost
+    assert all(name in lines[0] for name in lost)

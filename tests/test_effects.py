@@ -73,7 +73,7 @@ OTHER = {
     "data.phantom.beam_hardening": (0.2, {}),
     "data.phantom.projections": (60, {}),
     "data.phantom.seed": (1, {}),
-    "augment.flip": (False, {}),
+    "augment.flip": ("none", {}),
     "augment.rotate90": (False, {}),
     "augment.brightness": (0.1, {}),
     "augment.contrast": (0.1, {}),

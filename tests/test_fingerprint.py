@@ -231,12 +231,4 @@ def test_labels_are_counted_and_their_agreement_falls_to_chance():
     assert 8 <= found.within_forgotten <= 16
     assert 8 <= found.across_forgotten <= 20
     assert found.places == {"scan, z": tuple(range(48))}
-    assert found.sides == ()
-
-
-def test_sides_that_change_places_in_the_mirror_are_found():
-    label_HW = np.zeros((40, 40), np.uint8)
-    label_HW[8:30, 4:16], label_HW[10:32, 24:36] = 1, 2
-    assert facts_of([label_HW] * 3).sides == (("b", "c"),)
-    label_HW[label_HW == 2] = 1
-    assert facts_of([label_HW] * 3, ("a", "b")).sides == ()
+    assert found.swaps == ()

@@ -185,7 +185,7 @@ def test_images_that_are_no_slices_are_split_by_group(place, look, tmp_path, how
     found, config = look(tmp_path / how)
     assert found["independent_images"]
     assert (config.data.split.kind, config.data.normalize) == ("group", "image")
-    assert not config.augment.rotate90
+    assert (config.augment.flip, config.augment.rotate90) == ("horizontal", False)
     assert config.data.crop == SIZE - 8 * (how == "sizes")
     assert (
         "groups of independent images: 11 planes in train, 2 planes in validation" in found["split"]

@@ -43,7 +43,7 @@ def one_step(layout, norm, accumulate=1):
         train_step, model=model, tx=tx, loss=cross_entropy_dice, seed=0, ema_decay=0.9,
         accumulate=accumulate,
         augment=functools.partial(
-            augment, flip=True, rotate90=True, **MAGNITUDES | {"brightness": 0.1, "noise": 0.1}
+            augment, flip="both", rotate90=True, **MAGNITUDES | {"brightness": 0.1, "noise": 0.1}
         ),
     )  # fmt: skip
     state = run_once(functools.partial(init_state, model, tx, seed=0, size=16, ema_decay=0.9))

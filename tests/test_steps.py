@@ -23,7 +23,7 @@ ALONE = MODEL.clone(axis_name=None)
 TX: Any = optax.adam(1e-2)
 EMA = 0.75
 AUGMENT = functools.partial(
-    augment, flip=True, rotate90=True, brightness=0.0, contrast=0.0, gamma=0.0, noise=0.1,
+    augment, flip="both", rotate90=True, brightness=0.0, contrast=0.0, gamma=0.0, noise=0.1,
     blur=0.0, scale=0.0, rotation=0.0,
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ def get_config(base: str = "default") -> Any:
         "Which augmentation helps beyond flips and quarter turns?",
         base,
         variants={
-            "none": {"augment.flip": False, "augment.rotate90": False},
+            "none": {"augment.flip": "none", "augment.rotate90": False},
             "grey values": {
                 "augment.brightness": 0.2,
                 "augment.contrast": 0.2,

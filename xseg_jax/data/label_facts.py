@@ -1,7 +1,7 @@
 """What labels say before anybody has trained on them: classes, and how far labels are alike."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from xseg_jax.data.fingerprint import forgotten_after
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.planes import AXES, Place
+from xseg_jax.data.symmetry import Swap, Swaps
 from xseg_jax.progress import Progress
 
 COMPARED_PIXELS = 256
@@ -16,8 +17,6 @@ COMPARED_PIXELS = 256
 DISTANCES = 40
 PAIRS = 16
 """Pairs of planes that are compared at a distance."""
-MIRRORED = 0.3
-"""Share of a class that lies in another one in the mirror, from which the two are sides."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class LabelFacts:
       across_forgotten: planes after which labels agree no more than any do; None where these
         labels do not tell.
       within_forgotten: the same in pixels, within planes.
-      sides: pairs of classes that change places in the mirror, as left and right do.
+      swaps: pairs of classes that change places when mirrored or turned, as left and right do.
     """
 
     names: tuple[str, ...]
@@ -51,7 +50,7 @@ class LabelFacts:
     chance: float
     across_forgotten: int | None
     within_forgotten: int | None
-    sides: tuple[tuple[str, str], ...]
+    swaps: tuple[Swap, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Fields as plain JSON."""
@@ -66,7 +65,7 @@ class LabelFacts:
             "chance": self.chance,
             "independent_after_planes": self.across_forgotten,
             "independent_after_pixels": self.within_forgotten,
-            "sides": self.sides,
+            "swaps": [asdict(swap) for swap in self.swaps],
         }
 
 
@@ -85,7 +84,7 @@ def label_facts(
       label_of: class indices (H, W) uint8 of a plane, 255 where it is not labelled.
     """
     counts_V = np.zeros(IGNORED + 1, np.int64)
-    swapped_KK = np.zeros((len(names), len(names)), np.int64)
+    swaps = Swaps(names)
     small: list[np.ndarray] = []
     shapes, within = [], {}
     with Progress("Comparing labels", len(planes), "slice") as progress:
@@ -95,7 +94,7 @@ def label_facts(
             counts_V += np.bincount(label_HW.ravel(), minlength=IGNORED + 1)
             step = max(1, max(label_HW.shape) // COMPARED_PIXELS)
             small.append(label_HW[::step, ::step].copy())
-            _add_mirrored(swapped_KK, small[-1])
+            swaps.add(label_HW)
             _add_shifted(within, small[-1], step)
             progress.advance()
     counts_K = counts_V[: len(names)]
@@ -106,7 +105,6 @@ def label_facts(
     numbers: dict[str, list[int | None]] = {}
     for place in places:
         numbers.setdefault(f"{place.scan}, {AXES[place.axis]}", []).append(place.number)
-    sides_KK = swapped_KK / np.maximum(swapped_KK.sum(axis=1, keepdims=True), 1)
     return LabelFacts(
         names=tuple(names),
         shares=tuple(shares_K.tolist()),
@@ -119,23 +117,8 @@ def label_facts(
         chance=chance,
         across_forgotten=forgotten_after(across, chance),
         within_forgotten=forgotten_after(inside, chance),
-        sides=tuple(
-            (names[a], names[b])
-            for a in range(len(names))
-            for b in range(a + 1, len(names))
-            # Each lies in the other one more than in itself; what surrounds all does not.
-            if min(sides_KK[a, b], sides_KK[b, a]) > MIRRORED
-            and sides_KK[a, b] > 2 * sides_KK[a, a]
-            and sides_KK[b, a] > 2 * sides_KK[b, b]
-        ),
+        swaps=swaps.found(),
     )
-
-
-def _add_mirrored(swapped_KK: np.ndarray, label_hw: np.ndarray) -> None:
-    """Counts which class lies where in the mirror image, left to right."""
-    mirror_hw = label_hw[:, ::-1]
-    valid_hw = (label_hw != IGNORED) & (mirror_hw != IGNORED)
-    np.add.at(swapped_KK, (label_hw[valid_hw], mirror_hw[valid_hw]), 1)
 
 
 def _add_shifted(within: dict[int, tuple[int, int]], label_hw: np.ndarray, step: int) -> None:

@@ -14,6 +14,8 @@ from xseg_jax.errors import InputError
 
 IGNORED = 255
 BLUR_RADIUS = 4
+FLIPS = {"none": (), "horizontal": (1,), "vertical": (0,), "both": (0, 1)}
+"""Axes that are mirrored."""
 AUGMENTATIONS = (
     "zoom", "flip", "rotate90", "blur", "brightness", "contrast", "gamma", "noise_level", "noise"
 )  # fmt: skip
@@ -24,7 +26,7 @@ def augment(
     image_BHWC: jax.Array,
     label_BHW: jax.Array,
     *,
-    flip: bool,
+    flip: str,
     rotate90: bool,
     brightness: float,
     contrast: float,
@@ -40,7 +42,8 @@ def augment(
       key_B: a random key for each example.
       image_BHWC: float32, normalised.
       label_BHW: class indices, uint8.
-      flip: mirror along each axis with probability 1/2.
+      flip: mirror with probability 1/2: left to right ("horizontal"), top to bottom ("vertical"),
+        "both" or "none".
       rotate90: turn by a multiple of 90 degrees.
       brightness: largest shift, in standard deviations of the data.
       contrast: largest relative change of the spread about the mean: a factor in 1 +- contrast.
@@ -63,10 +66,11 @@ def augment(
             image_HWC, label_HW = _zoom_and_rotate(
                 keys["zoom"], image_HWC, label_HW, scale=scale, degrees=rotation
             )
-        if flip:
-            for axis, mirrored in enumerate(jax.random.bernoulli(keys["flip"], shape=(2,))):
-                image_HWC = jnp.where(mirrored, jnp.flip(image_HWC, axis), image_HWC)
-                label_HW = jnp.where(mirrored, jnp.flip(label_HW, axis), label_HW)
+        if axes := FLIPS[flip]:
+            mirrored_2 = jax.random.bernoulli(keys["flip"], shape=(2,))
+            for axis in axes:
+                image_HWC = jnp.where(mirrored_2[axis], jnp.flip(image_HWC, axis), image_HWC)
+                label_HW = jnp.where(mirrored_2[axis], jnp.flip(label_HW, axis), label_HW)
         if rotate90:
             turns = jax.random.randint(keys["rotate90"], (), 0, 4)
             image_HWC = _turn(turns, image_HWC)
@@ -146,12 +150,14 @@ def _blur(image_HWC: jax.Array, sigma: jax.Array) -> jax.Array:
     return image_HWC
 
 
-def check_augment(**magnitudes: Any) -> None:
-    """Refuses negative magnitudes and those that would turn an image inside out.
+def check_augment(*, flip: str, **magnitudes: Any) -> None:
+    """Refuses unknown mirrors, negative magnitudes, and those that turn an image inside out.
 
     Raises:
       InputError: names the field and its value.
     """
+    if flip not in FLIPS:
+        raise InputError(f"config.augment.flip={flip!r}: choose one of {', '.join(FLIPS)}")
     highest = {"contrast": 0.9, "scale": 0.9, "blur": BLUR_RADIUS / 2}
     for field, value in magnitudes.items():
         if not 0 <= value <= highest.get(field, float("inf")):

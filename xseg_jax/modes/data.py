@@ -13,6 +13,7 @@ from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
 from xseg_jax.data.splits import PARTS, Split
+from xseg_jax.data.symmetry import harmless, moves_of, swaps_in
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
@@ -115,6 +116,7 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
     for item in train:
         watch.look_for_far(item.name, item)
     watch.close()
+    warn_of_swaps(config, names, train)
     return DataFacts(
         fingerprint=planes.fingerprint,
         dtype=str(planes.dtype),
@@ -133,6 +135,25 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
             measure_leak_within(planes, split.slabs) if split.slabs else measure_leak(test, train)
         ),
     )
+
+
+def warn_of_swaps(config: Config, names: Sequence[str], train: Sequence[Plane]) -> None:
+    """Warns of classes that augmentation makes each other: a mirrored left is a right."""
+    moves = moves_of(config.augment.flip, rotate90=config.augment.rotate90)
+    if not moves:
+        return
+    swaps = swaps_in(names, (item.label_HW for item in train))
+    met = [swap for swap in swaps if swap.move in moves]
+    if met:
+        one, other = met[0].classes
+        flip, rotate90 = harmless(swap.move for swap in swaps)
+        logger.warning(
+            "config.augment.flip='%s', rotate90=%s: move classes into each other, %s: %.0f%% of %s "
+            "lies where %s was, %.0f%% where it was itself. Where grey values do not tell them "
+            "apart set --config.augment.flip=%s --config.augment.rotate90=%s",
+            config.augment.flip, config.augment.rotate90, met[0].move, 100 * met[0].other, one,
+            other, 100 * met[0].own, flip, rotate90,
+        )  # fmt: skip
 
 
 def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:

@@ -270,6 +270,7 @@ class Validation:
             "epoch %d: validation loss %.4f, accuracy %.4f, mean IoU %.4f",
             step // self.epoch_steps, found.loss, table["accuracy"], table["miou"],
         )  # fmt: skip
+        self._name_lost(found.confusion_KK, step // self.epoch_steps)
         if is_first_process():
             item = self.planes[0]
             masks = [
@@ -278,6 +279,20 @@ class Validation:
             panels = [figures.grey(item.image_HW), *masks]
             log.image(step, "image, prediction, label", np.concatenate(panels, axis=1))
         return numbers
+
+    def _name_lost(self, confusion_KK: np.ndarray, epoch: int) -> None:
+        """Warns of classes that are there and are predicted nowhere."""
+        truth_K, predicted_K = confusion_KK.sum(axis=1), confusion_KK.sum(axis=0)
+        lost = [
+            name for name, t, p in zip(self.names, truth_K, predicted_K, strict=True) if t > p == 0
+        ]
+        if lost:
+            logger.warning(
+                "epoch %d: no pixel of the validation slices is predicted to be %s, though labels "
+                "have it. If that stays: more epochs, config.data.rare_fraction=0.5, a wider "
+                "config.model.features, or mirrors that do not move classes into each other",
+                epoch, ", ".join(lost),
+            )  # fmt: skip
 
 
 def draw_history(workdir: Path, best_epoch: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from xseg_jax.data.fingerprint import Fingerprint, Look, forgotten_after
 from xseg_jax.data.label_facts import LabelFacts
 from xseg_jax.data.splits import PARTS, choose_evenly
+from xseg_jax.data.symmetry import MOVES, harmless
 from xseg_jax.files import one_line
 from xseg_jax.modes.run import Config
 
@@ -84,15 +85,7 @@ def choose(
     choices += _split(prints, labels, independent)
     choices += _network(base, prints, labels, independent)
     choices += _rare(labels)
-    if labels and labels.sides:
-        pairs = "; ".join(" and ".join(pair) for pair in labels.sides)
-        choices.append(Choice(
-            "augment.flip", False, f"In the mirror these classes change places: {pairs}."
-        ))  # fmt: skip
-    if independent:
-        choices.append(Choice(
-            "augment.rotate90", False, "Images of their own that are taken alike have an upside."
-        ))  # fmt: skip
+    choices += _symmetries(labels, independent)
     chosen = [choice for choice in choices if choice.field not in given]
     return chosen + [Choice(field, given[field], "As the command line says.") for field in given]
 
@@ -207,6 +200,27 @@ def _rare(labels: LabelFacts | None) -> list[Choice]:
         Choice("data.rare_fraction", 0.5, f"{why} Half of the crops hold a class drawn uniformly."),
         Choice("loss.name", "cross_entropy_dice", f"{why} Dice weighs classes alike."),
     ]
+
+
+def _symmetries(labels: LabelFacts | None, independent: bool) -> list[Choice]:
+    """Mirrors and turns that leave the classes what they are."""
+    swaps = labels.swaps if labels else ()
+    why = [f"moved ({swap.move}), {' and '.join(swap.classes)} change places" for swap in swaps]
+    without = [swap.move for swap in swaps]
+    if independent:
+        why.append("images of their own that are taken alike have an upside")
+        without += MOVES[1:]
+    if not why:
+        return []
+    flip, rotate90 = harmless(without)
+    reason = _sentence("; ".join(why))
+    return [
+        Choice("augment.flip", flip, reason), Choice("augment.rotate90", rotate90, reason)
+    ]  # fmt: skip
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def text_of(choices: Sequence[Choice], notes: Sequence[str]) -> str:
