@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 from xseg_jax.errors import InputError
+from xseg_jax.model import artefacts
 
 IGNORED = 255
-BLUR_RADIUS = 4
 FLIPS = {"none": (), "horizontal": (1,), "vertical": (0,), "both": (0, 1)}
 """Axes that are mirrored."""
 AUGMENTATIONS = (
@@ -76,25 +76,20 @@ def augment(
             image_HWC = _turn(turns, image_HWC)
             label_HW = _turn(turns, label_HW)
         if blur:
-            sigma = jax.random.uniform(keys["blur"], maxval=blur)
-            image_HWC = _blur(image_HWC, sigma)
+            image_HWC = artefacts.blur(image_HWC, jax.random.uniform(keys["blur"], maxval=blur))
         if brightness:
-            image_HWC += jax.random.uniform(
-                keys["brightness"], minval=-brightness, maxval=brightness
-            )
+            shift = jax.random.uniform(keys["brightness"], minval=-brightness, maxval=brightness)
+            image_HWC = artefacts.offset(image_HWC, shift)
         if contrast:
             factor = 1 + jax.random.uniform(keys["contrast"], minval=-contrast, maxval=contrast)
-            mean = image_HWC.mean()
-            image_HWC = (image_HWC - mean) * factor + mean
+            image_HWC = artefacts.contrast(image_HWC, factor)
         if gamma:
             limit = jnp.log1p(gamma)
             exponent = jnp.exp(jax.random.uniform(keys["gamma"], minval=-limit, maxval=limit))
-            low, high = image_HWC.min(), image_HWC.max()
-            span = jnp.maximum(high - low, 1e-6)
-            image_HWC = ((image_HWC - low) / span) ** exponent * span + low
+            image_HWC = artefacts.gamma(image_HWC, exponent, image_HWC.min(), image_HWC.max())
         if noise:
-            sigma = jax.random.uniform(keys["noise_level"], maxval=noise)
-            image_HWC += sigma * jax.random.normal(keys["noise"], image_HWC.shape)
+            strength = jax.random.uniform(keys["noise_level"], maxval=noise)
+            image_HWC = artefacts.white_noise(keys["noise"], image_HWC, strength)
         return image_HWC, label_HW
 
     return jax.vmap(one)(key_B, image_BHWC, label_BHW)
@@ -132,24 +127,6 @@ def _zoom_and_rotate(
     return image_HWC, label_HW
 
 
-def _blur(image_HWC: jax.Array, sigma: jax.Array) -> jax.Array:
-    offset_T = jnp.arange(-BLUR_RADIUS, BLUR_RADIUS + 1)
-    weight_T = jnp.exp(-0.5 * (offset_T / jnp.maximum(sigma, 1e-3)) ** 2)
-    weight_T /= weight_T.sum()
-    for axis in (0, 1):
-        padding = [(BLUR_RADIUS, BLUR_RADIUS) if a == axis else (0, 0) for a in range(3)]
-        padded = jnp.pad(image_HWC, padding, mode="symmetric")
-        length = image_HWC.shape[axis]
-        image_HWC = sum(
-            (
-                weight * jax.lax.slice_in_dim(padded, start, start + length, axis=axis)
-                for start, weight in enumerate(weight_T)
-            ),
-            start=jnp.zeros_like(image_HWC),
-        )
-    return image_HWC
-
-
 def check_augment(*, flip: str, **magnitudes: Any) -> None:
     """Refuses unknown mirrors, negative magnitudes, and those that turn an image inside out.
 
@@ -158,7 +135,7 @@ def check_augment(*, flip: str, **magnitudes: Any) -> None:
     """
     if flip not in FLIPS:
         raise InputError(f"config.augment.flip={flip!r}: choose one of {', '.join(FLIPS)}")
-    highest = {"contrast": 0.9, "scale": 0.9, "blur": BLUR_RADIUS / 2}
+    highest = {"contrast": 0.9, "scale": 0.9, "blur": artefacts.MOST_BLUR}
     for field, value in magnitudes.items():
         if not 0 <= value <= highest.get(field, float("inf")):
             raise InputError(
