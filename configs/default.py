@@ -61,10 +61,16 @@ def get_config() -> Any:
     config.augment = ConfigDict()
     config.augment.flip = "both"  # none, horizontal, vertical or both.
     config.augment.rotate90 = True
+    # What follows are largest magnitudes, drawn for each crop; 0 leaves one out.
+    config.augment.chance = 0.5  # That a crop gets one of them, each by itself.
     config.augment.brightness = 0.0  # Standard deviations of the data.
     config.augment.contrast = 0.0  # Relative.
     config.augment.gamma = 0.0
-    config.augment.noise = 0.0  # Standard deviations of the data.
+    config.augment.ramp = 0.0  # Standard deviations of the data, from end to end.
+    config.augment.cupping = 0.0
+    config.augment.rings = 0.0
+    config.augment.noise = 0.0
+    config.augment.coloured_noise = 0.0  # As reconstruction makes it.
     config.augment.blur = 0.0  # Pixels.
     config.augment.scale = 0.0  # Relative.
     config.augment.rotation = 0.0  # Degrees.

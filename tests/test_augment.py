@@ -11,8 +11,9 @@ from xseg_jax.model.augment import augment, check_augment
 pytestmark = pytest.mark.rounding
 
 OFF = {
-    "flip": "none", "rotate90": False, "brightness": 0.0, "contrast": 0.0, "gamma": 0.0,
-    "noise": 0.0, "blur": 0.0, "scale": 0.0, "rotation": 0.0,
+    "flip": "none", "rotate90": False, "chance": 1.0, "brightness": 0.0, "contrast": 0.0,
+    "gamma": 0.0, "ramp": 0.0, "cupping": 0.0, "rings": 0.0, "noise": 0.0, "coloured_noise": 0.0,
+    "blur": 0.0, "scale": 0.0, "rotation": 0.0,
 }  # fmt: skip
 SIZE = 32
 MIDDLE = (SIZE - 1) / 2

@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 MOST_BLUR = 4.0
-"""Largest standard deviation that `blur` is exact for, in pixels."""
-BLUR_RADIUS = round(4 * MOST_BLUR)
+"""Largest standard deviation of a blur, in pixels."""
 STREAKS = 8
 CANDIDATES = 16
 """Pixels that one is chosen of for a streak: the brightest, for streaks come from what absorbs."""
@@ -131,18 +130,20 @@ def streaks(key: jax.Array, image_HWC: jax.Array, strength: Scalar) -> jax.Array
     return image_HWC + strength * sum_HW[..., None]
 
 
-def blur(image_HWC: jax.Array, sigma: Scalar) -> jax.Array:
+def blur(image_HWC: jax.Array, sigma: Scalar, most: float = MOST_BLUR) -> jax.Array:
     """Convolves with a Gaussian; the image goes on as in a mirror at its edges.
 
     Args:
       image_HWC: float32.
-      sigma: standard deviation in pixels, up to `MOST_BLUR`; the Gaussian ends at 4 of the largest.
+      sigma: standard deviation in pixels.
+      most: the largest that sigma may be; the Gaussian ends at 4 of it.
     """
-    away_T = np.arange(-BLUR_RADIUS, BLUR_RADIUS + 1).astype(image_HWC.dtype)
+    radius = math.ceil(4 * most)
+    away_T = np.arange(-radius, radius + 1).astype(image_HWC.dtype)
     weight_T = jnp.exp(-0.5 * (away_T / jnp.maximum(sigma, 1e-3)) ** 2)
     weight_T = (weight_T / weight_T.sum()).astype(image_HWC.dtype)
     for axis in (0, 1):
-        padding = [(BLUR_RADIUS, BLUR_RADIUS) if a == axis else (0, 0) for a in range(3)]
+        padding = [(radius, radius) if a == axis else (0, 0) for a in range(3)]
         padded = jnp.pad(image_HWC, padding, mode="symmetric")
         length = image_HWC.shape[axis]
         # On a CPU faster than a convolution, and than a product with a banded matrix.

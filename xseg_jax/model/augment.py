@@ -4,6 +4,7 @@ Magnitudes are Python numbers: one that is 0 costs nothing, since it is left out
 compiled step. Intensities are normalised (zero mean, unit variance) when they get here.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -17,8 +18,15 @@ IGNORED = 255
 FLIPS = {"none": (), "horizontal": (1,), "vertical": (0,), "both": (0, 1)}
 """Axes that are mirrored."""
 AUGMENTATIONS = (
-    "zoom", "flip", "rotate90", "blur", "brightness", "contrast", "gamma", "noise_level", "noise"
+    "zoom", "flip", "rotate90", "blur", "brightness", "contrast", "gamma", "noise_level", "noise",
+    "ramp", "cupping", "rings", "coloured_noise", "rotation", "chance",
 )  # fmt: skip
+MOST_SMOOTHED = 1.5
+"""Pixels up to which coloured noise is smoothed: grains to blotches."""
+RING_WIDTHS = 1.0, 3.0
+"""Pixels."""
+CENTRE_WITHIN = 2.0
+"""Farthest axis of rotation from the middle of a crop, in widths of it: a crop sees arcs."""
 
 
 def augment(
@@ -28,15 +36,22 @@ def augment(
     *,
     flip: str,
     rotate90: bool,
+    chance: float,
     brightness: float,
     contrast: float,
     gamma: float,
+    ramp: float,
+    cupping: float,
+    rings: float,
     noise: float,
+    coloured_noise: float,
     blur: float,
     scale: float,
     rotation: float,
 ) -> tuple[jax.Array, jax.Array]:
     """A random variant of each example of a batch of square crops.
+
+    A magnitude is the largest: that of an example is drawn uniformly.
 
     Args:
       key_B: a random key for each example.
@@ -45,13 +60,18 @@ def augment(
       flip: mirror with probability 1/2: left to right ("horizontal"), top to bottom ("vertical"),
         "both" or "none".
       rotate90: turn by a multiple of 90 degrees.
-      brightness: largest shift, in standard deviations of the data.
-      contrast: largest relative change of the spread about the mean: a factor in 1 +- contrast.
-      gamma: largest exponent change: an exponent in [1 / (1 + gamma), 1 + gamma].
-      noise: largest standard deviation of added Gaussian noise.
-      blur: largest standard deviation of a Gaussian blur, in pixels.
-      scale: largest relative zoom: a factor in 1 +- scale.
-      rotation: largest rotation, in degrees.
+      chance: probability that an example gets each of what follows; others stay clean.
+      brightness: shift, in standard deviations of the data.
+      contrast: relative change of the spread about the mean: a factor in 1 +- contrast.
+      gamma: exponent change: an exponent in [1 / (1 + gamma), 1 + gamma].
+      ramp: a linear trend from end to end, in standard deviations of the data.
+      cupping: a quadratic trend from the middle to the edges, up or down, in the same.
+      rings: standard deviation of arcs about an axis in or near the crop, in the same.
+      noise: standard deviation of white noise, in the same.
+      coloured_noise: that of noise with the spectrum of a reconstruction.
+      blur: standard deviation of a Gaussian blur, in pixels.
+      scale: relative zoom: a factor in 1 +- scale.
+      rotation: angle, in degrees.
 
     Returns:
       Images and labels of the same shapes; label pixels from outside of the crop are ignored.
@@ -62,9 +82,25 @@ def augment(
     ) -> tuple[jax.Array, jax.Array]:
         # Each has a key of its own: to switch one off leaves the others as they were.
         keys = {name: jax.random.fold_in(key, n) for n, name in enumerate(AUGMENTATIONS)}
+
+        def drawn(name: str, low: float, high: float, clean: float = 0.0) -> jax.Array:
+            """A magnitude, or the one that leaves the image clean."""
+            value = jax.random.uniform(keys[name], minval=low, maxval=high)
+            chosen = jax.random.bernoulli(
+                jax.random.fold_in(keys["chance"], AUGMENTATIONS.index(name)), chance
+            )
+            return jnp.where(chosen, value, clean)
+
+        def keyed(name: str) -> jax.Array:
+            return jax.random.fold_in(keys[name], 1)
+
+        size = image_HWC.shape[0]
         if scale or rotation:
             image_HWC, label_HW = _zoom_and_rotate(
-                keys["zoom"], image_HWC, label_HW, scale=scale, degrees=rotation
+                image_HWC,
+                label_HW,
+                zoom=drawn("zoom", 1 - scale, 1 + scale, clean=1.0),
+                degrees=drawn("rotation", -rotation, rotation),
             )
         if axes := FLIPS[flip]:
             mirrored_2 = jax.random.bernoulli(keys["flip"], shape=(2,))
@@ -76,20 +112,42 @@ def augment(
             image_HWC = _turn(turns, image_HWC)
             label_HW = _turn(turns, label_HW)
         if blur:
-            image_HWC = artefacts.blur(image_HWC, jax.random.uniform(keys["blur"], maxval=blur))
+            image_HWC = artefacts.blur(image_HWC, drawn("blur", 0, blur), most=blur)
         if brightness:
-            shift = jax.random.uniform(keys["brightness"], minval=-brightness, maxval=brightness)
-            image_HWC = artefacts.offset(image_HWC, shift)
+            image_HWC = artefacts.offset(image_HWC, drawn("brightness", -brightness, brightness))
         if contrast:
-            factor = 1 + jax.random.uniform(keys["contrast"], minval=-contrast, maxval=contrast)
+            factor = drawn("contrast", 1 - contrast, 1 + contrast, clean=1.0)
             image_HWC = artefacts.contrast(image_HWC, factor)
         if gamma:
-            limit = jnp.log1p(gamma)
-            exponent = jnp.exp(jax.random.uniform(keys["gamma"], minval=-limit, maxval=limit))
+            limit = math.log1p(gamma)
+            exponent = jnp.exp(drawn("gamma", -limit, limit))
             image_HWC = artefacts.gamma(image_HWC, exponent, image_HWC.min(), image_HWC.max())
+        if ramp:
+            image_HWC = artefacts.ramp(keyed("ramp"), image_HWC, drawn("ramp", 0, ramp))
+        if cupping:
+            centre_2, radius = jnp.zeros(2, image_HWC.dtype), size / 2
+            image_HWC = artefacts.cupping(
+                image_HWC, drawn("cupping", -cupping, cupping), centre_2, radius
+            )
+        if rings:
+            far, width_key = CENTRE_WITHIN * size, jax.random.fold_in(keys["rings"], 3)
+            centre_2 = jax.random.uniform(keyed("rings"), (2,), minval=-far, maxval=far)
+            width = jax.random.uniform(width_key, minval=RING_WIDTHS[0], maxval=RING_WIDTHS[1])
+            image_HWC = artefacts.rings(
+                jax.random.fold_in(keys["rings"], 2), image_HWC, drawn("rings", 0, rings),
+                centre_2, width,
+            )  # fmt: skip
         if noise:
-            strength = jax.random.uniform(keys["noise_level"], maxval=noise)
+            strength = drawn("noise_level", 0, noise)
             image_HWC = artefacts.white_noise(keys["noise"], image_HWC, strength)
+        if coloured_noise:
+            sigma = jax.random.uniform(
+                jax.random.fold_in(keys["coloured_noise"], 2), maxval=MOST_SMOOTHED
+            )
+            image_HWC = artefacts.coloured_noise(
+                keyed("coloured_noise"), image_HWC, drawn("coloured_noise", 0, coloured_noise),
+                sigma,
+            )  # fmt: skip
         return image_HWC, label_HW
 
     return jax.vmap(one)(key_B, image_BHWC, label_BHW)
@@ -101,12 +159,10 @@ def _turn(turns: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _zoom_and_rotate(
-    key: jax.Array, image_HWC: jax.Array, label_HW: jax.Array, *, scale: float, degrees: float
+    image_HWC: jax.Array, label_HW: jax.Array, *, zoom: jax.Array, degrees: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Samples the crop on a grid that is zoomed and rotated about its centre."""
-    zoom_key, angle_key = jax.random.split(key)
-    zoom = 1 + jax.random.uniform(zoom_key, minval=-scale, maxval=scale)
-    angle = jnp.deg2rad(jax.random.uniform(angle_key, minval=-degrees, maxval=degrees))
+    angle = jnp.deg2rad(degrees)
     height, width = label_HW.shape
     y_HW, x_HW = jnp.meshgrid(
         jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2, indexing="ij"
@@ -135,7 +191,7 @@ def check_augment(*, flip: str, **magnitudes: Any) -> None:
     """
     if flip not in FLIPS:
         raise InputError(f"config.augment.flip={flip!r}: choose one of {', '.join(FLIPS)}")
-    highest = {"contrast": 0.9, "scale": 0.9, "blur": artefacts.MOST_BLUR}
+    highest = {"chance": 1.0, "contrast": 0.9, "scale": 0.9, "blur": artefacts.MOST_BLUR}
     for field, value in magnitudes.items():
         if not 0 <= value <= highest.get(field, float("inf")):
             raise InputError(
