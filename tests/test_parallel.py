@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from configs import default
 from xseg_jax.errors import InputError
 from xseg_jax.model.augment import augment
 from xseg_jax.model.losses import cross_entropy_dice
@@ -21,9 +22,7 @@ from xseg_jax.training.steps import train_step
 
 pytestmark = pytest.mark.rounding
 
-MAGNITUDES = dict.fromkeys(
-    ("brightness", "contrast", "gamma", "noise", "blur", "scale", "rotation"), 0.0
-)
+AUGMENT = dict(default.get_config().augment) | {"chance": 1.0, "brightness": 0.1, "noise": 0.1}
 ONE = Parallel("jit", tuple(jax.devices()[:1]))
 
 
@@ -43,7 +42,7 @@ def one_step(layout, norm, accumulate=1):
         train_step, model=model, tx=tx, loss=cross_entropy_dice, seed=0, ema_decay=0.9,
         accumulate=accumulate,
         augment=functools.partial(
-            augment, flip="both", rotate90=True, **MAGNITUDES | {"brightness": 0.1, "noise": 0.1}
+            augment, **AUGMENT
         ),
     )  # fmt: skip
     state = run_once(functools.partial(init_state, model, tx, seed=0, size=16, ema_decay=0.9))

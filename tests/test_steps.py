@@ -9,6 +9,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import confusion_matrix
 
+from configs import default
 from xseg_jax.model.augment import augment
 from xseg_jax.model.losses import cross_entropy
 from xseg_jax.model.unet import UNet
@@ -23,9 +24,8 @@ ALONE = MODEL.clone(axis_name=None)
 TX: Any = optax.adam(1e-2)
 EMA = 0.75
 AUGMENT = functools.partial(
-    augment, flip="both", rotate90=True, brightness=0.0, contrast=0.0, gamma=0.0, noise=0.1,
-    blur=0.0, scale=0.0, rotation=0.0,
-)  # fmt: skip
+    augment, **dict(default.get_config().augment) | {"chance": 1.0, "noise": 0.1}
+)
 
 
 def unchanged(key_B, image_BHWC, label_BHW):

@@ -21,6 +21,11 @@ AUGMENTATIONS = (
     "zoom", "flip", "rotate90", "blur", "brightness", "contrast", "gamma", "noise_level", "noise",
     "ramp", "cupping", "rings", "coloured_noise", "rotation", "chance",
 )  # fmt: skip
+ARTEFACTS = (
+    "brightness", "contrast", "gamma", "ramp", "cupping", "rings", "noise", "coloured_noise",
+    "blur", "scale", "rotation",
+)  # fmt: skip
+"""Fields of config.augment that happen by chance."""
 MOST_SMOOTHED = 1.5
 """Pixels up to which coloured noise is smoothed: grains to blotches."""
 RING_WIDTHS = 1.0, 3.0

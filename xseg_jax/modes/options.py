@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xseg_jax.errors import InputError
+from xseg_jax.model.augment import ARTEFACTS
 
 Config = Any
 
@@ -125,6 +126,11 @@ RULES = (
         lambda config: config.data.split.kind == "group",
         "config.data.split.kind='{data.split.kind}' knows no groups; add "
         "--config.data.split.kind=group",
+    ),
+    Rule(
+        ("augment.chance",),
+        lambda config: any(config.augment[name] for name in ARTEFACTS),
+        "config.augment has nothing that happens by chance; add one, as --config.augment.noise=0.3",
     ),
     Rule(
         ("loss.class_weights",),
