@@ -1,4 +1,6 @@
 import errno
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -242,12 +244,19 @@ def test_history_draws_every_record_and_the_rerun_epoch_once(monkeypatch):
 
 
 DRAWS = {
-    "history": (figures.history, [{"epoch": 1, "split": "train", "loss": 1.0, "accuracy": 0.5}],),
+    "history": (
+        figures.history,
+        [{"epoch": 1, "split": "train", "loss": 1.0, "accuracy": 0.5}],
+    ),
     "comparison": (figures.comparison, [example(), example("x" * 300, (50, 40))], NAMES),
     "comparison beside": (figures.comparison, [example()], NAMES, ("thresholding", [example()])),
     "collage": (figures.collage, [example("$a$_b^")], NAMES, 1),
     "errors": (figures.errors, [example(shape=(40, 90), classes=2)], NAMES[:2]),
-    "confusion": (confusion, np.arange(144).reshape(12, 12), [f"phase number {k}" for k in range(12)]),
+    "confusion": (
+        confusion,
+        np.arange(144).reshape(12, 12),
+        [f"phase number {k}" for k in range(12)],
+    ),
 }
 
 

@@ -8,6 +8,7 @@ forest (Breiman 2001, doi:10.1023/A:1010933404324) tells its class.
 Pixels, trees and leaves are few enough for seconds; docs/forest.md has what was measured.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -114,9 +115,10 @@ class Sample:
         if not path.is_file():
             raise InputError(f"{path}: no such file, so that no forest can be fitted; {remedy}")
         try:
-            with np.load(path, allow_pickle=False) as fields:
+            with path.open("rb") as file:
+                fields: Any = np.load(file, allow_pickle=False)
                 sample = cls(fields["features_PF"], fields["class_P"])
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except (OSError, ValueError, LookupError, EOFError, BadZipFile, zlib.error) as error:
             raise InputError(f"{path}: cannot be read ({error}); {remedy}") from error
         shape = sample.features_PF.shape
         if shape != (len(sample.class_P), FEATURES) or not len(sample.class_P):
