@@ -116,5 +116,6 @@ def get_config() -> Any:
     config.inference.batch_size = 1  # Tiles of an image that a device takes at once.
 
     config.report = ConfigDict()
+    config.report.baselines = ("forest", "thresholding")  # Beside the scores; () for none.
     config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.
     return config

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import small_forest  # noqa: F401 - what it is imported for
 import tifffile
 from PIL import Image
 
@@ -81,10 +82,10 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def no_pictures():
     """Pictures take longer than a tiny training."""
-    from xseg_jax.modes import run  # Most tests need no mode.
+    from xseg_jax.modes import score  # Most tests need no mode.
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "draw_slices", lambda *arguments: None)
+        patch.setattr(score, "draw_slices", lambda *arguments: None)
         yield
 
 

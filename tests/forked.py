@@ -21,7 +21,9 @@ def start(function, *arguments):
     modes = [
         f"xseg_jax.modes.{mode}" for mode in ("train", "evaluate", "inspect", "predict", "sweep")
     ]
-    context.set_forkserver_preload([*modes, "configs.tiny", "configs.slurm", "forked"])
+    context.set_forkserver_preload(
+        [*modes, "configs.tiny", "configs.slurm", "forked", "small_forest"]
+    )
     process = context.Process(target=function, args=arguments)
     process.start()
     return process

@@ -66,7 +66,7 @@ def test_a_class_absent_in_training_is_named_and_thresholding_not_defined(
     with caplog.at_level(logging.WARNING, "xseg_jax"):
         results = train.run(config_of(root, prepared), tmp_path / "run")
     assert "no training slice has a pixel of 2: it will never be predicted" in caplog.text
-    assert results["baseline"] is None
+    assert results["baselines"]["thresholding"] is None
     assert "thresholding: not defined" in capsys.readouterr().out
 
 

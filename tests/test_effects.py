@@ -14,7 +14,7 @@ from configs import default, tiny
 from configs.ablations import study
 from xseg_jax.data import builders
 from xseg_jax.errors import InputError
-from xseg_jax.modes import commandline, evaluate, fit, options, predict, sweep, train
+from xseg_jax.modes import commandline, evaluate, fit, options, predict, score, sweep, train
 from xseg_jax.modes import run as shared
 from xseg_jax.training import runlog
 from xseg_jax.training.parallel import Parallel
@@ -111,6 +111,7 @@ OTHER = {
     "inference.tile": (32, {}),
     "inference.overlap": (8, {}),
     "inference.batch_size": (2, {}),
+    "report.baselines": (("thresholding",), {}),
     "report.overlay_class": ("pore", {}),
 }  # fmt: skip
 REFUSED = {  # What a field that names something says where it is not there.
@@ -171,6 +172,8 @@ class Footprint(dict):
             patch.setattr(fit, "draw_history", lambda *arguments: None)
             patch.setattr(train, "TrainedRun", Loaded)
             patch.setattr(train, "score_and_report", lambda *arguments, **options: {})
+            patch.setattr(train, "keep_sample", lambda *arguments: self.update(sampled=True))
+            patch.setattr(train, "fit_baselines", lambda trained: {})
             patch.setattr(builders, "PreparedPlanes", self.prepared(builders.PreparedPlanes))
             patch.setattr(train, "find_facts", self.facts(train.find_facts))
             train.run(config, workdir)
@@ -188,7 +191,7 @@ class Footprint(dict):
         def found(config, planes, split):
             facts = find(config, planes, split)
             self["facts"] = facts.to_json()
-            self["overlaid"] = shared.overlaid_class(config, facts)
+            self["overlaid"] = score.overlaid_class(config, facts)
             self["kept"] = planes._kept is not None
             return facts
 
@@ -346,9 +349,10 @@ def finish(command, seen):
     seen.append((folder / "config.json").read_text())
     runlog.write_json(folder / "data.json", {"split": {"train": []}})
     scores = dict.fromkeys(("accuracy", "precision", "recall", "f1", "miou"), 0.5)
-    others = {"baseline": None, "parameters": 1, "seconds": 1.0}
+    others = {"baselines": {"forest": {"miou": 0.4}}, "parameters": 1, "seconds": 1.0}
     runlog.write_json(folder / "results.json", scores | others)
-    runlog.write_json(folder / "slices.json", {str(z): [[z, 2], [1, 5]] for z in range(8)})
+    slices = {str(z): [[z, 2], [1, 5]] for z in range(8)}
+    runlog.write_json(folder / "slices.json", {"network": slices})
 
 
 def test_every_field_of_a_study_has_its_place():
@@ -368,7 +372,8 @@ LABELS = {
     "data.skip_unlabelled": True,
     "data.labelled": "z=0-9",
 }
-TAKEN = {"evaluate": INFERENCE | LABELS, "predict": INFERENCE}
+BESIDE = {"report.baselines": ("thresholding",)}
+TAKEN = {"evaluate": INFERENCE | LABELS | BESIDE, "predict": INFERENCE}
 
 
 # What the written config says; tests/test_inspect.py shows it.
@@ -401,7 +406,7 @@ def trained(tmp_path_factory, place, no_pictures):
 
 
 # Field to the folder that shows its effect.
-SHOWN_BY = dict.fromkeys(INFERENCE, "scan") | {
+SHOWN_BY = dict.fromkeys(INFERENCE | BESIDE, "scan") | {
     "data.classes": "scan",
     "data.ignore": "odd",
     "data.number_pattern": "numbered",
@@ -427,7 +432,8 @@ def test_a_field_that_may_differ_has_an_effect(trained, tmp_path, monkeypatch, m
             if mode == "evaluate":
                 output = tmp_path / name
                 results = evaluate.run(trained, Path(SHOWN_BY[field]), output, changes=changes)
-                return results["confusion"], results["label_map"], *seen
+                told = (results[key] for key in ("confusion", "label_map", "baselines"))
+                return *told, *seen
             source = Path(SHOWN_BY[field]) / "images"
             predict.run(trained, source, tmp_path / name, probabilities=False, changes=changes)
         except InputError as error:

@@ -1,4 +1,6 @@
 import errno
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from skimage.color import rgb2lab
 
 from xseg_jax.errors import SaveError
 from xseg_jax.report import figures
+from xseg_jax.report.confusion import compact, confusion
 
 NAMES = ("pore", "ceramic", "metal")
 
@@ -29,7 +32,8 @@ def example(name="slice_017.tif", shape=(60, 80), classes=3, seed=0):
 def shown(monkeypatch, draw, *args, **kwargs):
     """Give the figure that a function would have written."""
     kept = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: kept.append(figure))
+    module = sys.modules[draw.__module__]
+    monkeypatch.setattr(module, "save_figure", lambda figure, path: kept.append(figure))
     draw(None, *args, **kwargs)
     return kept[0]
 
@@ -143,6 +147,20 @@ def test_comparison_shows_image_prediction_label_in_this_order(monkeypatch):
     assert legend_of(figure) == [*NAMES, "ignored"]
 
 
+def test_comparison_shows_another_method_before_the_label(monkeypatch):
+    examples = [example(shape=(60, 60)), example(shape=(96, 40), seed=1)]
+    others = [replace(one, prediction_HW=one.prediction_HW[::-1]) for one in examples]
+    figure = shown(monkeypatch, figures.comparison, examples, NAMES, ("forest", others))
+    assert len(figure.axes) == 8
+    titles = [axes.get_title().strip() for axes in figure.axes[:4]]
+    assert titles == ["raw image", "U-Net", "forest", "labelled"]
+    for row, one in enumerate(examples):
+        panels = [axes.images[0].get_array() for axes in figure.axes[4 * row : 4 * row + 4]]
+        np.testing.assert_array_equal(panels[1], figures.colourise(one.prediction_HW, 3))
+        np.testing.assert_array_equal(panels[2], figures.colourise(one.prediction_HW[::-1], 3))
+        np.testing.assert_array_equal(panels[3], figures.colourise(one.label_HW, 3))
+
+
 def test_collage_legend_names_the_class_and_its_three_cases(monkeypatch):
     one = example()
     figure = shown(monkeypatch, figures.collage, [one], NAMES, 2)
@@ -178,7 +196,7 @@ def test_thin_averages_the_image_and_picks_the_central_label(monkeypatch):
 
 def test_confusion_cells_hold_row_fractions_and_counts(monkeypatch):
     counts_KK = np.array([[1_200_000, 400_000, 0], [0, 0, 0], [1, 0, 999]])
-    figure = shown(monkeypatch, figures.confusion, counts_KK, NAMES)
+    figure = shown(monkeypatch, confusion, counts_KK, NAMES)
     axes = figure.axes[0]
     cells = {text.get_position(): text.get_text() for text in axes.texts}
     assert cells[1, 0] == "0.250\n400k"  # x is the prediction, y the truth
@@ -188,7 +206,7 @@ def test_confusion_cells_hold_row_fractions_and_counts(monkeypatch):
     rows = axes.images[0].get_array().sum(axis=1)
     assert rows[[0, 2]].tolist() == pytest.approx([1, 1])
     with pytest.raises(ValueError, match=r"\(3, 3\) for 2"):
-        figures.confusion(None, counts_KK, NAMES[:2])  # pyright: ignore[reportArgumentType]
+        confusion(None, counts_KK, NAMES[:2])  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +217,7 @@ def test_confusion_cells_hold_row_fractions_and_counts(monkeypatch):
     ],
 )
 def test_compact_has_three_digits(count, text):
-    assert figures.compact(count) == text
+    assert compact(count) == text
 
 
 def test_history_draws_every_record_and_the_rerun_epoch_once(monkeypatch):
@@ -226,18 +244,27 @@ def test_history_draws_every_record_and_the_rerun_epoch_once(monkeypatch):
 
 
 DRAWS = {
-    "history": ([{"epoch": 1, "split": "train", "loss": 1.0, "accuracy": 0.5}],),
-    "comparison": ([example(), example("x" * 300, (50, 40))], NAMES),
-    "collage": ([example("$a$_b^")], NAMES, 1),
-    "errors": ([example(shape=(40, 90), classes=2)], NAMES[:2]),
-    "confusion": (np.arange(144).reshape(12, 12), [f"phase number {k}" for k in range(12)]),
+    "history": (
+        figures.history,
+        [{"epoch": 1, "split": "train", "loss": 1.0, "accuracy": 0.5}],
+    ),
+    "comparison": (figures.comparison, [example(), example("x" * 300, (50, 40))], NAMES),
+    "comparison beside": (figures.comparison, [example()], NAMES, ("thresholding", [example()])),
+    "collage": (figures.collage, [example("$a$_b^")], NAMES, 1),
+    "errors": (figures.errors, [example(shape=(40, 90), classes=2)], NAMES[:2]),
+    "confusion": (
+        confusion,
+        np.arange(144).reshape(12, 12),
+        [f"phase number {k}" for k in range(12)],
+    ),
 }
 
 
 @pytest.mark.parametrize("name", DRAWS)
 def test_png_is_whole_wide_and_alone_in_its_folder(tmp_path, name):
     path = tmp_path / "figure.png"
-    getattr(figures, name)(path, *DRAWS[name])
+    draw, *arguments = DRAWS[name]
+    draw(path, *arguments)
     rgba_HW4 = imread(path)
     assert rgba_HW4.shape[1] == pytest.approx(figures.WIDTH_INCHES * figures.DPI, abs=1)
     assert rgba_HW4[..., :3].std() > 0.05

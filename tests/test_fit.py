@@ -15,7 +15,7 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import InputError
-from xseg_jax.modes import run, train
+from xseg_jax.modes import score, train
 from xseg_jax.modes.run import TrainedRun
 from xseg_jax.training.parallel import is_first_process, join_processes
 from xseg_jax.training.runlog import read_json, read_metrics
@@ -45,7 +45,7 @@ def train_in_float64(runs, devices, address, number):
     """Trains one run after the other in this process, the only one or one of two."""
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_num_cpu_devices", devices)
-    run.draw_slices = lambda *arguments: None
+    score.draw_slices = lambda *arguments: None
     if address:
         assert join_processes(address, 2, number) == number
     for workdir, config in runs.items():
@@ -109,7 +109,8 @@ def test_every_layout_trains_the_run_of_one_device(float64, name):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * np.abs(b).max())
     found, wanted = (read_json(one / "results.json") for one in (workdir, expected))
     assert found["confusion"] == wanted["confusion"]
-    assert found["baseline"] == wanted["baseline"]
+    assert found["baselines"] == wanted["baselines"]
+    assert found["baselines"].keys() == {"forest", "thresholding"}
     rows, wanted_rows = read_metrics(workdir), read_metrics(expected)
     assert [(r["step"], r["split"]) for r in rows] == [(r["step"], r["split"]) for r in wanted_rows]
     for row, wanted_row in zip(rows, wanted_rows, strict=True):

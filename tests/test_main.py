@@ -60,13 +60,15 @@ def test_train_leaves_a_whole_run(tiny):
     run = folder / "run"
     results = json.loads((run / "results.json").read_text())
     wanted = (
-        "split slices pixels accuracy precision recall f1 miou per_class confusion baseline leak "
-        "label_map git_commit packages device seconds"
+        "split slices pixels accuracy precision recall f1 miou per_class confusion baselines "
+        "verdict leak label_map git_commit packages device seconds"
     )
     assert set(wanted.split()) <= results.keys()
     assert results["split"] == "test"
     assert np.sum(results["confusion"]) == results["pixels"] == results["slices"] * 48 * 48
-    assert results["baseline"]["pixels"] == results["pixels"]
+    assert results["baselines"].keys() == {"forest", "thresholding"}
+    for baseline in results["baselines"].values():
+        assert baseline["pixels"] == results["pixels"]
     assert f"U-Net {results['accuracy']:.4f}" in said
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [(r["step"], r["split"]) for r in rows] == [

@@ -15,11 +15,14 @@ def drawn(monkeypatch):
     return kept
 
 
+BASELINES = ["forest", "thresholding"]
+
+
 def runs_over(values, field="data.train_slices"):
     rng = np.random.default_rng(0)
     return pd.DataFrame([
         {"variant": f"n={value}", "seed": seed, field: value, "miou": 0.8 + 0.1 * rng.random(),
-         "thresholding_miou": 0.7}
+         "thresholding_miou": 0.7, "forest_miou": 0.75}
         for value in values for seed in range(3)
     ])  # fmt: skip
 
@@ -30,7 +33,7 @@ def summary_of(runs):
         base = not rows
         rows.append({
             "variant": name, "runs": len(group), "mean": group["miou"].mean(),
-            "std": group["miou"].std(), "thresholding": 0.7,
+            "std": group["miou"].std(), "thresholding": 0.7, "forest": 0.75,
             "difference": np.nan if base else 0.0123, "low": np.nan if base else -0.01,
             "high": np.nan if base else 0.03, "p": np.nan if base else 0.2,
             "parameters": 482483, "seconds": 90.0,
@@ -39,16 +42,17 @@ def summary_of(runs):
     return pd.DataFrame(rows)
 
 
-def test_the_table_has_a_row_a_variant_and_one_of_thresholding():
+def test_the_table_has_a_row_a_variant_and_one_a_baseline():
     runs = runs_over([1, 3])
-    lines = study.markdown(summary_of(runs), "mean IoU").splitlines()
+    lines = study.markdown(summary_of(runs), "mean IoU", BASELINES).splitlines()
     mean, std = runs["miou"][3:].mean(), runs["miou"][3:].std()
     assert lines[3] == (
         f"| n=3 | 3 | {mean:.4f} ± {std:.4f} | +0.0123 [-0.0100, +0.0300] | 0.200 | 482,483 "
         "| 1.5 | no difference shown |"
     )
-    assert lines[4] == "| thresholding |  | 0.7000 |  |  |  |  |  |"
-    assert len(lines) == 5
+    assert lines[4] == "| forest |  | 0.7500 |  |  |  |  |  |"
+    assert lines[5] == "| thresholding |  | 0.7000 |  |  |  |  |  |"
+    assert len(lines) == 6
     assert len({line.count("|") for line in lines}) == 1
 
 
@@ -59,7 +63,8 @@ def test_a_variant_without_a_finished_run_has_an_empty_row():
     ] * 5
     summary.loc[1, "verdict"] = "failed"
     assert (
-        study.markdown(summary, "mean IoU").splitlines()[3] == "| n=3 | 0 |  |  |  |  |  | failed |"
+        study.markdown(summary, "mean IoU", BASELINES).splitlines()[3]
+        == "| n=3 | 0 |  |  |  |  |  | failed |"
     )
 
 
@@ -68,12 +73,15 @@ def test_a_variant_without_a_finished_run_has_an_empty_row():
 )
 def test_a_numeric_field_is_drawn_as_a_curve(drawn, tmp_path, values, scale):
     runs = runs_over(values)
-    study.draw(tmp_path, "How many?", "miou", runs, summary_of(runs), "data.train_slices")
+    study.draw(
+        tmp_path, "How many?", "miou", BASELINES, runs, summary_of(runs), "data.train_slices"
+    )
     (axes,) = drawn[0].axes
     assert axes.get_xscale() == scale
     assert axes.get_xlabel() == "train slices"
     means = runs.groupby("data.train_slices")["miou"].mean()
-    curve, _, thresholding, _ = axes.get_lines()
+    curve, _, forest, _, thresholding, _ = axes.get_lines()
+    np.testing.assert_allclose(forest.get_ydata(), 0.75)
     np.testing.assert_allclose(curve.get_xydata(), np.stack([means.index, means], axis=1))
     np.testing.assert_allclose(thresholding.get_ydata(), 0.7)
 
@@ -81,12 +89,14 @@ def test_a_numeric_field_is_drawn_as_a_curve(drawn, tmp_path, values, scale):
 @pytest.mark.parametrize("axis", ["", "seedless", "variant"])
 def test_anything_else_is_drawn_as_bars_from_zero(drawn, tmp_path, axis):
     runs = runs_over([1, 3, 10])
-    study.draw(tmp_path, "Which?", "miou", runs, summary_of(runs), axis)
+    study.draw(tmp_path, "Which?", "miou", BASELINES, runs, summary_of(runs), axis)
     left, right = drawn[0].axes
     assert left.get_xlim() == (0, 1)
     widths = [bar.get_width() for bar in left.patches]
     np.testing.assert_allclose(widths, summary_of(runs)["mean"].to_numpy())
     assert [tick.get_text() for tick in left.get_yticklabels()] == ["n=1", "n=3", "n=10"]
+    across = {line.get_label(): line.get_xdata()[0] for line in left.get_lines()}
+    assert {name: across[name] for name in BASELINES} == {"forest": 0.75, "thresholding": 0.7}
     (line,) = [line for line in right.get_lines() if line.get_marker() == "o"]
     # Beside their bars; the base has none.
     np.testing.assert_allclose(line.get_xydata(), [[0.0123, 1], [0.0123, 0]])
@@ -94,10 +104,21 @@ def test_anything_else_is_drawn_as_bars_from_zero(drawn, tmp_path, axis):
 
 def test_what_is_written_is_whole(drawn, tmp_path, capsys):
     runs = runs_over([1, 3])
-    study.write(tmp_path, "How many?", "miou", 4, runs, summary_of(runs), "")
+    study.write(tmp_path, "How many?", "miou", 4, BASELINES, runs, summary_of(runs), "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["study.csv", "study.md"]
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "study.csv"), runs)
     text = (tmp_path / "study.md").read_text()
     assert text.startswith("# How many?\n\n| variant |")
     assert "3 seeds. Differences: 95% interval over seeds and 4 blocks of z" in text
+    assert "Thresholding is multi-Otsu" in text
+    assert "The forest is a random forest" in text
     assert "| thresholding |  | 0.7000 |" in capsys.readouterr().out
+
+
+def test_a_study_without_baselines_has_none_in_its_table_and_figure(drawn, tmp_path):
+    runs = runs_over([1, 3])
+    study.write(tmp_path, "How many?", "miou", 4, [], runs, summary_of(runs), "")
+    text = (tmp_path / "study.md").read_text()
+    assert "forest" not in text
+    assert "hresholding" not in text
+    assert not drawn[0].legends

@@ -175,7 +175,8 @@ def test_a_study_ends_with_a_line_a_run_and_a_row_a_variant(smoked):
     for row in runs.to_dict("records"):
         results = json.loads((Path(row["folder"]) / "results.json").read_text())
         assert row["miou"] == results["miou"]
-        assert row["thresholding_miou"] == results["baseline"]["miou"]
+        for name in ("forest", "thresholding"):
+            assert row[f"{name}_miou"] == results["baselines"][name]["miou"]
         assert row["loss.name"] == ("dice" if row["variant"] == "dice" else "cross_entropy")
         assert row["model.skip"] == (row["variant"] != "dice")
         config = json.loads((Path(row["folder"]) / "config.json").read_text())
@@ -199,12 +200,16 @@ def test_slices_add_up_to_the_results(smoked):
     workdir, _, _ = smoked
     run = workdir / "base" / "seed_0"
     results = json.loads((run / "results.json").read_text())
-    slices = json.loads((run / "slices.json").read_text())
-    total_KK = np.sum(list(slices.values()), axis=0)
-    np.testing.assert_array_equal(total_KK, results["confusion"])
-    for name, value in macro_scores(total_KK).items():
-        assert float(value) == results[name]
-    assert list(slices) == json.loads((run / "data.json").read_text())["split"]["test"]
+    methods = json.loads((run / "slices.json").read_text())
+    tested = json.loads((run / "data.json").read_text())["split"]["test"]
+    assert list(methods) == ["network", "forest", "thresholding"]
+    for method, slices in methods.items():
+        found = results if method == "network" else results["baselines"][method]
+        total_KK = np.sum(list(slices.values()), axis=0)
+        np.testing.assert_array_equal(total_KK, found["confusion"])
+        for name, value in macro_scores(total_KK).items():
+            assert float(value) == found[name]
+        assert list(slices) == tested
 
 
 def test_a_broken_variant_stops_no_other_and_is_tried_again(smoked):
@@ -255,7 +260,7 @@ def test_several_runs_share_the_cores():
 def test_a_study_may_be_in_a_folder_whose_name_is_no_utf8(tmp_path):
     folder = tmp_path / os.fsdecode(b"lat\xe4in")
     folder.mkdir()
-    scores = dict.fromkeys(sweep.SCORES, 0.5) | {"baseline": None, "parameters": 9, "seconds": 1.0}
+    scores = dict.fromkeys(sweep.SCORES, 0.5) | {"baselines": {}, "parameters": 9, "seconds": 1.0}
     (folder / "results.json").write_text(json.dumps(scores))
     (folder / "data.json").write_text(json.dumps({"split": {"train": ["a"]}}))
     row = sweep.row_of(sweep.Run("base", folder, default.get_config()), ["seed"])

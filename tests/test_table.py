@@ -1,42 +1,96 @@
 import numpy as np
+import pytest
 
 from xseg_jax.model.metrics import scores
 from xseg_jax.report.table import results_table
 
 NAMES = ("pore", "ceramic oxide", "metal")
 UNET_KK = np.array([[900, 100, 0], [0, 2000, 0], [0, 0, 0]])
+FOREST_KK = np.array([[800, 200, 0], [0, 2000, 0], [0, 0, 0]])
 OTSU_KK = np.array([[500, 500, 0], [1000, 0, 1000], [0, 0, 0]])
+BOTH = {"forest": FOREST_KK, "thresholding": OTSU_KK}
+VERDICT = {
+    "against": "forest", "score": "miou", "difference": 0.0123, "low": 0.0081, "high": 0.0165,
+    "units": 4, "unit": "blocks of z",
+}  # fmt: skip
 
 
-def results(baseline: np.ndarray | None = OTSU_KK, **change):
+def results(baselines=BOTH, verdict=None, **change):
     table = {"split": "test", "slices": 4, "leak": None} | scores(UNET_KK, NAMES)
-    table["baseline"] = None if baseline is None else scores(baseline, NAMES)
-    return table | change
+    table["baselines"] = {
+        name: None if one_KK is None else scores(one_KK, NAMES)
+        for name, one_KK in baselines.items()
+    }
+    return table | {"verdict": verdict} | change
 
 
-def test_both_methods_stand_beside_each_other_by_class():
+def test_methods_stand_beside_each_other_by_class():
     lines = results_table(results()).split("\n")
     assert lines[0] == "test: 4 slices, 3,000 pixels"
-    assert lines[2].split() == ["U-Net", "thresholding"]
-    assert lines[3].split() == ["precision", "recall", "f1", "iou"] * 2
+    assert lines[2].split() == ["U-Net", "forest", "thresholding"]
+    assert lines[3].split() == ["precision", "recall", "f1", "iou"] + ["f1", "iou"] * 2
     rows = {line[:13].strip(): line[13:].split() for line in lines[4:8]}
     assert rows == {
         # Precision 900 / 900, recall 900 / 1000, F1 1800 / 1900, IoU 900 / 1000; and so on.
-        "pore": ["1.0000", "0.9000", "0.9474", "0.9000", "0.3333", "0.5000", "0.4000", "0.2500"],
-        "ceramic oxide": ["0.9524", "1.0000", "0.9756", "0.9524", *["0.0000"] * 4],
-        "metal": ["-"] * 4 + ["0.0000"] * 4,
+        "pore": ["1.0000", "0.9000", "0.9474", "0.9000", "0.8889", "0.8000", "0.4000", "0.2500"],
+        "ceramic oxide": [
+            "0.9524", "1.0000", "0.9756", "0.9524", "0.9524", "0.9091", "0.0000", "0.0000",
+        ],
+        "metal": ["-"] * 6 + ["0.0000"] * 2,
         "macro mean": [
-            "0.9762", "0.9500", "0.9615", "0.9262", "0.1111", "0.1667", "0.1333", "0.0833",
+            "0.9762", "0.9500", "0.9615", "0.9262", "0.9206", "0.8545", "0.1333", "0.0833",
         ],
     }  # fmt: skip
-    assert "pixel accuracy: U-Net 0.9667, thresholding 0.1667" in lines
+    assert "pixel accuracy: U-Net 0.9667, forest 0.9333, thresholding 0.1667" in lines
 
 
-def test_columns_are_aligned():
+def test_columns_are_aligned_and_fit_a_terminal():
     lines = results_table(results()).split("\n")
-    assert {len(line) for line in lines[2:8]} == {13 + 2 * 4 * 11}
-    ends = [lines[3].index("iou") + 3, len(lines[3])]
-    assert [lines[2].index("U-Net") + 5, len(lines[2])] == ends
+    assert {len(line) for line in lines[2:8]} == {13 + 8 * 11}
+    iou = [n + 3 for n in range(len(lines[3])) if lines[3].startswith("iou", n)]
+    ends = [lines[2].index(name) + len(name) for name in ("U-Net", "forest", "thresholding")]
+    assert ends == iou
+    long = results_table(results(verdict=VERDICT)).split("\n")
+    assert max(map(len, long)) <= 120
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {},
+            "U-Net is better than the forest by 0.0123 of mean IoU (95% interval 0.0081 to 0.0165 "
+            "over 4 blocks of z)",
+        ),
+        (
+            {"difference": -0.0123, "low": -0.0165, "high": -0.0081, "against": "thresholding"},
+            "U-Net is worse than thresholding by 0.0123 of mean IoU (95% interval 0.0081 to 0.0165 "
+            "over 4 blocks of z)",
+        ),
+        (
+            {"low": -0.001, "high": 0.0256, "units": 2, "unit": "slices"},
+            "no difference between U-Net and the forest is shown: +0.0123 of mean IoU (95% "
+            "interval -0.0010 to +0.0256 over 2 slices)",
+        ),
+        (
+            {"difference": 0.0, "low": 0.0, "high": 0.0},
+            "no difference between U-Net and the forest is shown: +0.0000 of mean IoU (95% "
+            "interval +0.0000 to +0.0000 over 4 blocks of z)",
+        ),
+        (
+            {"low": None, "high": None, "units": 1, "unit": "slices"},
+            "the mean IoU of U-Net minus that of the forest is +0.0123; one slice alone was "
+            "tested, so that no interval is known",
+        ),
+    ],
+)
+def test_the_verdict_is_one_line_in_words(change, line):
+    lines = results_table(results(verdict=VERDICT | change)).split("\n")
+    assert [one for one in lines if one.startswith("verdict")] == [f"verdict: {line}"]
+
+
+def test_without_a_verdict_there_is_no_line_of_it():
+    assert "verdict" not in results_table(results(baselines={}))
 
 
 def test_absent_classes_are_named_with_their_method():
@@ -44,14 +98,20 @@ def test_absent_classes_are_named_with_their_method():
     note = "U-Net: absent in truth and prediction, not in the macro mean: metal"
     assert note in text
     assert "thresholding: absent" not in text
-    assert "absent" not in results_table(results(**scores(OTSU_KK, NAMES)))
+    assert "absent" not in results_table(results({}, **scores(OTSU_KK, NAMES)))
 
 
-def test_without_a_baseline_the_table_says_why():
-    text = results_table(results(baseline=None))
+def test_a_baseline_that_is_not_defined_says_why():
+    text = results_table(results({"forest": FOREST_KK, "thresholding": None}))
     assert "thresholding: not defined for more than 8 classes" in text
+    assert text.split("\n")[2].split() == ["U-Net", "forest"]
+    assert "pixel accuracy: U-Net 0.9667, forest 0.9333\n" in text
+
+
+def test_baselines_that_nobody_asked_for_are_not_missed():
+    text = results_table(results({}))
     assert text.split("\n")[2].split() == ["U-Net"]
-    assert "pixel accuracy: U-Net 0.9667\n" in text
+    assert "thresholding" not in text
 
 
 def test_leak_is_told_where_it_was_measured():

@@ -1,6 +1,6 @@
-"""Multi-Otsu thresholding: what a network has to beat."""
+"""What a network has to beat: multi-Otsu thresholding, and how any baseline is scored."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -11,11 +11,15 @@ from skimage.filters import threshold_multiotsu
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.planes import Plane
+from xseg_jax.training.parallel import share_of, sum_over_processes
 
 # The search grows as bins^(classes - 1): fewer bins keep it within seconds.
 BINS = {2: 256, 3: 256, 4: 256, 5: 128, 6: 64}
 BINS_BEYOND = 32
 MOST_CLASSES = 8
+
+Classify = Callable[[np.ndarray], np.ndarray]
+"""Class index uint8 (H, W) of normalised grey values (H, W) float32."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +82,36 @@ class Thresholds:
         interval_HW = np.digitize(values_HW, self.thresholds)
         return np.array(self.classes, np.uint8)[interval_HW]
 
-    def confusion(self, planes: Sequence[Plane], grey_scales: GreyScales) -> np.ndarray:
-        """Pixel counts (K, K) over planes, row the true class, column the predicted."""
-        classes = len(self.classes)
-        total_KK = np.zeros((classes, classes), np.int64)
-        for item in planes:
-            prediction_HW = self(grey_scales.of(item)(item.image_HW))
-            cell = item.label_HW.astype(np.int64) * classes + prediction_HW
-            counts = np.bincount(cell[item.label_HW != IGNORED], minlength=classes**2)
-            total_KK += counts.reshape(classes, classes)
-        return total_KK
-
     def to_json(self) -> dict[str, Any]:
         """Fields as plain JSON."""
         return asdict(self)
+
+
+def confusions(
+    classify: Classify,
+    planes: Sequence[Plane],
+    grey_scales: GreyScales,
+    classes: int,
+    advance: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """Pixel counts (N, K, K) of each plane, row the true class, column the predicted.
+
+    Every process takes a share of the planes.
+
+    Args:
+      classify: sees the plane itself, without its neighbours.
+      planes: what to score.
+      grey_scales: grey values to what `classify` takes.
+      classes: K.
+      advance: called after each plane of this process.
+    """
+    total_NKK = np.zeros((len(planes), classes, classes), np.int32)
+    for place in share_of(planes):
+        item = planes[place]
+        prediction_HW = classify(grey_scales.of(item)(item.image_HW))
+        cell = item.label_HW.astype(np.int64) * classes + prediction_HW
+        counts = np.bincount(cell[item.label_HW != IGNORED], minlength=classes**2)
+        total_NKK[place] = counts.reshape(classes, classes)
+        advance()
+    # A plane is in one process alone: the sums are exact, and the same for any number.
+    return sum_over_processes(total_NKK).astype(np.int64)

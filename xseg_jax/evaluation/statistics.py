@@ -108,6 +108,12 @@ class _Resampling:
         ]
 
 
+def blocks_of(confusion_NKK: np.ndarray, blocks: int) -> np.ndarray:
+    """Confusion matrices (B, K, K) of so many stretches of slices in order, or of each slice."""
+    parts = np.array_split(confusion_NKK, min(blocks, len(confusion_NKK)))
+    return np.stack([part.sum(axis=0) for part in parts])
+
+
 def holm(differences: Sequence[Difference]) -> list[Difference]:
     """The differences with p-values and intervals corrected for their number.
 

@@ -12,7 +12,8 @@ from xseg_jax.data.pairs import folder_of
 from xseg_jax.errors import InputError
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of
-from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash, score_and_report
+from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash
+from xseg_jax.modes.score import fit_baselines, score_and_report
 from xseg_jax.training.parallel import is_first_process
 from xseg_jax.training.runlog import claim, refuse_other
 
@@ -60,6 +61,7 @@ def run(
     images = str(source)
     if labels is None:
         images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
+    baselines = fit_baselines(trained)
     config = trained.config
     sources = sources_of(config, images)
     planes = find_planes(config, sources, labels)
@@ -93,6 +95,7 @@ def run(
             output,
             found,
             trained,
+            baselines,
             split=str(source),
             leak={"agreement": None, "chance": None, "trained_on": seen},
             seconds=lambda: time.monotonic() - began,

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,14 @@ from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.sources import Source
-from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
-from xseg_jax.evaluation.evaluate import Evaluation, Scorer, Segment
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.losses import Loss, make_loss
-from xseg_jax.model.metrics import scores
 from xseg_jax.model.unet import UNet
-from xseg_jax.progress import Progress
-from xseg_jax.report import figures
-from xseg_jax.report.table import results_table
 from xseg_jax.training.checkpoint import Checkpoints
-from xseg_jax.training.parallel import AXIS, Parallel, is_first_process, share_of
-from xseg_jax.training.runlog import provenance, read_json, write_json
+from xseg_jax.training.parallel import AXIS, Parallel
+from xseg_jax.training.runlog import read_json
 from xseg_jax.training.state import TrainState, init_state, make_optimizer
 
 logger = logging.getLogger(__name__)
@@ -182,12 +176,14 @@ class TrainedRun:
     """A run that can segment: its config, facts, loss, and best checkpoint's network.
 
     Attributes:
+      workdir: its folder.
       parallel: devices of this process, which it segments on.
       step: of the checkpoint.
       variables: parameters and batch statistics, NumPy arrays.
       predict: gives the probabilities (H, W, K) of network inputs (H, W, C).
     """
 
+    workdir: Path
     config: Config
     facts: DataFacts
     learner: Learner
@@ -222,7 +218,7 @@ class TrainedRun:
             state, _ = checkpoints.restore(step, jax.eval_shape(learner.init))
         predictor = Predictor(learner.model, parallel, **config.inference)
         predict = functools.partial(predictor, parallel.replicate(state.variables))
-        return cls(config, facts, learner, parallel, step, state.variables, predict)
+        return cls(workdir, config, facts, learner, parallel, step, state.variables, predict)
 
     def on(self, sources: Iterable[Source] = (), label_map: LabelMap | None = None) -> "TrainedRun":
         """The run with the grey scales of other scans, and label values of other labels."""
@@ -254,123 +250,3 @@ class TrainedRun:
                 f"{self.facts.dtype}; export the images as the training images were, or train "
                 "with --config.data.normalize=scan"
             )
-
-
-def score_and_report(
-    output: Path,
-    planes: Sequence[Plane],
-    trained: TrainedRun,
-    *,
-    split: str,
-    leak: dict[str, Any] | None,
-    between: Sequence[Plane] = (),
-    seconds: Callable[[], float],
-) -> dict[str, Any]:
-    """Scores planes, and writes `results.json`, `slices.json` and figures to `output`.
-
-    Args:
-      output: folder.
-      planes: to be scored.
-      trained: what is scored.
-      split: name of what is scored.
-      leak: what `measure_leak` found, if known.
-      between: planes between those of training, scored too.
-      seconds: tells the time taken so far.
-
-    Returns:
-      The contents of `results.json`.
-    """
-    facts = trained.facts
-    names, overlaid = facts.label_map.names, overlaid_class(trained.config, facts)
-    scorer = Scorer(trained.parallel, trained.learner.loss, len(names))
-    with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
-        found = scorer(trained.segment, planes, progress.advance)
-    beside = None
-    if len(between):
-        confusion_KK = scorer(trained.segment, between).confusion_KK
-        beside = {"slices": len(between)} | scores(confusion_KK, names)
-    baseline = None
-    if facts.thresholds is not None:
-        confusion_KK = facts.thresholds.confusion(planes, facts.grey_scales)
-        baseline = {"method": "multi-Otsu thresholding"} | scores(confusion_KK, names)
-    results = (
-        {"split": split, "slices": len(planes), "loss": found.loss}
-        | scores(found.confusion_KK, names)
-        | {
-            "baseline": baseline,
-            "between": beside,
-            "leak": leak,
-            "label_map": facts.label_map.to_json(),
-        }
-        | _provenance(trained)
-        | {"seconds": seconds()}
-    )
-    if is_first_process():
-        draw_slices(output / "figures", planes, trained.segment, found, names, overlaid)
-        rows = zip((item.name for item in planes), found.confusion_NKK.tolist(), strict=True)
-        write_json(output / "slices.json", dict(rows))
-        write_json(output / "results.json", results)
-    print(results_table(results))
-    return results
-
-
-def report_untested(
-    output: Path, trained: TrainedRun, *, seconds: Callable[[], float]
-) -> dict[str, Any]:
-    """Writes `results.json` of a run that trained on every label, and has nothing to test."""
-    results = (
-        {"split": "none", "slices": 0, "label_map": trained.facts.label_map.to_json()}
-        | _provenance(trained)
-        | {"seconds": seconds()}
-    )
-    if is_first_process():
-        write_json(output / "results.json", results)
-    print(results_table(results))
-    return results
-
-
-def _provenance(trained: TrainedRun) -> dict[str, Any]:
-    leaves = jax.tree.leaves(trained.variables["params"])
-    return {"parameters": sum(leaf.size for leaf in leaves)} | provenance()
-
-
-def overlaid_class(config: Config, facts: DataFacts) -> int:
-    """Index of the class in the collage's overlay.
-
-    Raises:
-      InputError: no class has the name asked for.
-    """
-    name, names = config.report.overlay_class, facts.label_map.names
-    if name and name not in names:
-        raise InputError(
-            f"config.report.overlay_class={name!r}: choose one of {', '.join(names)}, or '' for "
-            "the last"
-        )
-    return names.index(name) if name else len(names) - 1
-
-
-def draw_slices(
-    folder: Path,
-    planes: Sequence[Plane],
-    segment: Segment,
-    found: Evaluation,
-    class_names: Sequence[str],
-    overlaid: int,
-) -> None:
-    """Draws spread-out planes, the worst planes and the confusion matrix."""
-
-    def examples(indices: Sequence[int]) -> list[figures.Example]:
-        items = [planes[index] for index in indices]
-        predictions = segment(items)
-        return [
-            figures.Example(
-                item.name, item.image_HW, item.label_HW, probability_HWK.argmax(-1).astype(np.uint8)
-            )
-            for item, probability_HWK in zip(items, predictions, strict=True)
-        ]
-
-    spread = examples(choose_evenly(range(len(planes)), min(3, len(planes))))
-    figures.comparison(folder / "comparison.png", spread, class_names)
-    figures.collage(folder / "collage.png", spread, class_names, overlaid)
-    figures.confusion(folder / "confusion.png", found.confusion_KK, class_names)
-    figures.errors(folder / "errors.png", examples(found.worst(3)), class_names)

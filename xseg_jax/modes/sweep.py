@@ -21,6 +21,7 @@ from xseg_jax.modes.executors import Command, run_here, run_on_slurm
 from xseg_jax.modes.folders import refuse_foreign
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.run import Config
+from xseg_jax.modes.score import BASELINES, NETWORK
 from xseg_jax.progress import Progress
 from xseg_jax.report import study as report
 from xseg_jax.training.runlog import (
@@ -189,6 +190,7 @@ def summarise(study: Config, workdir: Path, runs: list[Run], variants: Mapping[s
     found = [confusions[name].difference(confusions[BASE], score) for name in compared]
     differences = dict(zip(compared, statistics.holm(found), strict=True))
 
+    baselines = [name for name in BASELINES if f"{name}_{study.score}" in table]
     rows = []
     for name in variants:
         mine = table[table["variant"] == name]
@@ -199,7 +201,7 @@ def summarise(study: Config, workdir: Path, runs: list[Run], variants: Mapping[s
                 "runs": len(mine),
                 "mean": mine[study.score].mean(),
                 "std": mine[study.score].std(),
-                "thresholding": mine[f"thresholding_{study.score}"].mean(),
+                **{name: mine[f"{name}_{study.score}"].mean() for name in baselines},
                 "difference": one.estimate if one else np.nan,
                 "low": one.low if one else np.nan,
                 "high": one.high if one else np.nan,
@@ -211,7 +213,9 @@ def summarise(study: Config, workdir: Path, runs: list[Run], variants: Mapping[s
         )
     summary: Any = pd.DataFrame(rows)
     axis = study.axis or (fields[0] if len(fields) == 1 else "")
-    report.write(workdir, study.question, study.score, study.blocks, table, summary, axis)
+    report.write(
+        workdir, study.question, study.score, study.blocks, baselines, table, summary, axis
+    )
     return summary
 
 
@@ -219,14 +223,17 @@ def row_of(one: Run, fields: list[str]) -> dict[str, Any]:
     """A run's line of study.csv: every varied field and every score."""
     results, data = (read_json(one.folder / name) for name in ("results.json", "data.json"))
     config = flatten(one.config.to_dict())
-    baseline = results["baseline"] or {}
     return {
         "variant": one.variant,
         "seed": one.config.seed,
         **{field: config[field] for field in fields},
         "train_slices": len(data["split"]["train"]),
         **{score: results[score] for score in SCORES},
-        **{f"thresholding_{score}": baseline.get(score) for score in SCORES},
+        **{
+            f"{name}_{score}": (found or {}).get(score)
+            for name, found in results["baselines"].items()
+            for score in SCORES
+        },
         "parameters": results["parameters"],
         "seconds": results["seconds"],
         "folder": one_line(str(one.folder)),  # Tables hold UTF-8 alone.
@@ -242,10 +249,10 @@ class Confusions:
         for one in done:
             if one.variant != variant:
                 continue
-            slices = read_json(one.folder / "slices.json")
-            parts = np.array_split(np.array(list(slices.values())), min(blocks, len(slices)))
+            slices = read_json(one.folder / "slices.json")[NETWORK]
             self.names[one.config.seed] = tuple(slices)
-            self._blocks[one.config.seed] = np.stack([part.sum(axis=0) for part in parts])
+            found_NKK = np.array(list(slices.values()))
+            self._blocks[one.config.seed] = statistics.blocks_of(found_NKK, blocks)
 
     def of(self, seeds: list[int]) -> np.ndarray:
         """Matrices (S, B, K, K)."""

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from xseg_jax.errors import InputError
+from xseg_jax.evaluation.forest import Sample
 from xseg_jax.files import user_path
 from xseg_jax.model.augment import check_augment
 from xseg_jax.model.losses import LOSSES
@@ -22,14 +23,24 @@ from xseg_jax.modes.run import (
     Learner,
     TrainedRun,
     make_learner,
-    overlaid_class,
     read_config,
-    report_untested,
-    score_and_report,
     steps_per_epoch,
 )
+from xseg_jax.modes.score import (
+    FOREST,
+    check_baselines,
+    fit_baselines,
+    overlaid_class,
+    report_untested,
+    score_and_report,
+)
 from xseg_jax.report.table import results_table
-from xseg_jax.training.parallel import Parallel, is_first_process, wait_for_processes
+from xseg_jax.training.parallel import (
+    Parallel,
+    any_process,
+    is_first_process,
+    wait_for_processes,
+)
 from xseg_jax.training.runlog import RUNTIME_FIELDS, claim, read_json, refuse_other
 from xseg_jax.training.state import (
     TrainState,
@@ -54,7 +65,7 @@ LOWEST = {
 """Smallest values of fields that have no further rule."""
 WRITTEN = (
     "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", "slices.json",
-    "figures",
+    "figures", FOREST,
 )  # fmt: skip
 """What a run writes beside its config.json."""
 
@@ -105,6 +116,8 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         print(results_table(results))
         return results
 
+    if "forest" in check_baselines(config):
+        keep_sample(workdir / FOREST, Selection(planes, split, "train"), facts)
     learner = make_learner(config, facts)
     print(parameter_table(jax.eval_shape(learner.init).params))
     devices = len(parallel.devices)
@@ -134,11 +147,22 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         workdir,
         Selection(planes, split, "test"),
         trained,
+        fit_baselines(trained),
         split=TESTED.get(split.kind, "test"),
         between=Selection(planes, split, "between"),
         leak=facts.leak,
         seconds=seconds,
     )
+
+
+def keep_sample(path: Path, train: Selection, facts: DataFacts) -> None:
+    """Writes what a forest is fitted to, unless the run has done so before."""
+    (kept,) = any_process(is_first_process() and path.exists())
+    if not kept:
+        sample = Sample.draw(train, facts.grey_scales)
+        if is_first_process():
+            sample.write(path)
+    wait_for_processes("the forest's pixels are written")
 
 
 def first_state(
@@ -166,6 +190,7 @@ def check_config(config: Config) -> None:
     check_effects(config)
     check_model(**config.model)
     check_augment(**config.augment)
+    check_baselines(config)
     for field, lowest in LOWEST.items():
         value = config
         for name in field.split("."):

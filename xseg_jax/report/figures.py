@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -40,6 +39,8 @@ WRONG = (255, 90, 0), 1.0
 
 # Split in the records -> label, colour (Wong) and marker of its curves.
 SPLITS = {"train": ("training", "#0072B2", "o"), "validation": ("validation", "#D55E00", "s")}
+
+COMPARED = ("raw image", "segmented", "labelled")
 
 Rgb = tuple[int, int, int]
 Legend = list[tuple[str, Rgb, float]]  # text, colour, opacity
@@ -108,14 +109,24 @@ def overlay(
     return rgb_HW3
 
 
-def comparison(path: Path, examples: Sequence[Example], class_names: Sequence[str]) -> None:
-    """Write the poster figure: one row per example (1 to 3), raw, segmented and labelled."""
+def comparison(
+    path: Path,
+    examples: Sequence[Example],
+    class_names: Sequence[str],
+    beside: tuple[str, Sequence[Example]] | None = None,
+) -> None:
+    """Write the poster figure: one row per example (1 to 3), raw, segmented and labelled.
+
+    Between the last two stands what another method makes of the same slices, under its name.
+    """
+    name, others = beside or ("", ())
     rows, classes = [], len(class_names)
-    for example in examples:
+    for place, example in enumerate(examples):
         thin, step = _thin(example)
-        masks = [colourise(mask, classes) for mask in (thin.prediction_HW, thin.label_HW)]
+        other = [_thin(one)[0].prediction_HW for one in others[place : place + 1]]
+        masks = [colourise(m, classes) for m in (thin.prediction_HW, *other, thin.label_HW)]
         rows.append((brief(example.name, 84), step, [grey(thin.image_HW), *masks]))
-    columns = ("raw image", "segmented", "labelled")
+    columns = ("raw image", "U-Net", name, "labelled") if name else COMPARED
     _panels(path, columns, rows, _class_legend(class_names, examples))
 
 
@@ -195,59 +206,6 @@ def history(
         handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=FONT
     )
     save_figure(figure, path)
-
-
-def confusion(path: Path, confusion_KK: np.ndarray, class_names: Sequence[str]) -> None:
-    """Draw pixel counts confusion_KK (rows truth, columns prediction), K = 2 to 12.
-
-    A cell says which fraction of its truth went there and how many pixels that is. The row
-    of a class without a labelled pixel has no fraction and is left grey.
-    """
-    classes = len(class_names)
-    if confusion_KK.shape != (classes, classes):
-        raise ValueError(f"confusion has shape {confusion_KK.shape} for {classes} class names")
-    truth_K1 = confusion_KK.sum(axis=1, keepdims=True)
-    fraction_KK = np.full(confusion_KK.shape, np.nan)
-    np.divide(confusion_KK, truth_K1, out=fraction_KK, where=truth_K1 > 0)
-
-    names = [brief(name, 24) for name in class_names]
-    longest = max(map(len, names))
-    cells = max(2.4, min(0.62 * classes, WIDTH_INCHES - 1.35 - 0.08 * longest))  # inches
-    # Names lie side by side while they fit under their cells, and slant once they would touch.
-    slanted = 0.09 * longest > cells / classes
-    below = 0.5 + (0.06 * longest if slanted else 0.0)
-    size = (cells + 1.35 + 0.08 * longest, cells + below)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    colours = colormaps["Blues"].with_extremes(bad="0.9")
-    image = axes.imshow(fraction_KK, cmap=colours, vmin=0, vmax=1)
-    for (row, column), fraction in np.ndenumerate(fraction_KK):
-        share = "-" if np.isnan(fraction) else f"{fraction:.3f}"
-        axes.text(
-            *(column, row, f"{share}\n{compact(int(confusion_KK[row, column]))}"),
-            color="white" if fraction > 0.55 else "black",
-            fontsize=FONT if classes <= 8 else 8,
-            ha="center",
-            va="center",
-        )
-    slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
-    axes.set_xticks(range(classes), names, fontsize=FONT, **slant)
-    axes.set_yticks(range(classes), names, fontsize=FONT)
-    axes.set_xlabel("predicted class", fontsize=FONT)
-    axes.set_ylabel("labelled class", fontsize=FONT)
-    axes.tick_params(length=0)
-    bar = figure.colorbar(image, ax=axes, fraction=0.2 / cells, pad=0.1 / cells, aspect=6 * cells)
-    bar.set_label("fraction of the labelled class", fontsize=FONT)
-    bar.ax.tick_params(labelsize=FONT)
-    save_figure(figure, path)
-
-
-def compact(count: int) -> str:
-    """Write a count in at most three digits: 999, 12.3k, 1.2M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= 0.9995 * size:  # From here on three digits round up to the next unit.
-            return f"{count / size:.3g}{unit}"
-    return str(count)
 
 
 def _panels(

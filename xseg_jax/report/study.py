@@ -1,5 +1,6 @@
 """What a study shows: its table, and one figure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ WRITTEN = ("study.csv", "study.md", "study.png")
 Frame = Any
 """A pandas DataFrame; its columns have no types."""
 
-U_NET, THRESHOLDING = "#0072B2", "#E69F00"  # Wong
+U_NET = "#0072B2"  # Wong, as the others.
+COLOURS = {"forest": "#009E73", "thresholding": "#E69F00"}
+FITTED = {
+    "forest": "The forest is a random forest on multi-scale filters, docs/forest.md.",
+    "thresholding": "Thresholding is multi-Otsu fitted on the training slices.",
+}
 LOG_FROM = 20.0  # An axis whose values span this factor is logarithmic.
 
 
@@ -28,6 +34,7 @@ def write(
     question: str,
     score: str,
     blocks: int,
+    baselines: Sequence[str],
     runs: Frame,
     summary: Frame,
     axis: str,
@@ -39,21 +46,24 @@ def write(
       question: that it answers.
       score: column that variants are compared by.
       blocks: of z that places are measured by.
+      baselines: that have columns in both tables, each named after it.
       runs: a row a run.
       summary: a row a variant.
       axis: column of `runs` to draw scores over, where it is numeric; "" for none.
     """
-    table = markdown(summary, LABELS[score])
-    text = f"# {question}\n\n{table}\n\n{footnote(runs, score, blocks)}\n\n![](study.png)\n"
+    table = markdown(summary, LABELS[score], baselines)
+    text = (
+        f"# {question}\n\n{table}\n\n{footnote(runs, score, blocks, baselines)}\n\n![](study.png)\n"
+    )
     table_file, text_file, picture = WRITTEN
     for name, content in ((table_file, runs.to_csv(index=False)), (text_file, text)):
         write_text(folder / name, content, "the study")
-    draw(folder / picture, question, score, runs, summary, axis)
+    draw(folder / picture, question, score, baselines, runs, summary, axis)
     print(f"{question}\n\n{table}\n\n{folder}: {', '.join(WRITTEN)}")
 
 
-def markdown(summary: Frame, label: str) -> str:
-    """The table of variants."""
+def markdown(summary: Frame, label: str, baselines: Sequence[str]) -> str:
+    """The table of variants, and a row for each baseline."""
     rows = [
         [
             "variant",
@@ -79,43 +89,51 @@ def markdown(summary: Frame, label: str) -> str:
             f"{row['seconds'] / 60:.1f}" if row["runs"] else "",
             row["verdict"],
         ])  # fmt: skip
-    if summary["thresholding"].notna().any():
-        mean = summary["thresholding"].dropna()
-        low, high = mean.min(), mean.max()
-        text = f"{low:.4f}" if high - low < 5e-5 else f"{low:.4f} to {high:.4f}"
-        rows.append(["thresholding", "", text, *[""] * 5])
+    for name in baselines:
+        mean = summary[name].dropna()
+        if len(mean):
+            low, high = mean.min(), mean.max()
+            text = f"{low:.4f}" if high - low < 5e-5 else f"{low:.4f} to {high:.4f}"
+            rows.append([name, "", text, *[""] * 5])
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def footnote(runs: Frame, score: str, blocks: int) -> str:
+def footnote(runs: Frame, score: str, blocks: int, baselines: Sequence[str]) -> str:
     """How the numbers were made."""
+    fitted = "".join(f" {FITTED[name]}" for name in baselines)
     return (
         f"Mean and standard deviation of the {LABELS[score]} of whole test slices over "
         f"{runs['seed'].nunique()} seeds. Differences: 95% interval over seeds and {blocks} blocks "
-        "of z, corrected for the number of variants (Holm); how: docs/ablations.md. Thresholding "
-        "is multi-Otsu fitted on the training slices."
+        f"of z, corrected for the number of variants (Holm); how: docs/ablations.md.{fitted}"
     )
 
 
-def draw(path: Path, question: str, score: str, runs: Frame, summary: Frame, axis: str) -> None:
+def draw(
+    path: Path,
+    question: str,
+    score: str,
+    baselines: Sequence[str],
+    runs: Frame,
+    summary: Frame,
+    axis: str,
+) -> None:
     """Draws scores over a numeric field, or beside each other with their differences."""
     numeric = axis in runs and pd.api.types.is_numeric_dtype(runs[axis])
     if numeric and not pd.api.types.is_bool_dtype(runs[axis]) and runs[axis].nunique() > 2:
         figure = Figure(figsize=(0.7 * WIDTH_INCHES, 4.2), layout="constrained")
-        _curve(figure.subplots(), score, runs, axis)
+        _curve(figure.subplots(), score, baselines, runs, axis)
     else:
         height = 1.7 + 0.38 * len(summary)
         figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-        _bars(figure, score, runs, summary)
+        _bars(figure, score, baselines, runs, summary)
     figure.suptitle(question, fontsize=FONT)
     save_figure(figure, path)
 
 
-def _curve(axes: Axes, score: str, runs: Frame, axis: str) -> None:
-    for column, label, colour in (
-        (score, "U-Net", U_NET), (f"thresholding_{score}", "thresholding", THRESHOLDING)
-    ):  # fmt: skip
+def _curve(axes: Axes, score: str, baselines: Sequence[str], runs: Frame, axis: str) -> None:
+    beside = [(f"{name}_{score}", name, COLOURS[name]) for name in baselines]
+    for column, label, colour in ((score, "U-Net", U_NET), *beside):
         if runs[column].notna().any():
             groups = runs.groupby(axis)[column]
             mean, std = groups.mean(), groups.std().fillna(0.0)
@@ -133,7 +151,9 @@ def _curve(axes: Axes, score: str, runs: Frame, axis: str) -> None:
     axes.legend(frameon=False, fontsize=FONT)
 
 
-def _bars(figure: Figure, score: str, runs: Frame, summary: Frame) -> None:
+def _bars(
+    figure: Figure, score: str, baselines: Sequence[str], runs: Frame, summary: Frame
+) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
     names: list[Any] = summary["variant"].tolist()
     places = np.arange(len(names))[::-1]
@@ -151,10 +171,12 @@ def _bars(figure: Figure, score: str, runs: Frame, summary: Frame) -> None:
         left.plot(dots, np.full(len(dots), place), "o", color=U_NET, markersize=4)
     left.set_yticks(places, names, fontsize=FONT)
     left.set_xlim(0, 1)  # Bars that do not start at 0 would make differences look large.
-    threshold = runs[f"thresholding_{score}"].mean()
-    if np.isfinite(threshold):
-        left.axvline(threshold, color=THRESHOLDING, linestyle="--", label="thresholding")
-        figure.legend(loc="outside lower left", frameon=False, fontsize=FONT)
+    for name in baselines:
+        mean = runs[f"{name}_{score}"].mean()
+        if np.isfinite(mean):
+            left.axvline(mean, color=COLOURS[name], linestyle="--", label=name)
+    if left.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=FONT)
     left.set_xlabel(f"{LABELS[score]}: seeds, mean, standard deviation", fontsize=FONT)
 
     known = np.isfinite(summary["low"]) & np.isfinite(summary["high"])

@@ -3,37 +3,49 @@
 from typing import Any
 
 COLUMNS = ("precision", "recall", "f1", "iou")
+BASELINE_COLUMNS = ("f1", "iou")
+"""All columns of three methods would be wider than a terminal; results.json has them."""
+MACRO = {"iou": "miou"}
+THE = {"forest": "the forest"}
 
 
 def results_table(results: dict[str, Any]) -> str:
-    """U-Net beside thresholding: per class and macro scores, accuracy, and what leaks."""
+    """U-Net beside its baselines: per class and macro scores, accuracy, a verdict, what leaks."""
     if not results["slices"]:
         return (
             "not tested: the network was trained on every label, and none is left to score it on; "
             "score it on other labels with --mode=evaluate"
         )
-    methods = [("U-Net", results)]
-    if results["baseline"] is not None:
-        methods.append(("thresholding", results["baseline"]))
+    defined = {name: scores for name, scores in results["baselines"].items() if scores}
+    methods = {"U-Net": results, **defined}
+    columns = [
+        (scores, column)
+        for name, scores in methods.items()
+        for column in (COLUMNS if name == "U-Net" else BASELINE_COLUMNS)
+    ]
     names = [*results["per_class"], "macro mean"]
     width = max(len(name) for name in names)
     title = f"{results['split']}: {results['slices']} slices, {results['pixels']:,} pixels"
-    header = " " * width + "".join(f"{column:>11}" for _ in methods for column in COLUMNS)
-    above = " " * width + "".join(f"{name:>{11 * len(COLUMNS)}}" for name, _ in methods)
+    above = f"{'U-Net':>{width + 11 * len(COLUMNS)}}" + "".join(
+        f"{name:>{11 * len(BASELINE_COLUMNS)}}" for name in defined
+    )
+    header = " " * width + "".join(f"{column:>11}" for _, column in columns)
     lines = [title, "", above, header]
     for name in results["per_class"]:
-        cells = [scores["per_class"][name][column] for _, scores in methods for column in COLUMNS]
+        cells = [scores["per_class"][name][column] for scores, column in columns]
         lines.append(f"{name:<{width}}" + "".join(map(_cell, cells)))
-    macro = [scores[key] for _, scores in methods for key in ("precision", "recall", "f1", "miou")]
+    macro = [scores[MACRO.get(column, column)] for scores, column in columns]
     lines.append(f"{'macro mean':<{width}}" + "".join(map(_cell, macro)))
-    accuracy = [f"{name} {scores['accuracy']:.4f}" for name, scores in methods]
+    accuracy = [f"{name} {scores['accuracy']:.4f}" for name, scores in methods.items()]
     lines += ["", "pixel accuracy: " + ", ".join(accuracy)]
-    if results["baseline"] is None:
+    if results["verdict"]:
+        lines.append(f"verdict: {verdict_line(results['verdict'])}")
+    if "thresholding" in results["baselines"] and "thresholding" not in defined:
         lines.append(
             "thresholding: not defined for more than 8 classes, for a class without training "
             "pixels, or for fewer grey values than classes"
         )
-    for name, scores in methods:
+    for name, scores in methods.items():
         if scores["absent_classes"]:
             absent = ", ".join(scores["absent_classes"])
             lines.append(f"{name}: absent in truth and prediction, not in the macro mean: {absent}")
@@ -54,6 +66,29 @@ def results_table(results: dict[str, Any]) -> str:
             f"{leak['chance']:.3f}"
         )
     return "\n".join(lines)
+
+
+def verdict_line(verdict: dict[str, Any]) -> str:
+    """Whether the network is better than the best baseline, in words."""
+    against = THE.get(verdict["against"], verdict["against"])
+    difference, low, high = (verdict[key] for key in ("difference", "low", "high"))
+    if low is None:
+        return (
+            f"the mean IoU of U-Net minus that of {against} is {difference:+.4f}; one slice "
+            "alone was tested, so that no interval is known"
+        )
+    over = f"over {verdict['units']} {verdict['unit']}"
+    if low <= 0 <= high:
+        return (
+            f"no difference between U-Net and {against} is shown: {difference:+.4f} of mean IoU "
+            f"(95% interval {low:+.4f} to {high:+.4f} {over})"
+        )
+    better = difference > 0
+    ends = (low, high) if better else (-high, -low)
+    return (
+        f"U-Net is {'better' if better else 'worse'} than {against} by {abs(difference):.4f} of "
+        f"mean IoU (95% interval {ends[0]:.4f} to {ends[1]:.4f} {over})"
+    )
 
 
 def _cell(value: float | None) -> str:

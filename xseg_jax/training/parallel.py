@@ -79,9 +79,13 @@ def one_device_a_core(batch_size: int) -> None:
     by_flag = "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if config.jax_num_cpu_devices > 0 or by_flag or jax.distributed.is_initialized():
         return
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    count = max(n for n in range(1, cores + 1) if batch_size % n == 0)
+    count = max(n for n in range(1, cores() + 1) if batch_size % n == 0)
     jax.config.update("jax_num_cpu_devices", count)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,277 @@
+"""Scores a run on labelled planes beside its baselines, and writes what a person reads."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from xseg_jax.data.planes import Plane
+from xseg_jax.data.splits import choose_evenly
+from xseg_jax.errors import InputError
+from xseg_jax.evaluation import statistics
+from xseg_jax.evaluation.baselines import Classify, confusions
+from xseg_jax.evaluation.evaluate import Evaluation, Scorer
+from xseg_jax.evaluation.forest import Forest, Sample
+from xseg_jax.model.metrics import macro_scores, scores
+from xseg_jax.modes.run import Config, DataFacts, TrainedRun
+from xseg_jax.progress import Progress
+from xseg_jax.report import figures
+from xseg_jax.report.confusion import confusion
+from xseg_jax.report.table import results_table
+from xseg_jax.training.parallel import is_first_process, share_of
+from xseg_jax.training.runlog import provenance, write_json
+
+logger = logging.getLogger(__name__)
+
+FOREST = "forest.npz"
+"""What a run keeps of its training pixels, so that a forest stands beside any later score."""
+BASELINES: Mapping[str, Callable[[TrainedRun], Classify | None]] = {
+    "forest": lambda trained: Forest(Sample.read(trained.workdir / FOREST)),
+    "thresholding": lambda trained: trained.facts.thresholds,
+}
+METHODS = {
+    "forest": "random forest on multi-scale filters",
+    "thresholding": "multi-Otsu thresholding",
+}
+EARLIER = ("thresholding",)
+"""What stood beside the scores of a run whose version knew no other baseline."""
+NETWORK = "network"
+"""Its name in slices.json, beside those of the baselines."""
+BLOCKS = 4
+"""Stretches of z that chance of place is measured by, as in a study."""
+
+Baselines = Mapping[str, Classify | None]
+"""Each by its name; None where it is not defined."""
+
+
+def check_baselines(config: Config) -> tuple[str, ...]:
+    """The names of a run's baselines.
+
+    Raises:
+      InputError: there is no baseline of a name.
+    """
+    names = tuple(config.report.get("baselines", EARLIER))
+    for name in names:
+        if name not in BASELINES:
+            raise InputError(
+                f"config.report.baselines={names}: there is no {name!r}; choose among "
+                f"{', '.join(BASELINES)}, or () for none"
+            )
+    return names
+
+
+def fit_baselines(trained: TrainedRun) -> Baselines:
+    """What the network is compared to.
+
+    Raises:
+      InputError: the run has no such baseline, or lost what it needs.
+    """
+    names = check_baselines(trained.config)
+    if "baselines" not in trained.config.report:
+        logger.info("the run is of an earlier version, which kept nothing that a forest needs")
+    return {name: BASELINES[name](trained) for name in names}
+
+
+def score_and_report(
+    output: Path,
+    planes: Sequence[Plane],
+    trained: TrainedRun,
+    baselines: Baselines,
+    *,
+    split: str,
+    leak: dict[str, Any] | None,
+    between: Sequence[Plane] = (),
+    seconds: Callable[[], float],
+) -> dict[str, Any]:
+    """Scores planes, and writes `results.json`, `slices.json` and figures to `output`.
+
+    Args:
+      output: folder.
+      planes: to be scored.
+      trained: what is scored.
+      baselines: what it is compared to.
+      split: name of what is scored.
+      leak: what `measure_leak` found, if known.
+      between: planes between those of training, scored too.
+      seconds: tells the time taken so far.
+
+    Returns:
+      The contents of `results.json`.
+    """
+    facts = trained.facts
+    names, overlaid = facts.label_map.names, overlaid_class(trained.config, facts)
+    scorer = Scorer(trained.parallel, trained.learner.loss, len(names))
+    with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
+        found = scorer(trained.segment, planes, progress.advance)
+    beside = None
+    if len(between):
+        confusion_KK = scorer(trained.segment, between).confusion_KK
+        beside = {"slices": len(between)} | scores(confusion_KK, names)
+    slices_NKK = {NETWORK: found.confusion_NKK}
+    for name, classify in baselines.items():
+        if classify is not None:
+            with Progress(f"Evaluating {name}", len(share_of(planes)), "slice") as progress:
+                slices_NKK[name] = confusions(
+                    classify, planes, facts.grey_scales, len(names), progress.advance
+                )
+    judged = verdict(slices_NKK, planes)
+    results = (
+        {"split": split, "slices": len(planes), "loss": found.loss}
+        | scores(found.confusion_KK, names)
+        | {
+            "baselines": {
+                name: {"method": METHODS[name]} | scores(slices_NKK[name].sum(axis=0), names)
+                if name in slices_NKK
+                else None
+                for name in baselines
+            },
+            "verdict": judged,
+            "between": beside,
+            "leak": leak,
+            "label_map": facts.label_map.to_json(),
+        }
+        | _provenance(trained)
+        | {"seconds": seconds()}
+    )
+    if is_first_process():
+        strongest = judged["against"] if judged else None
+        classify = baselines[strongest] if strongest else None
+        draw_slices(output / "figures", planes, trained, found, overlaid, strongest, classify)
+        slices = [item.name for item in planes]
+        rows = {
+            name: dict(zip(slices, found_NKK.tolist(), strict=True))
+            for name, found_NKK in slices_NKK.items()
+        }
+        write_json(output / "slices.json", rows)
+        write_json(output / "results.json", results)
+    print(results_table(results))
+    return results
+
+
+def verdict(slices_NKK: Mapping[str, np.ndarray], planes: Sequence[Plane]) -> dict[str, Any] | None:
+    """The network's mean IoU beside that of the baseline with the highest.
+
+    Args:
+      slices_NKK: confusion matrices of each plane, of the network and of each baseline.
+      planes: that they are of, in order along z.
+
+    Returns:
+      against, score, difference (network minus baseline), low and high (95% interval over
+      stretches of planes, None where there is one plane alone), units (how many stretches), unit
+      (of what); None where there is no baseline.
+    """
+    baselines = [name for name in slices_NKK if name != NETWORK]
+    if not baselines:
+        return None
+    against = max(baselines, key=lambda name: float(_miou(slices_NKK[name].sum(axis=0))))
+    base_BKK, network_BKK = (
+        statistics.blocks_of(slices_NKK[name], BLOCKS) for name in (against, NETWORK)
+    )
+    found = statistics.difference(base_BKK[None], network_BKK[None], _miou, paired=True)
+    known = bool(np.isfinite(found.error))
+    return {
+        "against": against,
+        "score": "miou",
+        "difference": found.estimate,
+        "low": found.low if known else None,
+        "high": found.high if known else None,
+        "units": len(base_BKK),
+        "unit": _unit(planes),
+    }
+
+
+def _unit(planes: Sequence[Plane]) -> str:
+    """What the stretches are that planes are cut into."""
+    if len(planes) <= BLOCKS:
+        return "slices"
+    places = [planes[n].place for n in range(len(planes))]
+    one_scan = len({(place.scan, place.axis) for place in places}) == 1
+    numbered = one_scan and all(place.number is not None for place in places)
+    return "blocks of z" if numbered and places[0].axis == 0 else "blocks of slices"
+
+
+def _miou(confusion_XKK: np.ndarray) -> np.ndarray:
+    return macro_scores(confusion_XKK)["miou"]
+
+
+def report_untested(
+    output: Path, trained: TrainedRun, *, seconds: Callable[[], float]
+) -> dict[str, Any]:
+    """Writes `results.json` of a run that trained on every label, and has nothing to test."""
+    results = (
+        {"split": "none", "slices": 0, "label_map": trained.facts.label_map.to_json()}
+        | _provenance(trained)
+        | {"seconds": seconds()}
+    )
+    if is_first_process():
+        write_json(output / "results.json", results)
+    print(results_table(results))
+    return results
+
+
+def _provenance(trained: TrainedRun) -> dict[str, Any]:
+    leaves = jax.tree.leaves(trained.variables["params"])
+    return {"parameters": sum(leaf.size for leaf in leaves)} | provenance()
+
+
+def overlaid_class(config: Config, facts: DataFacts) -> int:
+    """Index of the class in the collage's overlay.
+
+    Raises:
+      InputError: no class has the name asked for.
+    """
+    name, names = config.report.overlay_class, facts.label_map.names
+    if name and name not in names:
+        raise InputError(
+            f"config.report.overlay_class={name!r}: choose one of {', '.join(names)}, or '' for "
+            "the last"
+        )
+    return names.index(name) if name else len(names) - 1
+
+
+def draw_slices(
+    folder: Path,
+    planes: Sequence[Plane],
+    trained: TrainedRun,
+    found: Evaluation,
+    overlaid: int,
+    strongest: str | None,
+    classify: Classify | None,
+) -> None:
+    """Draws spread-out planes, the worst planes and the confusion matrix.
+
+    Args:
+      folder: of the figures.
+      planes: that were scored.
+      trained: what was scored.
+      found: its scores.
+      overlaid: class in the collage's overlay.
+      strongest: name of the best baseline, which stands beside it; None for none.
+      classify: that baseline.
+    """
+    names, grey_scales = trained.facts.label_map.names, trained.facts.grey_scales
+
+    def examples(indices: Sequence[int], masks: Iterable[np.ndarray]) -> list[figures.Example]:
+        items = [planes[index] for index in indices]
+        return [
+            figures.Example(item.name, item.image_HW, item.label_HW, mask_HW)
+            for item, mask_HW in zip(items, masks, strict=True)
+        ]
+
+    def by_network(indices: Sequence[int]) -> list[figures.Example]:
+        found = trained.segment([planes[index] for index in indices])
+        return examples(indices, (one_HWK.argmax(-1).astype(np.uint8) for one_HWK in found))
+
+    chosen = choose_evenly(range(len(planes)), min(3, len(planes)))
+    spread, beside = by_network(chosen), None
+    if strongest and classify:
+        items = [planes[index] for index in chosen]
+        masks = [classify(grey_scales.of(item)(item.image_HW)) for item in items]
+        beside = strongest, examples(chosen, masks)
+    figures.comparison(folder / "comparison.png", spread, names, beside)
+    figures.collage(folder / "collage.png", spread, names, overlaid)
+    confusion(folder / "confusion.png", found.confusion_KK, names)
+    figures.errors(folder / "errors.png", by_network(found.worst(3)), names)
