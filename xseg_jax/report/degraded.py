@@ -94,11 +94,12 @@ def draw(path: Path, found: Mapping[str, Any]) -> None:
     panels: dict[str, list[Any]] = {}
     for row in found["rows"]:
         panels.setdefault(row["degradation"], []).append(row)
-    lines = math.ceil(len(panels) / COLUMNS)
+    columns = min(COLUMNS, len(panels))
+    lines = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(WIDTH_INCHES, 2 * (1.75 * lines + 0.3) + 0.4), layout="constrained")
     parts = figure.subfigures(len(SCORES), 1, squeeze=False)[:, 0]
     for part, (key, title) in zip(parts, SCORES.items(), strict=True):
-        grid = part.subplots(lines, COLUMNS, squeeze=False, sharey=True).ravel()
+        grid = part.subplots(lines, columns, squeeze=False, sharey=True).ravel()
         part.suptitle(title, fontsize=FONT, fontweight="bold")
         for axes, (name, rows) in zip(grid, panels.items(), strict=False):
             _panel(axes, name, rows, found["clean"], key)
