@@ -23,6 +23,7 @@ flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> by d
 flags.DEFINE_string("input", None, "Scan or folder to inspect, evaluate or predict.")
 flags.DEFINE_string("labels", None, "inspect, evaluate: labels of --input, where it holds none.")
 flags.DEFINE_string("output", None, "Folder for what inspect, evaluate or predict writes.")
+flags.DEFINE_string("degrade", None, "evaluate: score it made worse too: all, or names.")
 flags.DEFINE_bool("probabilities", False, "predict: also write class probabilities.")
 flags.DEFINE_string("coordinator", None, "host:port of process 0, where no launcher tells.")
 flags.DEFINE_integer("processes", None, "Number of processes, where no launcher tells.")

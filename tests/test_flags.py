@@ -28,6 +28,7 @@ ARRIVES = {
     "input": "somewhere",
     "output": "somewhere",
     "labels": "somewhere",
+    "degrade": "blur",
     "probabilities": True,
     "coordinator": "here:1234",
     "processes": 3,
@@ -124,6 +125,14 @@ def test_a_flag_has_an_effect_or_is_refused(arrived, mode, flag):
         assert seen["slurm"]["partition"] == "fast"
     else:
         assert seen[flag] == ARRIVES[flag]
+
+
+def test_degrade_alone_means_all_and_takes_no_other_flag_for_its_value(monkeypatch):
+    seen = []
+    monkeypatch.setattr(commandline.app, "parse_flags_with_usage", seen.append)
+    given = ["main.py", "--mode=evaluate", "--degrade", "--input=x", "--degrade=blur"]
+    commandline.parse(given, fields=default.get_config())
+    assert seen[0][1:] == ["--mode=evaluate", "--degrade=all", "--input=x", "--degrade=blur"]
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,39 @@ def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
     assert "probabilities: False there, True here" in said
 
 
+def test_evaluate_degrades_the_scan_and_scores_it_again(tiny, other_scan, tmp_path):
+    folder, _, _ = tiny
+    output = tmp_path / "scores"
+    common = [f"--workdir={folder / 'run'}", f"--input={other_scan}", f"--output={output}"]
+    said = main("--mode=evaluate", *common, "--degrade=snow", fails=True)
+    assert "there is no degradation 'snow'; give all, or some of white_noise,coloured" in said
+    assert not output.exists()
+
+    said = main("--mode=evaluate", *common, "--degrade=white_noise,offset")
+    assert "3 planes, as they are and in 8 strengths of 2 degradations: 27 to segment" in said
+    assert "Degrading: 27 of 27 planes" in said
+    results = json.loads((output / "results.json").read_text())
+    found = json.loads((output / "degraded.json").read_text())
+    assert found["packages"] == results["packages"]
+    clean = found["clean"]
+    assert list(clean) == ["U-Net", "thresholding"]
+    for scores, whole in ((clean["U-Net"], results), (clean["thresholding"], results["baseline"])):
+        assert scores == {"accuracy": whole["accuracy"], "miou": whole["miou"]}
+    rows = {(row["degradation"], row["strength"]): row["scores"] for row in found["rows"]}
+    assert len(rows) == 8
+    # One grey scale for all: an offset is a fault, and noise is one for a threshold.
+    threshold = [rows["white_noise", s]["thresholding"]["accuracy"] for s in (0.1, 0.3, 0.6, 1.0)]
+    assert sorted(threshold, reverse=True) == threshold
+    assert threshold[-1] < clean["thresholding"]["accuracy"] - 0.1
+    assert rows["offset", 0.5]["thresholding"] != clean["thresholding"]
+    cells = [f"{one['accuracy']:>11.4f}{one['miou']:>9.4f}" for one in clean.values()]
+    row = "none" + " " * 28 + "".join(cells)
+    assert row in said
+    assert len((output / "degraded.csv").read_text().splitlines()) == 1 + 2 * 9
+    assert (output / "figures" / "degraded.png").stat().st_size > 10_000
+    assert not list(output.rglob("*.tmp"))
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

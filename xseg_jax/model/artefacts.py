@@ -20,7 +20,7 @@ MOST_BLUR = 4.0
 STREAKS = 8
 CANDIDATES = 16
 """Pixels that one is chosen of for a streak: the brightest, for streaks come from what absorbs."""
-STREAK_WIDTHS = 1.5, 4.0
+STREAK_WIDTHS = 2.0, 5.0
 """Pixels from the middle of a streak to where it ends."""
 
 Scalar = jax.Array | float
@@ -97,7 +97,7 @@ def rings(
     count = math.ceil(math.hypot(*image_HWC.shape[:2])) + 2
     error_R = jax.random.normal(key, (count,), image_HWC.dtype)
     ring_HW = (radius_HW / width).astype(jnp.int32) % count
-    return image_HWC + strength * error_R[ring_HW][..., None]
+    return _add(image_HWC, strength * error_R[ring_HW])
 
 
 def streaks(key: jax.Array, image_HWC: jax.Array, strength: Scalar) -> jax.Array:
@@ -127,7 +127,7 @@ def streaks(key: jax.Array, image_HWC: jax.Array, strength: Scalar) -> jax.Array
             angle
         )
         sum_HW += peak * jnp.maximum(1 - (across_HW / half) ** 2, 0) ** 2
-    return image_HWC + strength * sum_HW[..., None]
+    return _add(image_HWC, strength * sum_HW)
 
 
 def blur(image_HWC: jax.Array, sigma: Scalar, most: float = MOST_BLUR) -> jax.Array:
@@ -195,7 +195,7 @@ def ramp(key: jax.Array, image_HWC: jax.Array, strength: Scalar) -> jax.Array:
     y_H1, x_1W = _from_middle(image_HWC)
     trend_HW = jnp.sin(angle) * y_H1 + jnp.cos(angle) * x_1W
     most = jnp.maximum(trend_HW.max() - trend_HW.min(), 1e-6)
-    return image_HWC + strength * (trend_HW / most)[..., None]
+    return _add(image_HWC, strength * trend_HW / most)
 
 
 def cupping(
@@ -211,7 +211,12 @@ def cupping(
     """
     y_H1, x_1W = _from_middle(image_HWC)
     square_HW = (y_H1 - centre_2[0]) ** 2 + (x_1W - centre_2[1]) ** 2
-    return image_HWC + strength * (square_HW / radius**2 - 1)[..., None]
+    return _add(image_HWC, strength * (square_HW / radius**2 - 1))
+
+
+def _add(image_HWC: jax.Array, pattern_HW: jax.Array | np.ndarray) -> jax.Array:
+    """Adds the same to all planes."""
+    return image_HWC + pattern_HW[..., None].astype(image_HWC.dtype)
 
 
 def _from_middle(image_HWC: jax.Array) -> tuple[np.ndarray, np.ndarray]:

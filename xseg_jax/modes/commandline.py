@@ -25,6 +25,8 @@ def parse(argv: list[str], *, fields: Any) -> list[str]:
     """
     try:
         check_system()
+        # Alone it means all; a flag of absl would take the next one for its value.
+        argv = ["--degrade=all" if flag == "--degrade" else flag for flag in argv]
         find_config(argv)
         try:
             return app.parse_flags_with_usage(argv)

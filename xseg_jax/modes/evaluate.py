@@ -2,26 +2,32 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xseg_jax.data.checks import CheckedPlanes, check
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.pairs import folder_of
+from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
+from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, strengths_of
+from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash
-from xseg_jax.modes.score import fit_baselines, score_and_report
-from xseg_jax.training.parallel import is_first_process
-from xseg_jax.training.runlog import claim, refuse_other
+from xseg_jax.modes.score import Baselines, fit_baselines, score_and_report
+from xseg_jax.progress import Progress
+from xseg_jax.report import degraded
+from xseg_jax.training.parallel import is_first_process, share_of
+from xseg_jax.training.runlog import claim, provenance, refuse_other, write_json
 
 logger = logging.getLogger(__name__)
 
 CLAIM = "evaluation.json"
 """Says which run scored which folder."""
-WRITTEN = ("results.json", "slices.json", "figures")
+DEGRADED = "degraded.json"
+WRITTEN = ("results.json", "slices.json", "figures", DEGRADED, "degraded.csv")
 
 
 def run(
@@ -30,6 +36,7 @@ def run(
     output: Path,
     *,
     labels: str | None = None,
+    degrade: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes `results.json` and figures to `output`, which `evaluation.json` claims.
@@ -41,6 +48,7 @@ def run(
       source: folder that holds images|data and labels|masks; or a scan of any format.
       output: folder, made if missing.
       labels: of the scan; None where `source` holds them.
+      degrade: names of degradations, or "all": the scan is made worse, and scored again.
       changes: dotted fields of the config that differ from the run's.
 
     Raises:
@@ -48,6 +56,7 @@ def run(
         evaluation or files that none wrote, or is in use.
     """
     began, changes = time.monotonic(), changes or {}
+    degradations = [] if degrade is None else choose(degrade)
     trained = TrainedRun.load(workdir, changes=changes)
     if (output / "config.json").exists():
         raise InputError(f"{output}: is the folder of a run; choose another --output")
@@ -91,7 +100,7 @@ def run(
     with working_in(output, "--output"):
         if is_first_process():
             claim(output / CLAIM, made_by)
-        return score_and_report(
+        results = score_and_report(
             output,
             found,
             trained,
@@ -100,3 +109,40 @@ def run(
             leak={"agreement": None, "chance": None, "trained_on": seen},
             seconds=lambda: time.monotonic() - began,
         )
+        if degradations:
+            _score_degraded(output, trained, baselines, sources, found, degradations)
+        return results
+
+
+def _score_degraded(
+    output: Path,
+    trained: TrainedRun,
+    baselines: Baselines,
+    sources: Sequence[Source],
+    planes: CheckedPlanes,
+    names: Sequence[str],
+) -> None:
+    """Scores the scan made worse; writes `degraded.json`, `degraded.csv` and a figure."""
+    classes = len(trained.facts.label_map.names)
+    others = {name: classify for name, classify in baselines.items() if classify is not None}
+
+    def segmenters_on(scans: Sequence[Source]) -> Segmenters:
+        there = trained.on(scans)
+        return Segmenters(there.segment, there.facts.grey_scales, others)
+
+    ways = len(strengths_of(names))
+    logger.info(
+        "degrading: %d planes, as they are and in %d strengths of %d degradations: %d to segment",
+        len(planes), ways, len(names), len(planes) * (1 + ways),
+    )  # fmt: skip
+    with Progress("Degrading", len(share_of(planes)) * (1 + ways), "plane") as progress:
+        scorer = Scorer(trained.parallel, trained.learner.loss, classes)
+        found = score_degraded(
+            names, sources, planes, trained.facts.grey_scales, segmenters_on, scorer, classes,
+            progress.advance,
+        )  # fmt: skip
+    if is_first_process():
+        write_json(output / DEGRADED, found | provenance())
+        degraded.write_csv(output / "degraded.csv", found)
+        degraded.draw(output / "figures" / "degraded.png", found)
+    print("\n" + degraded.degraded_table(found))

@@ -12,7 +12,7 @@ Config = Any
 PROCESSES = ("coordinator", "processes", "process")
 FLAGS = {
     "train": ("config", "workdir", *PROCESSES),
-    "evaluate": ("config", "workdir", "input", "labels", "output", *PROCESSES),
+    "evaluate": ("config", "workdir", "input", "labels", "output", "degrade", *PROCESSES),
     "inspect": ("config", "input", "labels", "output"),
     "predict": ("config", "workdir", "input", "output", "probabilities", *PROCESSES),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
@@ -28,7 +28,7 @@ NEEDED = {
 """Flags that a mode cannot do without."""
 OPTIONS = {
     "train": (),
-    "evaluate": ("labels",),
+    "evaluate": ("labels", "degrade"),
     "inspect": ("labels", "config"),
     "predict": ("probabilities",),
     "sweep": ("executor", "jobs", "slurm"),
