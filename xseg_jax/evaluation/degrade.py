@@ -15,13 +15,11 @@ from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
+from xseg_jax.evaluation.baselines import Classify
 from xseg_jax.evaluation.evaluate import Scorer, Segment
 from xseg_jax.model import artefacts
 from xseg_jax.model.metrics import confusion_matrix, macro_scores
 from xseg_jax.training.parallel import sum_over_processes
-
-Method = Callable[[np.ndarray], np.ndarray]
-"""Class indices (H, W) of a normalised image (H, W) float32."""
 
 NETWORK = "U-Net"
 HANN = 0.75
@@ -219,7 +217,7 @@ class Segmenters:
 
     network: Segment
     grey_scales: GreyScales
-    others: Mapping[str, Method]
+    others: Mapping[str, Classify]
 
 
 def score(
