@@ -158,7 +158,9 @@ def _values(labels: Scan, ignored: Collection[int]) -> Iterator[np.ndarray]:
 def _most_frequent(labels: Scan) -> int:
     total: dict[int, int] = {}
     for values_YX in _values(labels, ()):
-        values, counts = np.unique(values_YX, return_counts=True)
+        values, counts = values_YX[0, :1], np.array([values_YX.size])
+        if not _is_one_value(values_YX):
+            values, counts = np.unique(values_YX, return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             total[value] = total.get(value, 0) + count
     return max(total, key=lambda value: (total[value], -value))
@@ -169,7 +171,13 @@ def _labelled(
 ) -> Iterator[np.ndarray]:
     """Which voxels (Y, X) of each plane along z have another value than the unlabelled ones."""
     for values_YX in _values(labels, ignored):
-        yield ~np.isin(values_YX, list(unlabelled))
+        one_YX = values_YX[:1, :1] if _is_one_value(values_YX) else values_YX
+        yield np.broadcast_to(~np.isin(one_YX, list(unlabelled)), values_YX.shape)
+
+
+def _is_one_value(values_YX: np.ndarray) -> bool:
+    """Most planes of a large volume are; to see that is far cheaper than to sort or to compare."""
+    return values_YX.min() == values_YX.max()
 
 
 def _counts(
