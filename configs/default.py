@@ -39,6 +39,8 @@ def get_config() -> Any:
     config.data.split.kind = "auto"
     config.data.split.fractions = (0.6, 0.15, 0.25)  # Training, validation, test.
     config.data.split.gap = 50  # Voxels between blocks, along z or within slices.
+    # One training plane in so many of a scan is held out and scored as "between"; 0 for none.
+    config.data.split.between = 10
     config.data.split.train = ()  # First and last z, instead of fractions.
     config.data.split.validation = ()
     config.data.split.test = ()

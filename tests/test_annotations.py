@@ -1,14 +1,18 @@
 """Labels as people have them find the planes that they belong to, in every form."""
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from xseg_jax.data.annotations import Labels
 from xseg_jax.data.checks import CheckedPlanes, check
+from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.planes import Place
 from xseg_jax.data.sources import open_sources
 from xseg_jax.errors import InputError
+from xseg_jax.scans import tiff
 
 SHAPE = (6, 20, 24)
 
@@ -35,11 +39,14 @@ def slices(folder, array, name="slice_{:03d}.tif", numbers=None):
     return folder
 
 
-def planes_of(images, labels, *, context=0, independent=False, ignore="", one_type=True, **fields):
+def planes_of(
+    images, labels, *, context=0, independent=False, ignore="", one_type=True, known=None, **fields
+):
     """Everything that is found, read."""
     sources = open_sources(str(images), independent=independent)
     found, notices = Labels(**fields).find(sources, str(labels))
-    checked = check(found, None, ignore, context=context, one_type=one_type)
+    label_map = LabelMap.parse(known, ignore) if known else None
+    checked = check(found, label_map, ignore, context=context, one_type=one_type)
     return list(CheckedPlanes(found, checked, context)), notices
 
 
@@ -287,3 +294,158 @@ def test_the_same_planes_have_the_same_hash_in_any_form(tmp_path, volume, form):
     changed = labels.copy()
     changed[3, 4, 5] ^= 1
     assert hashes(*first) != hashes(source, stack(tmp_path / "changed.tif", changed))
+
+
+# Label volumes in colours.
+
+SHOWN = np.array([(0, 0, 0), (255, 0, 0), (0, 90, 255)], np.uint8)
+NAMED = "#ff0000:crack,#005aff:rim,#000000:rock"
+
+
+def rgb(path, labels_ZYX, **options):
+    tifffile.imwrite(path, SHOWN[labels_ZYX], photometric="rgb", **options)
+    return path
+
+
+def rgba(path, labels_ZYX):
+    colours = SHOWN[labels_ZYX]
+    opaque = np.full_like(colours[..., :1], 255)
+    tifffile.imwrite(
+        path, np.concatenate([colours, opaque], -1), photometric="rgb", extrasamples=["unassalpha"]
+    )
+    return path
+
+
+def pages(path, pictures):
+    """One TIFF page after the other, as Pillow writes them, each with a palette of its own."""
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    return path
+
+
+def indexed(labels_YX, order):
+    """A palette picture whose colours stand in another order."""
+    picture = Image.fromarray(np.argsort(order).astype(np.uint8)[labels_YX])
+    picture.putpalette(SHOWN[order].ravel().tolist())
+    return picture
+
+
+COLOUR_VOLUMES = {
+    "rgb": rgb,
+    "rgb, deflate": lambda path, labels: rgb(path, labels, compression="zlib"),
+    "planes of colour": lambda path, labels: (
+        tifffile.imwrite(path, np.moveaxis(SHOWN[labels], -1, 1), photometric="rgb",
+                         planarconfig="separate"), path)[1],
+    "rgba": rgba,
+    "ImageJ": lambda path, labels: rgb(path, labels, imagej=True, metadata={"axes": "ZYXS"}),
+    "OME": lambda path, labels: rgb(
+        path.with_suffix(".ome.tif"), labels, ome=True, metadata={"axes": "ZYXS"}
+    ),
+    "BigTIFF": lambda path, labels: rgb(path, labels, bigtiff=True),
+    "one palette": lambda path, labels: pages(path, [indexed(one, [2, 0, 1]) for one in labels]),
+    "palettes": lambda path, labels: pages(
+        path, [indexed(one, np.roll([0, 1, 2], z)) for z, one in enumerate(labels)]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COLOUR_VOLUMES)
+@pytest.mark.parametrize("images_as", ["stack", "slices"])
+def test_a_volume_in_colours_is_the_folder_of_its_pages(tmp_path, volume, kind, images_as):
+    images, labels = volume
+    scan = tmp_path / "scan.tif"
+    scan = stack(scan, images) if images_as == "stack" else slices(tmp_path / "scan", images)
+    (tmp_path / "pages").mkdir()
+    for z, plane in enumerate(labels):
+        Image.fromarray(SHOWN[plane]).save(tmp_path / "pages" / f"slice_{z:03d}.png")
+    made = COLOUR_VOLUMES[kind](tmp_path / "labels.tif", labels)
+    for known in (NAMED, None):
+        found, of_pages = (
+            planes_of(scan, path, known=known)[0] for path in (made, tmp_path / "pages")
+        )
+        if known or kind != "one palette":  # Without names its index is the class.
+            for one, other in zip(found, of_pages, strict=True):
+                assert one.place == other.place
+                np.testing.assert_array_equal(one.label_HW, other.label_HW)
+    classes = np.array([2, 0, 1], np.uint8)[labels]
+    found, notices = planes_of(scan, made, known=NAMED)
+    assert_planes(found, images, classes, [(0, z) for z in range(6)])
+    assert notices == [f"{made}: labelled planes are z = 0-5 (all are labelled)"]
+
+
+@pytest.mark.parametrize("kind", COLOUR_VOLUMES)
+@pytest.mark.parametrize("ignore", ["", "#000000", "0"])
+def test_planes_labelled_in_colours_are_found_whatever_axis_they_are_across(
+    tmp_path, volume, kind, ignore
+):
+    images, labels = volume
+    scan = stack(tmp_path / "scan.tif", images)
+    sparse = np.zeros_like(labels)
+    sparse[2], sparse[:, 7], sparse[:, :, 21] = (
+        1 + labels[2] % 2, 1 + labels[:, 7] % 2, 1 + labels[:, :, 21] % 2
+    )  # fmt: skip
+    made = COLOUR_VOLUMES[kind](tmp_path / "labels.tif", sparse)
+    if ignore == "0" and "palette" in kind:
+        return  # By index: another value than black.
+    known = NAMED if not ignore else NAMED.removesuffix(",#000000:rock")
+    found, notices = planes_of(
+        scan, made, known=known, ignore=ignore, ignored=LabelMap.ignored_values(ignore)
+    )
+    classes = np.array([255 if ignore else 2, 0, 1], np.uint8)[sparse]
+    assert_planes(found, images, classes, [(0, 2), (1, 7), (2, 21)])
+    assert "labelled planes are z = 2; y = 7; x = 21" in notices[0]
+
+
+def test_a_volume_in_colours_is_read_plane_by_plane(tmp_path, volume, monkeypatch):
+    images, labels = volume
+    made = rgb(tmp_path / "labels.tif", labels)
+    scan = stack(tmp_path / "scan.tif", images)
+    found, _ = Labels(labelled="z=1,4").find(open_sources(str(scan)), str(made))
+    read = []
+    shown = tiff.page_as_shown
+    monkeypatch.setattr(tiff, "page_as_shown", lambda page, name: (
+        read.append(page.index), shown(page, name))[1])  # fmt: skip
+    found[1].picture()
+    assert read == [4]
+
+
+def test_a_damaged_page_of_a_volume_in_colours_is_named(tmp_path, volume):
+    images, labels = volume
+    made = rgb(tmp_path / "labels.tif", labels, compression="zlib")
+    with tifffile.TiffFile(made) as opened:
+        page = opened.pages[3]
+        place, count = page.dataoffsets[0], page.databytecounts[0]
+    data = bytearray(made.read_bytes())
+    data[place : place + count] = bytes(count)
+    made.write_bytes(data)
+    with pytest.raises(InputError, match=r"labels.tif: planes 0 to 5 cannot be read"):
+        planes_of(stack(tmp_path / "scan.tif", images), made)
+
+
+def test_a_label_volume_that_is_lossy_is_refused(tmp_path, volume):
+    images, labels = volume
+    made = rgb(tmp_path / "labels.tif", labels.repeat(8, 1).repeat(8, 2), compression="jpeg")
+    scan = stack(tmp_path / "scan.tif", images.repeat(8, 1).repeat(8, 2))
+    with pytest.raises(InputError, match=r"labels.tif, z = 0: is compressed as JPEG, which can ch"):
+        planes_of(scan, made)
+
+
+def test_colours_in_a_format_that_knows_none_are_refused_with_the_remedy(tmp_path, volume):
+    images, labels = volume
+    scan = stack(tmp_path / "scan.tif", images)
+    nibabel, itk = pytest.importorskip("nibabel"), pytest.importorskip("SimpleITK")
+    colours = SHOWN[labels]
+    np.save(tmp_path / "labels.npy", colours)
+    with h5py.File(tmp_path / "labels.h5", "w") as file:
+        file["labels"] = colours
+    packed = np.ascontiguousarray(colours.transpose(2, 1, 0, 3)).view([(c, "u1") for c in "RGB"])
+    nibabel.save(nibabel.Nifti1Image(packed[..., 0], np.eye(4)), tmp_path / "labels.nii")
+    image = itk.GetImageFromArray(colours, isVector=True)
+    for name in ("labels.nrrd", "labels.mha"):
+        itk.WriteImage(image, str(tmp_path / name))
+    for name in ("labels.npy", "labels.h5", "labels.nii", "labels.nrrd", "labels.mha"):
+        with pytest.raises(InputError) as error:
+            planes_of(scan, tmp_path / name)
+        said = str(error.value)
+        assert str(tmp_path / name) in said
+        assert "colour labels as RGB pages of a TIFF" in said, said
+        assert "\n" not in said

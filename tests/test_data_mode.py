@@ -70,6 +70,48 @@ def test_a_class_absent_in_training_is_named_and_thresholding_not_defined(
     assert "thresholding: not defined" in capsys.readouterr().out
 
 
+def test_planes_held_out_are_scored_and_nothing_is_measured_on_them(
+    write, prepared, tmp_path, capsys
+):
+    def hot(z, image_HW):  # The planes that are held out, 1 and 4, are unlike the others.
+        return image_HW * np.float32(1 + 9 * (z in (1, 4)))
+
+    root = scan(write, tmp_path / "scan", image=hot, label=lambda z, x: x * (z not in (1, 4)))
+    results = train.run(config_of(root, prepared, **{"data.split.between": 3}), tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "\ntrain: 4 slices, slice_000 to slice_005\n" in said
+    assert "\nbetween: 2 slices, scored but not trained on\n" in said
+    facts = read_json(tmp_path / "run" / "data.json")
+    assert facts["split"]["train"] == [f"slice_{z:03d}" for z in (0, 2, 3, 5)]
+    assert facts["split"]["between"] == ["slice_001", "slice_004"]
+    assert sum(facts["train_pixels"]) == 4 * 48 * 48
+    assert facts["grey_scales"]["shared"]["mean"] < 0.4
+    assert max(np.abs(facts["thresholds"]["thresholds"])) < 3  # Standard deviations.
+    assert results["between"]["slices"] == 2
+    # All of them is class 0.
+    assert np.sum(results["between"]["confusion"], axis=1).tolist() == [2 * 48 * 48, 0]
+    accuracy = f"{results['between']['accuracy']:.4f}"
+    assert f"between the training slices, on 2 others: pixel accuracy {accuracy}, mean" in said
+
+
+def test_a_class_that_is_held_out_alone_and_one_that_is_not_labelled_are_named(
+    write, prepared, tmp_path, caplog
+):
+    every = {"data.split.between": 3}
+    root = scan(write, tmp_path / "a", label=lambda z, x: np.where((z == 4) & (x > 0), 2, x))
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        train.run(config_of(root, prepared, **every), tmp_path / "run")
+    assert "no training slice has a pixel of 2: it will never be predicted" in caplog.text
+    assert "or hold none out with --config.data.split.between=0" in caplog.text
+    root = scan(write, tmp_path / "b", label=lambda z, x: x if z not in (1, 4) else 0 * x + 255)
+    config = config_of(root, prepared, **every, **{"data.ignore": "255"})
+    with pytest.raises(
+        InputError,
+        match=r"all pixels of the between slices, slice_001 to slice_004, are ignored.*between=0$",
+    ):
+        train.run(config, tmp_path / "other")
+
+
 def test_steps_without_a_labelled_pixel_have_no_loss_and_end_nothing(write, prepared, tmp_path):
     """A scribble that few crops meet."""
 

@@ -57,6 +57,7 @@ OTHER = {
     "data.split.kind": ("random", {}),
     "data.split.fractions": ((0.4, 0.2, 0.4), {}),
     "data.split.gap": (4, {}),
+    "data.split.between": (3, {}),
     "data.split.train": ((0, 9), RANGES),
     "data.split.validation": ((13, 13), RANGES),
     "data.split.test": ((19, 23), RANGES),

@@ -2,9 +2,13 @@
 
 import importlib.util
 import json
+import resource
+import sys
+from pathlib import Path
 
 import flax.linen as nn
 import forked
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,18 +18,19 @@ from PIL import Image
 
 from configs import scan
 from xseg_jax.data import phantom
-from xseg_jax.data.fingerprint import fingerprint
+from xseg_jax.data.fingerprint import fingerprint, planes_to_look_at
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.sources import open_sources
+from xseg_jax.data.sources import Volume, open_sources
 from xseg_jax.errors import InputError
 from xseg_jax.inference import cost
 from xseg_jax.model.unet import UNet
 from xseg_jax.modes import inspect, options, recipe, train
+from xseg_jax.modes.data import prepare_data
 from xseg_jax.modes.inputs import split_at
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
 from xseg_jax.training.parallel import Parallel
 
-SIZE, DEPTH = 64, 40
+SIZE, DEPTH, SMALL = 64, 40, 30
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,11 @@ def place(tmp_path_factory):
     resolution = {"resolution": (4, 4), "metadata": {"spacing": 0.5, "unit": "um", "axes": "ZYX"}}
     tifffile.imwrite(folder / "scan.tif", image_DHW, imagej=True, **resolution)
     tifffile.imwrite(folder / "labels.tif", few_DHW)
+    # The smaller the planes, the smaller the network, which takes long to compile.
+    (folder / "small").mkdir()
+    corner = np.s_[:, :SMALL, :SMALL]
+    tifffile.imwrite(folder / "small" / "scan.tif", image_DHW[corner], imagej=True, **resolution)
+    tifffile.imwrite(folder / "small" / "labels.tif", few_DHW[corner])
     for name, planes in (("images", image_DHW), ("labels", label_DHW)):
         (folder / "slices" / name).mkdir(parents=True)
         for z, plane_HW in enumerate(planes[:12]):
@@ -53,8 +63,11 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def look(monkeypatch, tmp_path):
-    """Inspects without the seconds that timing takes; gives what was found and the config."""
+    """Inspects without the seconds that timing and drawing take; gives what was found, and the
+    config.
+    """
     monkeypatch.setattr(inspect, "seconds_per_pixel", lambda *_, **__: 1e-6)
+    monkeypatch.setattr(inspect, "contact_sheet", lambda path, panels, names: path.touch())
 
     def inspected(source, labels=None, output="out", **changes):
         config = scan.get_config()
@@ -84,12 +97,12 @@ def command(*flags):
 def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_path, no_pictures):
     output = tmp_path / "inspect"
     code, said = command(
-        "--mode=inspect", f"--input={place / 'scan.tif'}", f"--labels={place / 'labels.tif'}",
-        f"--output={output}",
+        "--mode=inspect", f"--input={place / 'small' / 'scan.tif'}",
+        f"--labels={place / 'small' / 'labels.tif'}", f"--output={output}",
     )  # fmt: skip
     assert code == 0, said
     assert (
-        f"scan: {DEPTH} x {SIZE} x {SIZE} voxels (z, y, x), uint16, voxel size 0.5 x 0.25 x 0.2"
+        f"scan: {DEPTH} x {SMALL} x {SMALL} voxels (z, y, x), uint16, voxel size 0.5 x 0.25 x 0.2"
         in said
     )
     assert "labelled planes are z = 5, 20, 35" in said
@@ -221,6 +234,7 @@ GIVEN = {
     "data.split.kind": "none",
     "data.split.fractions": (0.4, 0.3, 0.3),
     "data.split.gap": 3,
+    "data.split.between": 4,
     "data.split.train": (0, 6),
     "data.split.validation": (18, 22),
     "data.split.test": (34, 36),
@@ -316,6 +330,120 @@ def test_minutes_grow_with_pixels_and_memory_with_the_batch():
     assert one.prediction_minutes == pytest.approx(100 * 256**2 * 1e-6 / 3 / 60)
     more = (two.training_gib - cost.PROCESS_GIB) / (one.training_gib - cost.PROCESS_GIB)
     assert more == pytest.approx(2)
+
+
+# Other formats, and scans that are larger than memory.
+
+
+def as_hdf5(folder, name, array):
+    with h5py.File(folder / "study.h5", "a") as file:
+        file[f"entry/{name}/data"] = array
+    return f"{folder / 'study.h5'}::/entry/{name}/data"
+
+
+def as_zarr(folder, name, array):
+    zarr = pytest.importorskip("zarr")
+    chunks = (8, *array.shape[1:])
+    store = zarr.open_group(folder / "study.zarr", mode="a")
+    store.create_array(f"{name}/0", shape=array.shape, dtype=array.dtype, chunks=chunks)[:] = array
+    return f"{folder / 'study.zarr'}::{name}/0"
+
+
+@pytest.mark.parametrize("write", [as_hdf5, as_zarr])
+def test_a_data_set_inside_a_file_is_inspected_as_the_stack_is(place, look, tmp_path, write):
+    paths = [
+        write(tmp_path, name, tifffile.imread(place / f"{name}.tif")) for name in ("scan", "labels")
+    ]
+    expected, _ = look(place / "scan.tif", place / "labels.tif", output="stack")
+    found, config = look(Path(paths[0]), paths[1])
+    assert [config.data.images, config.data.labels] == paths
+    for kind in ("labels", "split"):
+        said, wanted = (json.dumps(one[kind]) for one in (found, expected))
+        for name in ("data", "0", "scan"):
+            said = said.replace(f'"{name}_z', '"scan_z').replace(f'"{name}, z"', '"scan, z"')
+        assert said == wanted
+    one, other = found["scans"][0], expected["scans"][0]
+    same = ("shape", "type", "mean", "std", "drift_in_std", "saturated", "air_fraction", "rings")
+    assert {field: one[field] for field in same} == {field: other[field] for field in same}
+    assert {
+        field: choice["value"] for field, choice in found["choices"].items()
+        if field not in ("data.images", "data.labels")
+    } == {
+        field: choice["value"] for field, choice in expected["choices"].items()
+        if field not in ("data.images", "data.labels")
+    }  # fmt: skip
+    config.update_from_flattened_dict({"data.prepared_dir": str(tmp_path / "prepared")})
+    planes = prepare_data(config)
+    assert len(planes) == 3
+    np.testing.assert_array_equal(planes[1].image_HW, tifffile.imread(place / "scan.tif")[20])
+
+
+LARGE = (1024, 1448, 1448)
+"""4 GiB of uint16."""
+
+
+def poke(path, itemsize, planes):
+    """Planes of a raw file that is a hole elsewhere."""
+    size = LARGE[1] * LARGE[2] * itemsize
+    with path.open("wb") as file:
+        file.truncate(LARGE[0] * size)
+        for z, plane in planes:
+            file.seek(z * size)
+            file.write(np.ascontiguousarray(plane).data)
+    shape = "x".join(map(str, LARGE))
+    return f"{path}::{shape},uint{8 * itemsize}"
+
+
+def inspect_large(source, labels, output):
+    """In a process of its own, whose memory is measured."""
+    read = []
+    real = Volume.image
+
+    def image(self, index, axis=0):
+        read.append(index)
+        return real(self, index, axis)
+
+    Volume.image = image
+    inspect.seconds_per_pixel = lambda *_, **__: 1e-6
+    unit = 1 if sys.platform == "darwin" else 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    changes = {"data.ignore": "0"}
+    config = scan.get_config()
+    config.update_from_flattened_dict(changes)
+    inspect.run(Path(source), output, config=config, labels=labels, changes=changes)
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before
+    (output / "cost.json").write_text(json.dumps({"read": read, "bytes": more}))
+
+
+def test_a_scan_of_4_gigabytes_with_three_labelled_planes(tmp_path):
+    rng = np.random.default_rng(0)
+    looked_at = planes_to_look_at(LARGE[0], LARGE[1] * LARGE[2])
+    assert 100 < len(looked_at) < 130
+    labelled = [looked_at[place] for place in (10, 60, 110)]
+    cells_hw = rng.integers(1, 3, (LARGE[1] // 8, LARGE[2] // 8)).astype(np.uint8)
+    label_HW = cells_hw.repeat(8, 0).repeat(8, 1)
+    image_HW = (label_HW * 1000.0 + rng.integers(0, 300, LARGE[1:])).astype("<u2")
+    source = poke(tmp_path / "scan.raw", 2, [(z, image_HW) for z in labelled])
+    labels = poke(tmp_path / "labels.raw", 1, [(z, label_HW) for z in labelled])
+    output = tmp_path / "out"
+    process = forked.start(inspect_large, source, labels, output)
+    process.join(120)
+    assert process.exitcode == 0
+    found = json.loads((output / "fingerprint.json").read_text())
+    assert found["labels"]["labelled_planes"] == [f"scan_z{z:04d}" for z in labelled]
+    assert list(found["labels"]["classes"]) == ["1", "2"]
+    assert found["split"].startswith("blocks of z: 1 planes in train, 1 planes in validation")
+    suspected = [one["kind"] for one in found["scans"][0]["suspicions"]]
+    assert suspected.count("constant") == len(looked_at) - len(labelled)
+    assert found["scans"][0]["planes_looked_at"] == len(labelled)
+    spent = json.loads((output / "cost.json").read_text())
+    assert set(spent["read"]) <= set(looked_at)
+    # Each once, and those that are labelled again for labels, rings and pictures.
+    assert len(spent["read"]) < len(looked_at) + 12 * len(labelled)
+    plane = LARGE[1] * LARGE[2] * 2
+    assert spent["bytes"] < 100 * plane < np.prod(LARGE) * 2 / 8
+    config = config_in(output)
+    assert (config.data.images, config.data.labels) == (source, labels)
 
 
 def test_what_is_not_labelled_stays_grey_on_the_sheet(tmp_path):

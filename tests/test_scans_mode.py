@@ -185,6 +185,8 @@ def test_scans_of_other_types_and_exposures_train_together_split_by_scan(
     train.run(config, tmp_path / "run")
     data = read_json(tmp_path / "run" / "data.json")
     assert data["split_kind"] == "scan"
+    between = {name[0] for name in data["split"].pop("between")}
+    assert between == {name[0] for name in data["split"]["train"]}
     of_part = [{name[0] for name in part} for part in data["split"].values()]
     assert sum(map(len, of_part)) == 4
     assert sorted(set().union(*of_part)) == ["a", "b", "c", "d"]

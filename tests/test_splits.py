@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xseg_jax.data.planes import Place
-from xseg_jax.data.splits import PARTS, choose_evenly, choose_train, split_planes
+from xseg_jax.data.splits import PARTS, choose_evenly, split_planes
 from xseg_jax.errors import InputError
 
 LABEL_HW = np.indices((60, 40)).sum(0, dtype=np.uint8) % 2
@@ -26,6 +26,8 @@ def split(kind="z", numbers: Any = range(100), names: Any = None, **changes):
         "gap": 10,
         "group_pattern": "",
         "seed": 0,
+        "between": 0,
+        "train_slices": 0,
     }
     names = names or [f"slice_{number}" for number in numbers]
     changes.setdefault("places", [Place("scan", 0, number) for number in numbers])
@@ -387,12 +389,93 @@ def test_choose_evenly(indices, data):
 
 
 def test_planes_between_those_of_training_are_known():
-    places = [Place("a", 0, z) for z in range(0, 100, 10)]
-    found = choose_train(split("auto", range(0, 100, 10), fractions=(0.6, 0.2, 0.2)), 2, places)
+    few = {"fractions": (0.6, 0.2, 0.2), "train_slices": 2}
+    found = split("auto", range(0, 100, 10), **few)
     assert (found.train, found.between) == ((1, 3), (2,))
-    assert choose_train(split(), 0, [Place("a", 0, z) for z in range(100)]).between == ()
-    one = choose_train(split(), 1, [Place("a", 0, z) for z in range(100)])
-    assert one.between == ()
+    # None are held out beside those that are left out.
+    assert split("auto", range(0, 100, 10), between=3, **few) == found
+    assert split().between == ()
+    assert split(train_slices=1, between=3).between == ()
+
+
+# Planes between those of training.
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    numbers=st.lists(st.integers(0, 400), min_size=3, max_size=120, unique=True),
+    every=st.integers(3, 15),
+    gap=st.integers(0, 20),
+)
+def test_planes_held_out_lie_between_planes_that_train(numbers, every, gap):
+    try:
+        whole = split(numbers=numbers, gap=gap)
+    except InputError:
+        hypothesis.reject()
+    found = split(numbers=numbers, gap=gap, between=every)
+    assert (found.validation, found.test) == (whole.validation, whole.test)
+    assert sorted((*found.train, *found.between)) == list(whole.train)
+    assert len(found.between) == len(whole.train) // every
+    assert list(found.between) == sorted(found.between)
+    order = sorted(whole.train, key=lambda index: numbers[index])
+    held = [order.index(index) for index in found.between]
+    for place in held:  # Both neighbours are there and train.
+        assert {order[place - 1], order[place + 1]} <= set(found.train)
+        assert 0 < place < len(order) - 1
+    steps = np.diff(sorted(held))
+    assert len(held) < 3 or np.ptp(steps) <= 1
+
+
+def test_one_plane_in_so_many_is_held_out():
+    # 61 planes train, 0 to 60: six are held out, evenly.
+    found = split(numbers=range(121), between=10)
+    assert found.between == (5, 15, 25, 35, 45, 55)
+    assert len(found.train) == 55
+    assert split(numbers=range(121), between=61).between == (30,)
+    assert split(numbers=range(121), between=62).between == ()
+    assert split(numbers=range(121), between=0).between == ()
+
+
+def test_each_scan_holds_out_planes_of_its_own():
+    scans = "a" * 12 + "b" * 5 + "c" * 4 + "d" * 12
+    places = [Place(scan, 0, number) for number, scan in enumerate(scans)]
+    found = split("scan", range(33), places=places, between=5)
+    trained = {scans[index] for index in found.train}
+    of_scan = {scan: [i for i in found.between if scans[i] == scan] for scan in "abcd"}
+    assert {scan: len(held) for scan, held in of_scan.items()} == {
+        scan: scans.count(scan) // 5 if scan in trained else 0 for scan in "abcd"
+    }
+    assert sum(map(len, of_scan.values())) > 0
+
+
+def test_planes_without_a_number_or_that_others_cross_are_not_held_out():
+    def scan(name, axes, numbers):
+        return [Place(name, axis, number) for axis, number in zip(axes, numbers, strict=True)]
+
+    crossed = [0] * 9 + [1]
+    places = [p for name in "abc" for p in scan(name, crossed, range(10))]
+    assert split("scan", range(30), places=places, between=3).between == ()
+    places = [p for name in "abc" for p in scan(name, [0] * 10, [None] * 10)]
+    assert split("scan", range(30), places=places, between=3).between == ()
+    twice = [0, 1, 1, 1, 1, 1, 1, 1, 1, 2]  # Of a plane that is there twice a copy would train.
+    places = [p for name in "abc" for p in scan(name, [0] * 10, twice)]
+    assert split("scan", range(30), places=places, between=3).between == ()
+
+
+@pytest.mark.parametrize("kind", ["group", "random", "tiles", "none"])
+def test_other_splits_hold_nothing_out(kind):
+    found = split(kind, between=3)
+    assert found == split(kind)
+    assert found.between == ()
+
+
+@pytest.mark.parametrize("every", [-3, 1, 2])
+def test_every_second_plane_is_too_much(every):
+    refused(
+        rf"config.data.split.between={every}: give 0, or at least 3, as every plane that is held "
+        "out needs",
+        between=every,
+    )
 
 
 def test_choose_the_middle_one():

@@ -114,6 +114,52 @@ def test_pictures_of_pages(path):
         np.testing.assert_array_equal(scan.picture(2).palette_N3, (palette >> 8).T)
 
 
+def test_pictures_across_other_axes(path):
+    colours = np.random.default_rng(0).integers(0, 255, (4, 7, 9, 3), np.uint8)
+    tifffile.imwrite(path, colours, photometric="rgb")
+    with open_scan(path, colours=True) as scan:
+        np.testing.assert_array_equal(scan.picture(6, 1).pixels, colours[:, 6])
+        np.testing.assert_array_equal(scan.picture(8, 2).pixels, colours[:, :, 8])
+        read = [picture.pixels for picture in scan.pictures(1, 3)]
+        np.testing.assert_array_equal(np.stack(read), colours[1:3])
+        for index, axis in ((9, 2), (-1, 1), (4, 0)):
+            with pytest.raises(IndexError, match=rf"scan.tif: no plane {index} of \d along {axis}"):
+                scan.picture(index, axis)
+        with pytest.raises(IndexError, match=r"scan.tif: no planes 2 to 5 of 4"):
+            next(scan.pictures(2, 5))
+    index_ZYX = volume("uint8")
+    palette = np.random.default_rng(1).integers(0, 255, (3, 256), np.uint16) << 8
+
+    def write_pages(palettes):
+        with tifffile.TiffWriter(path) as writer:
+            for plane, palette in zip(index_ZYX, palettes, strict=True):
+                writer.write(plane, photometric="palette", colormap=palette, metadata=None)
+        return open_scan(path)
+
+    with write_pages([palette] * 5) as scan:
+        found = scan.picture(3, 2)
+        assert found.kind == "palette"
+        np.testing.assert_array_equal(found.pixels, index_ZYX[:, :, 3])
+        np.testing.assert_array_equal(found.palette_N3, (palette >> 8).T)
+    palettes = [np.roll(palette, z, axis=1) for z in range(5)]
+    with write_pages(palettes) as scan:  # The index is no class any more.
+        found = scan.picture(3, 2)
+        assert found.kind == "rgb"
+        shown = [(p >> 8).T[line] for p, line in zip(palettes, index_ZYX[:, :, 3], strict=True)]
+        np.testing.assert_array_equal(found.pixels, np.stack(shown))
+
+
+def test_planes_across_gray_and_colour_pages_are_refused(path):
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(volume("uint8")[0], photometric="minisblack", metadata=None)
+        colormap = np.zeros((3, 256), np.uint16)
+        writer.write(volume("uint8")[1], photometric="palette", colormap=colormap, metadata=None)
+    with open_scan(path, colours=True) as scan:
+        message = r"scan.tif: some planes are gray and others palette pictures, so that those acr"
+        with pytest.raises(InputError, match=message):
+            scan.picture(0, 1)
+
+
 def resolution(y, x, unit):
     return {"resolution": (1 / x, 1 / y), "resolutionunit": unit}
 

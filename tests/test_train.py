@@ -82,7 +82,7 @@ def test_run_records_which_slice_went_where(run):
     workdir, results = run
     data = json.loads((workdir / "data.json").read_text())
     assert {part: len(names) for part, names in data["split"].items()} == {
-        "train": 6, "validation": 1, "test": 3,
+        "train": 6, "validation": 1, "test": 3, "between": 0,
     }  # fmt: skip
     z = {part: [int(name[-4:]) for name in names] for part, names in data["split"].items()}
     assert z["validation"][0] - z["train"][-1] >= 10
@@ -108,6 +108,18 @@ def test_changed_files_are_not_the_same_run(config, tmp_path, write_folder, writ
         train.run(mine, tmp_path / "run")
 
 
+def test_fields_of_the_split_are_checked_before_anything_is_simulated(
+    config, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(train, "prepare_data", lambda config: pytest.fail("simulated"))
+    bad = config.copy_and_resolve_references()
+    for field, value in (("kind", "blocks"), ("gap", -1), ("between", 1), ("fractions", (1, 0, 0))):
+        bad.data.split = config.data.split.copy_and_resolve_references()
+        bad.data.split[field] = value
+        with pytest.raises(InputError, match=rf"config\.data\.split\.{field}="):
+            train.run(bad, tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -121,6 +133,7 @@ def test_changed_files_are_not_the_same_run(config, tmp_path, write_folder, writ
         ("data.normalize", "minmax", "choose one of volume, scan, image"),
         ("data.train_slices", 99, "train_slices=99: the training block has 6"),
         ("inference.tile", 50, "multiple of 32"),
+        ("data.split.between", 2, "split.between=2: give 0, or at least 3"),
         ("report.overlay_class", "gold", "pore, ceramic, metal"),
     ],
 )

@@ -61,8 +61,7 @@ class LabelledPlane:
         """
         if isinstance(self.label, Path):
             return check_label(read_picture(self.label), self.label)
-        pixels = self.label.plane(self.label_index, self.place.axis)
-        return check_label(Picture(pixels, "gray"), self.label_where)
+        return check_label(self.label.picture(self.label_index, self.place.axis), self.label_where)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Labels:
       number_pattern: regular expression whose first group is the number in a stem.
       skip_unlabelled: slices or scans without a label are left out instead of refused.
       labelled: planes of label volumes that are labelled, as in "z=10,50; y=30"; "" finds them.
-      ignored: label values that say that a voxel is not labelled.
+      ignored: label values that say that a voxel is not labelled; colours as `images.COLOUR` says.
     """
 
     number_pattern: str = LAST_NUMBER
@@ -150,7 +149,7 @@ class Labels:
             if folder.is_dir() and not is_store(folder):
                 slices += list_images(folder).values()
                 continue
-            labels = open_scan(entry)
+            labels = open_scan(entry, colours=True)
             if labels.shape[0] == 1 and len(source) > 1 and isinstance(entry, Path):
                 slices.append(entry)
                 continue

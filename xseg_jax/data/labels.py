@@ -101,8 +101,8 @@ class LabelMap:
         """Maps the label values found in all files to classes by sorted order."""
         found, ignore = np.array(sorted(found), np.int64), _checked_ignore(ignore)
         colour = not _is_grey(found).all()
-        found = set(_unify(found, colour).tolist())
-        ignored = set(_unify(values_of(ignore), colour).tolist())
+        found = set(unify(found, colour).tolist())
+        ignored = set(unify(values_of(ignore), colour).tolist())
         values = tuple(text_of(value) for value in sorted(found - ignored))
         if len(values) < 2:
             raise InputError(
@@ -118,12 +118,12 @@ class LabelMap:
 
     @staticmethod
     def ignored_values(ignore: str) -> tuple[int, ...]:
-        """The plain values in "254,255"; colours stand for none.
+        """The values in "254,255" or "#000000", as `value_of`.
 
         Raises:
           InputError: the text is none.
         """
-        return tuple(value for value in values_of(_checked_ignore(ignore)) if value < COLOUR)
+        return tuple(values_of(_checked_ignore(ignore)))
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "LabelMap":
@@ -149,7 +149,7 @@ class LabelMap:
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
         ignored = values_of(self.ignore)
         classes = [self.names.index(name) for name in self.classes] + [IGNORED] * len(ignored)
-        numbers = _unify([*(value_of(value) for value in self.values), *ignored], self._colour)
+        numbers = unify([*(value_of(value) for value in self.values), *ignored], self._colour)
         order = np.argsort(numbers)
         return numbers[order], np.array(classes, np.uint8)[order]
 
@@ -160,7 +160,7 @@ class LabelMap:
           InputError: a value is in no class; names the file and the classes.
         """
         numbers, classes = self._table
-        values_HW = _unify(values_HW, self._colour)
+        values_HW = unify(values_HW, self._colour)
         index_HW = np.searchsorted(numbers, values_HW).clip(max=len(numbers) - 1)
         unknown = numbers[index_HW] != values_HW
         if unknown.any():
@@ -175,7 +175,7 @@ class LabelMap:
     def decode(self, class_HW: np.ndarray) -> np.ndarray:
         """The user's own label values: (H, W) uint8 or uint16, or (H, W, 3) uint8 colours."""
         first = [self.values[self.classes.index(name)] for name in self.names]
-        numbers = _unify([value_of(value) for value in first], self._colour)
+        numbers = unify([value_of(value) for value in first], self._colour)
         if self._colour:
             colours = np.stack([numbers >> 16 & 255, numbers >> 8 & 255, numbers & 255], axis=-1)
             return colours.astype(np.uint8)[class_HW]
@@ -222,7 +222,7 @@ def _is_grey(value: Any) -> Any:
     return (value < COLOUR) | (value == (COLOUR | low << 16 | low << 8 | low))
 
 
-def _unify(values: Any, colour: bool) -> np.ndarray:
+def unify(values: Any, colour: bool) -> np.ndarray:
     """Plain values as grey colours, or grey colours as plain values.
 
     Programs that write a colour mask without colours as a grayscale file make folders of both.
@@ -254,4 +254,4 @@ def values_of(text: str) -> list[Any]:
 
 def plain(values: Iterable[int]) -> list[int]:
     """Label values with gray colours as plain values."""
-    return _unify(list(values), colour=False).tolist()
+    return unify(list(values), colour=False).tolist()

@@ -1,11 +1,13 @@
 """Which planes of a label volume are labelled, where most of it is not."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from xseg_jax.data.images import COLOUR, Convention, label_values
+from xseg_jax.data.labels import text_of, unify
 from xseg_jax.data.planes import AXES
 from xseg_jax.errors import InputError
 from xseg_jax.scans.scan import Scan
@@ -86,18 +88,19 @@ def find_planes(labels: Scan, ignored: Collection[int]) -> Planes:
     voxels that have another value. Where no plane stands out, every plane across z is labelled.
 
     Args:
-      labels: label values (Z, Y, X), gone through once or twice, slab by slab.
-      ignored: values that say that a voxel is not labelled.
+      labels: label values (Z, Y, X) or what shows them, gone through once to three times, plane by
+        plane.
+      ignored: values that say that a voxel is not labelled; colours as `images.COLOUR` says.
 
     Raises:
       InputError: nothing is labelled.
     """
-    unlabelled = set(ignored) or {_most_frequent(labels)}
-    counts = _counts(labels, unlabelled)
+    unlabelled = set(unify([*ignored], colour=False).tolist()) or {_most_frequent(labels)}
+    counts = _counts(labels, ignored, unlabelled)
     if not counts[0].any():
+        values = ", ".join(map(text_of, sorted(unlabelled)))
         raise InputError(
-            f"{labels.source}: every voxel is {', '.join(map(str, sorted(unlabelled)))}, which is "
-            "no label; label some planes"
+            f"{labels.source}: every voxel is {values}, which is no label; label some planes"
         )
     shares = [np.count_nonzero(count) / len(count) for count in counts]
     axis = int(np.argmin(shares))
@@ -111,7 +114,10 @@ def find_planes(labels: Scan, ignored: Collection[int]) -> Planes:
     found = Planes(
         tuple(tuple(one.tolist()) for one in crossing), "they stand out by what is labelled in them"
     )
-    if sum(len(one) > 0 for one in crossing) > 1 and _share(labels, unlabelled, found) > COVERED:
+    if (
+        sum(len(one) > 0 for one in crossing) > 1
+        and _share(labels, ignored, unlabelled, found) > COVERED
+    ):
         return found
     why = "all are labelled" if shares[0] == 1 else "the other planes hold one value"
     return _across(0, np.flatnonzero(counts[0]), why)
@@ -129,37 +135,75 @@ def _slabs(labels: Scan) -> list[tuple[int, int]]:
     return [(start, min(start + depth, labels.shape[0])) for start in starts]
 
 
+def _values(labels: Scan, ignored: Collection[int]) -> Iterator[np.ndarray]:
+    """Numbers (Y, X) of each plane along z that differ where its label does.
+
+    Labels are not yet known to be meant by index or by colour. Ignored values say it; else it is
+    the colour, for pages may have palettes of their own, as long as indices differ in it.
+    """
+    by_colour = any(value >= COLOUR for value in ignored)
+    for start, stop in _slabs(labels):
+        for picture in labels.pictures(start, stop):
+            if picture.kind == "gray":
+                yield picture.pixels
+                continue
+            colours = by_colour
+            if picture.palette_N3 is not None and not ignored:
+                shown_N3 = picture.palette_N3[np.unique(picture.pixels)]
+                colours = len(np.unique(shown_N3, axis=0)) == len(shown_N3)
+            values = label_values(picture, Convention(colours=colours))
+            yield unify(values, colour=False)
+
+
 def _most_frequent(labels: Scan) -> int:
     total: dict[int, int] = {}
-    for start, stop in _slabs(labels):
-        values, counts = np.unique(labels.slab(start, stop), return_counts=True)
+    for values_YX in _values(labels, ()):
+        values, counts = values_YX[0, :1], np.array([values_YX.size])
+        if not _is_one_value(values_YX):
+            values, counts = np.unique(values_YX, return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             total[value] = total.get(value, 0) + count
     return max(total, key=lambda value: (total[value], -value))
 
 
-def _counts(labels: Scan, unlabelled: Collection[int]) -> list[np.ndarray]:
+def _labelled(
+    labels: Scan, ignored: Collection[int], unlabelled: Collection[int]
+) -> Iterator[np.ndarray]:
+    """Which voxels (Y, X) of each plane along z have another value than the unlabelled ones."""
+    for values_YX in _values(labels, ignored):
+        one_YX = values_YX[:1, :1] if _is_one_value(values_YX) else values_YX
+        yield np.broadcast_to(~np.isin(one_YX, list(unlabelled)), values_YX.shape)
+
+
+def _is_one_value(values_YX: np.ndarray) -> bool:
+    """Most planes of a large volume are; to see that is far cheaper than to sort or to compare."""
+    return values_YX.min() == values_YX.max()
+
+
+def _counts(
+    labels: Scan, ignored: Collection[int], unlabelled: Collection[int]
+) -> list[np.ndarray]:
     """Labelled voxels of each plane across z, y and x."""
     counts = [np.zeros(length, np.int64) for length in labels.shape]
-    for start, stop in _slabs(labels):
-        labelled = ~np.isin(labels.slab(start, stop), list(unlabelled))
-        counts[0][start:stop] = labelled.sum(axis=(1, 2))
-        counts[1] += labelled.sum(axis=(0, 2))
-        counts[2] += labelled.sum(axis=(0, 1))
+    for z, labelled_YX in enumerate(_labelled(labels, ignored, unlabelled)):
+        counts[0][z] = labelled_YX.sum()
+        counts[1] += labelled_YX.sum(axis=1)
+        counts[2] += labelled_YX.sum(axis=0)
     return counts
 
 
-def _share(labels: Scan, unlabelled: Collection[int], planes: Planes) -> float:
+def _share(
+    labels: Scan, ignored: Collection[int], unlabelled: Collection[int], planes: Planes
+) -> float:
     """Share of the labelled voxels that lie in planes."""
+    across_z, across_y, across_x = planes.indices
     inside = total = 0
-    for start, stop in _slabs(labels):
-        labelled = ~np.isin(labels.slab(start, stop), list(unlabelled))
-        total += int(labelled.sum())
-        mine = np.zeros(labelled.shape, bool)
-        mine[[z - start for z in planes.indices[0] if start <= z < stop]] = True
-        mine[:, list(planes.indices[1])] = True
-        mine[:, :, list(planes.indices[2])] = True
-        inside += int((labelled & mine).sum())
+    for z, labelled_YX in enumerate(_labelled(labels, ignored, unlabelled)):
+        total += int(labelled_YX.sum())
+        mine_YX = np.full(labelled_YX.shape, z in across_z)
+        mine_YX[list(across_y)] = True
+        mine_YX[:, list(across_x)] = True
+        inside += int((labelled_YX & mine_YX).sum())
     return inside / max(total, 1)
 
 

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 PARTS = ("train", "validation", "test")
 
 
+LEAST_BETWEEN = 3
+"""Fewest training planes to each that is held out."""
 KINDS = ("auto", "scan", "z", "tiles", "group", "random", "none")
 
 
@@ -30,8 +32,8 @@ class Split:
       validation: planes to choose the best checkpoint by.
       test: planes to score.
       kind: one of `KINDS` but "auto".
-      between: planes that lie between those of training and that no part has: what is asked of the
-        network where only some slices are labelled.
+      between: planes that lie between those of training and that no part has: scored to see what
+        the network makes of slices that nobody labels, where only some are labelled.
       slabs: how planes are cut, where parts share planes; None where planes are whole.
     """
 
@@ -59,6 +61,8 @@ def split_planes(
     gap: int,
     group_pattern: str,
     seed: int,
+    between: int,
+    train_slices: int,
 ) -> Split:
     """Divides labelled planes into training, validation and test.
 
@@ -79,9 +83,28 @@ def split_planes(
       group_pattern: for "group", a regular expression whose first group in the name says which
         images belong together, for example a patient; "" makes each file its own group.
       seed: orders scans, groups and random planes.
+      between: for "scan" and "z", one training plane in so many of a scan is held out, as
+        `hold_out`; 0 holds none out.
+      train_slices: trains on so many of the training planes, as `choose_evenly`, 0 for all; the
+        others are between them, and none more are held out.
 
     Raises:
       InputError: the planes cannot be divided so; names the field.
+    """
+    check_fields(kind, fractions, gap, between)
+    split = _divide(
+        kind, names, places, label_of, classes, fractions, ranges, gap, group_pattern, seed
+    )
+    if train_slices:
+        return _choose_train(split, train_slices, places)
+    return _hold_out(split, between, places)
+
+
+def check_fields(kind: str, fractions: Sequence[float], gap: int, between: int) -> None:
+    """Refuses what no planes could be divided by.
+
+    Raises:
+      InputError: names the field.
     """
     if kind not in KINDS:
         raise InputError(f"config.data.split.kind={kind!r}: choose one of {', '.join(KINDS)}")
@@ -92,6 +115,26 @@ def split_planes(
         )
     if gap < 0:
         raise InputError(f"config.data.split.gap={gap}: give 0 or more slices")
+    if between != 0 and between < LEAST_BETWEEN:
+        raise InputError(
+            f"config.data.split.between={between}: give 0, or at least {LEAST_BETWEEN}, as every "
+            "plane that is held out needs one that trains on each side"
+        )
+
+
+def _divide(
+    kind: str,
+    names: Sequence[str],
+    places: Sequence[Place],
+    label_of: Callable[[int], np.ndarray],
+    classes: int,
+    fractions: Sequence[float],
+    ranges: Sequence[Sequence[int]],
+    gap: int,
+    group_pattern: str,
+    seed: int,
+) -> Split:
+    """As `split_planes`, with every training plane."""
     scans = [place.scan for place in places]
     if kind == "random":
         logger.warning(
@@ -296,7 +339,7 @@ def choose_evenly(indices: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(indices[int(place)] for place in places)
 
 
-def choose_train(split: Split, count: int, places: Sequence[Place]) -> Split:
+def _choose_train(split: Split, count: int, places: Sequence[Place]) -> Split:
     """The split with `count` of its training planes, as `choose_evenly`; the others are between."""
     train = choose_evenly(split.train, count)
     left = [index for index in split.train if index not in set(train)]
@@ -306,6 +349,30 @@ def choose_train(split: Split, count: int, places: Sequence[Place]) -> Split:
         index for index in left if _is_between(places[index], [places[other] for other in train])
     ]
     return replace(split, train=train, between=tuple(between))
+
+
+def _hold_out(split: Split, every: int, places: Sequence[Place]) -> Split:
+    """The split with one training plane in `every` of each scan held out as between.
+
+    They are evenly spread, and each has a training plane on both sides. Of a scan with planes
+    across several axes, which cross each other, none is held out, nor where two planes have the
+    same number, for its copy would train.
+    """
+    if not every or split.kind not in ("scan", "z"):
+        return split
+    between: list[int] = []
+    for scan in dict.fromkeys(places[index].scan for index in split.train):
+        mine = [index for index in split.train if places[index].scan == scan]
+        number_of = {index: places[index].number for index in mine}
+        known = sorted(number for number in number_of.values() if number is not None)
+        alone = len({places[index].axis for index in mine}) == 1
+        if not alone or len(set(known)) < len(mine) or len(mine) < every:
+            continue
+        # At least three planes to each: never the first or the last, and no two beside each other.
+        held = set(choose_evenly(known, len(mine) // every))
+        between.extend(index for index in mine if number_of[index] in held)
+    train = tuple(index for index in split.train if index not in set(between))
+    return replace(split, train=train, between=tuple(sorted(between)))
 
 
 def _is_between(place: Place, others: Sequence[Place]) -> bool:

@@ -109,6 +109,8 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
         members = [planes.names[index] for index in indices]
         if members:
             print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
+    if split.between:
+        print(f"between: {len(split.between)} slices, scored but not trained on")
     train, test = (Selection(planes, split, part) for part in ("train", "test"))
     pixels_K = labelled_pixels(planes, split)
     grey_scales = GreyScales.fit(config.data.normalize, train, planes.grey_scales)
@@ -128,7 +130,7 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
         split_kind=split.kind,
         split={
             part: tuple(planes.names[index] for index in indices)
-            for part, indices in split.parts().items()
+            for part, indices in _all_of(split).items()
         },
         slabs=split.slabs.to_json() if split.slabs else None,
         leak=(
@@ -156,6 +158,11 @@ def warn_of_swaps(config: Config, names: Sequence[str], train: Sequence[Plane]) 
         )  # fmt: skip
 
 
+def _all_of(split: Split) -> dict[str, tuple[int, ...]]:
+    """Indices of each part, and of the planes between."""
+    return split.parts() | {"between": split.between}
+
+
 def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:
     """Training pixels of each class.
 
@@ -163,8 +170,9 @@ def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:
       InputError: a part has no labelled pixel, or training pixels of one class alone.
     """
     names = planes.label_map.names
+    unless = ", or hold none out with --config.data.split.between=0"
     counts = {}
-    for part, indices in split.parts().items():
+    for part, indices in _all_of(split).items():
         if not indices:
             continue
         counts[part] = np.zeros(IGNORED + 1, np.int64)
@@ -175,7 +183,7 @@ def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:
             raise InputError(
                 f"config.data.split: all pixels of the {part} slices, {first} to {last}, are "
                 f"ignored (label value {planes.label_map.ignore}); label some of them, or split so "
-                f"that labelled slices are in {part}"
+                f"that labelled slices are in {part}{unless if part == 'between' else ''}"
             )
     pixels_K = tuple(counts["train"][: len(names)].tolist())
     absent = [name for name, count in zip(names, pixels_K, strict=True) if not count]
@@ -184,10 +192,15 @@ def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:
         raise InputError(
             f"config.data.split: the training slices have pixels of {only!r} alone, and none of "
             f"{', '.join(absent)}; label these too, or split so that training slices have them"
+            f"{unless if split.between else ''}"
         )
     if absent:
+        held = (
+            "between" in counts and counts["between"][: len(names)][np.array(pixels_K) == 0].any()
+        )
         logger.warning(
             "no training slice has a pixel of %s: it will never be predicted; split so that "
-            "training has it, or leave it out with --config.data.classes", ", ".join(absent)
+            "training has it, or leave it out with --config.data.classes%s",
+            ", ".join(absent), unless if held else "",
         )  # fmt: skip
     return pixels_K

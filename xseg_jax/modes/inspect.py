@@ -120,6 +120,11 @@ def run(
             + ", ".join(
                 f"{len(indices)} planes in {part}" for part, indices in parts.parts().items()
             )
+            + (
+                f", {len(parts.between)} held out between those of training"
+                if parts.between
+                else ""
+            )
         )
         validated = len(parts.validation)
     else:

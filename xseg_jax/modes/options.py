@@ -122,6 +122,18 @@ RULES = (
         "config.data.split.kind='{data.split.kind}' has no gap; add --config.data.split.kind=z",
     ),
     Rule(
+        ("data.split.between",),
+        lambda config: config.data.split.kind in ("auto", "scan", "z"),
+        "config.data.split.kind='{data.split.kind}' holds no planes out between those of training; "
+        "leave it out",
+    ),
+    Rule(
+        ("data.split.between",),
+        lambda config: config.data.train_slices == 0,
+        "config.data.train_slices={data.train_slices} leaves planes out, and these are scored as "
+        "between; leave it out",
+    ),
+    Rule(
         ("data.split.group_pattern",),
         lambda config: config.data.split.kind == "group",
         "config.data.split.kind='{data.split.kind}' knows no groups; add "

@@ -47,7 +47,7 @@ class DataFacts:
       train_pixels: labelled training pixels of each class.
       train_hashes: of the pixels of each training image.
       split_kind: how the planes were divided.
-      split: names of the planes in each part.
+      split: names of the planes in each part, and of those "between".
       slabs: how planes were cut, where parts share planes.
       leak: what `measure_leak` found.
     """

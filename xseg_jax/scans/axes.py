@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xseg_jax.errors import InputError
+from xseg_jax.scans.shown import COLOUR_REMEDY
 
 
 def to_volume(
@@ -23,13 +24,13 @@ def to_volume(
     if len(axes) not in (2, 3):
         raise InputError(
             f"{source}: has shape {tuple(shape)}; expected a volume (z, y, x) or a slice (y, x): "
-            "save one volume a file"
+            f"save one volume a file, {COLOUR_REMEDY}"
         )
     last = [shape[axis] for axis in axes]
     if len(last) == 3 and last[2] in (3, 4) and min(last[:2]) > 4 and dtype == np.uint8:
         raise InputError(
             f"{source}: has shape {tuple(shape)}: a colour image; X-ray images are grayscale: "
-            "convert it"
+            f"convert it; save {COLOUR_REMEDY}"
         )
     return axes
 

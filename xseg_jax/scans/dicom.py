@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from xseg_jax.errors import InputError
 from xseg_jax.scans.raw import Layout, RawScan, refuse_inside
 from xseg_jax.scans.scan import Geometry, Region, Scan, plain_dtype, some
+from xseg_jax.scans.shown import COLOUR_REMEDY
 from xseg_jax.scans.units import triple
 from xseg_jax.scans.unpack import Unpacked
 
@@ -41,7 +42,8 @@ def _header(file: Path, source: str) -> _Header:
     reader.ReadImageInformation()
     if reader.GetNumberOfComponents() != 1:
         raise InputError(
-            f"{source}: {file.name} is a colour image; X-ray images are grayscale: convert it"
+            f"{source}: {file.name} is a colour image; X-ray images are grayscale: convert it; "
+            f"save {COLOUR_REMEDY}"
         )
     width, height, depth = (*reader.GetSize(), 1)[:3]
     keys = set(reader.GetMetaDataKeys())

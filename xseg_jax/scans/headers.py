@@ -17,6 +17,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.scans.axes import at_least_two
 from xseg_jax.scans.raw import Layout, RawScan, beside, refuse_inside
 from xseg_jax.scans.scan import Geometry, Scan
+from xseg_jax.scans.shown import COLOUR_REMEDY
 from xseg_jax.scans.units import triple, unit_of
 from xseg_jax.scans.unpack import Unpacked, unpack, write_text
 
@@ -142,7 +143,8 @@ def _spatial_axes(sizes: list[int], kinds: list[str], source: str) -> list[int]:
         if vectors or len(keep) > 3:
             raise InputError(
                 f"{source}: sizes {sizes} hold {vectors[0] if vectors else 'a fourth axis'}; "
-                "expected one value a voxel: save one volume (one layer or channel) a file"
+                "expected one value a voxel: save one volume (one layer or channel) a file, "
+                f"{COLOUR_REMEDY}"
             )
     if len(keep) < 2:
         raise InputError(f"{source}: sizes {sizes} are no volume; expected 2 or 3 axes")
@@ -244,7 +246,7 @@ def open_metaimage(file: Path, inside: str, source: str) -> Scan:
     if channels != 1 or len(sizes) not in (2, 3):
         raise InputError(
             f"{source}: has {channels} channels and sizes {sizes}; expected one channel and "
-            "2 or 3 axes: save one volume a file"
+            f"2 or 3 axes: save one volume a file, {COLOUR_REMEDY}"
         )
     dtype = np.dtype(fields.table("ElementType", META_TYPES, fields("ElementType")))
     big = fields("BinaryDataByteOrderMSB", "ElementByteOrderMSB", default="False").lower()

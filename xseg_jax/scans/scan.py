@@ -6,7 +6,8 @@ NumPy in and out. A reader is imported when its format is met.
 import functools
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ import numpy as np
 from xseg_jax.errors import InputError
 from xseg_jax.scans.kinds import find_kind
 from xseg_jax.scans.names import LAST_NUMBER
-from xseg_jax.scans.shown import Picture
+from xseg_jax.scans.shown import COLOUR_REMEDY, Picture, crossing
 
 Region = tuple[slice, slice, slice]
 
@@ -55,7 +56,10 @@ class Scan(ABC):
       dtype: bool, or integers or floats of any size.
       geometry: voxel size, unit and place, as far as the file says them.
       numbers: the z of each plane, from the names of a folder of slices; else None.
+      pictured: files say more of a plane than its gray values.
     """
+
+    pictured = False
 
     def __init__(
         self,
@@ -105,13 +109,41 @@ class Scan(ABC):
         bounds[axis] = (index, index + 1)
         return self._region(bounds, f"plane {index} along axis {axis}").squeeze(axis)
 
-    def picture(self, index: int) -> Picture:
-        """Plane `index` along z with what its file says of it: palette, colours, lossy compression.
+    def picture(self, index: int, axis: int = 0) -> Picture:
+        """As `plane`, with what its file says of it: palette, colours, lossy compression.
 
         That is for labels, which may be colours: those of a scan opened with `colours=True` are
         (Y, X, 3) here, and refused as planes. Formats of volumes have gray values alone.
+
+        Raises:
+          IndexError: there is no such plane.
+          InputError: the file is damaged there, or one plane shows colours and another gray values.
         """
-        return Picture(self.plane(index), "gray")
+        if not self.pictured or axis == 0:
+            if axis == 0 and 0 <= index < self.shape[0]:
+                (picture,) = self.pictures(index, index + 1)
+                return picture
+            return Picture(self.plane(index, axis), "gray")
+        if not 0 <= index < self.shape[axis]:
+            raise IndexError(f"{self.source}: no plane {index} of {self.shape[axis]} along {axis}")
+        return crossing(self.pictures(0, self.shape[0]), index, axis, self.source)
+
+    def pictures(self, start: int, stop: int) -> Iterator[Picture]:
+        """Planes start..stop-1 along z, one after the other, as `picture`; memory is as of `slab`.
+
+        Raises:
+          IndexError: the bounds are not 0 <= start < stop <= Z.
+          InputError: the file is damaged there.
+        """
+        if not 0 <= start < stop <= self.shape[0]:
+            raise IndexError(f"{self.source}: no planes {start} to {stop} of {self.shape[0]}")
+        with self._reading(f"planes {start} to {stop - 1}"):
+            yield from self._pictures(range(start, stop))
+
+    def _pictures(self, planes: range) -> Iterator[Picture]:
+        """Pictures of neighbouring planes along z."""
+        for plane in self.slab(planes.start, planes.stop):
+            yield Picture(plane, "gray")
 
     def slab(self, start: int, stop: int) -> np.ndarray:
         """Planes start..stop-1 along z: (stop - start, Y, X).
@@ -126,11 +158,23 @@ class Scan(ABC):
         return self._region(bounds, f"planes {start} to {stop - 1}")
 
     def _region(self, bounds: list[tuple[int, int]], what: str) -> np.ndarray:
+        z, y, x = (slice(*bound) for bound in bounds)
+        with self._reading(what):
+            values = self._read((z, y, x))
+        expected = tuple(stop - start for start, stop in bounds)
+        if values.shape != expected or values.dtype != self.dtype:
+            raise InputError(
+                f"{self.source}: {what} is {values.dtype} {values.shape}, but the file announced "
+                f"{self.dtype} {expected}; export it again"
+            )
+        return values
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
         if self._closed:
             raise ValueError(f"{self.source}: is closed")
-        z, y, x = (slice(*bound) for bound in bounds)
         try:
-            values = self._read((z, y, x))
+            yield
         except (InputError, MemoryError):
             raise
         # Every library fails in a way of its own; each means the same to the user.
@@ -139,13 +183,6 @@ class Scan(ABC):
                 f"{self.source}: {what} cannot be read ({one_line(error)}); the file is damaged, "
                 "truncated or gone: copy or export it again"
             ) from error
-        expected = tuple(stop - start for start, stop in bounds)
-        if values.shape != expected or values.dtype != self.dtype:
-            raise InputError(
-                f"{self.source}: {what} is {values.dtype} {values.shape}, but the file announced "
-                f"{self.dtype} {expected}; export it again"
-            )
-        return values
 
     def close(self) -> None:
         """Gives back open files and temporary copies; reading afterwards is a `ValueError`."""
@@ -235,7 +272,8 @@ def plain_dtype(dtype: np.dtype, source: str) -> np.dtype:
       InputError: values are not plain numbers.
     """
     if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise InputError(f"{source}: values are {dtype}, not plain numbers; export it again")
+        remedy = f"save one volume a file, {COLOUR_REMEDY}" if dtype.names else "export it again"
+        raise InputError(f"{source}: values are {dtype}, not plain numbers; {remedy}")
     return dtype.newbyteorder("=")
 
 

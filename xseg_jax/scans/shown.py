@@ -1,6 +1,7 @@
 """What a picture shows, whatever file it came from."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from xseg_jax.errors import InputError
 
 Kind = Literal["gray", "palette", "rgb"]
+COLOUR_REMEDY = "colour labels as RGB pages of a TIFF"
+"""What errors say of formats that are read as volumes of one value a voxel."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,42 @@ class Picture:
     def colours(self) -> np.ndarray:
         """Colours (H, W, 3) of a palette or RGB picture."""
         return self.pixels if self.palette_N3 is None else self.palette_N3[self.pixels]
+
+
+def crossing(pictures: Iterable[Picture], index: int, axis: int, name: object) -> Picture:
+    """The plane across y or x of a stack of pictures.
+
+    Args:
+      pictures: along z, of one size.
+      index: of the plane.
+      axis: 1 for y, 2 for x.
+      name: of the stack, for messages.
+
+    Returns:
+      A picture of one line a picture of the stack. Where the palettes of these differ it shows the
+      colours.
+
+    Raises:
+      InputError: some show gray values and others colours.
+    """
+    lines: list[Picture] = []
+    for picture in pictures:
+        line = picture.pixels.take(index, axis - 1)[None]
+        lines.append(replace(picture, pixels=line))
+    first = lines[0]
+    kinds = sorted({line.kind for line in lines})
+    lossy = next((line.lossy for line in lines if line.lossy), "")
+    if "gray" in kinds and len(kinds) > 1:
+        raise InputError(
+            f"{name}: some planes are {' and others '.join(kinds)} pictures, so that those across "
+            f"{'zyx'[axis]} are neither; save all planes alike"
+        )
+    palettes = [line.palette_N3 for line in lines if line.palette_N3 is not None]
+    same = all(np.array_equal(palette_N3, palettes[0]) for palette_N3 in palettes)
+    if len(kinds) == 1 and same:
+        pixels = np.concatenate([line.pixels for line in lines])
+        return Picture(pixels, first.kind, first.palette_N3, lossy)
+    return Picture(np.concatenate([line.colours for line in lines]), "rgb", lossy=lossy)
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:

@@ -4,6 +4,7 @@ A slice is what every viewer shows of its file; z is the number in its name.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ class SlicesScan(Scan):
     The first file says size and type; another one that differs is an error when it is read.
     """
 
+    pictured = True
+
     def __init__(
         self, source: str, files: list[Path], numbers: tuple[int, ...] | None, colours: bool
     ) -> None:
@@ -35,20 +38,20 @@ class SlicesScan(Scan):
     def _read(self, region: Region) -> np.ndarray:
         z, y, x = region
         values = np.empty([part.stop - part.start for part in region], self.dtype)
-        for index, plane in enumerate(range(z.start, z.stop)):
-            values[index] = gray_of(self.picture(plane), self.files[plane])[y, x]
+        for index, picture in enumerate(self._pictures(range(z.start, z.stop))):
+            values[index] = gray_of(picture, self.files[z.start + index])[y, x]
         return values
 
-    def picture(self, index: int) -> Picture:
-        """As `Scan.picture`."""
-        picture, file = read_picture(self.files[index]), self.files[index]
-        size, dtype = picture.pixels.shape[:2], picture.pixels.dtype
-        if size != self.shape[1:] or dtype != self.dtype:
-            raise InputError(
-                f"{file}: is {dtype} {size}, but {self.files[0].name} is {self.dtype} "
-                f"{self.shape[1:]}; export all slices alike"
-            )
-        return picture
+    def _pictures(self, planes: range) -> Iterator[Picture]:
+        for plane in planes:
+            picture, file = read_picture(self.files[plane]), self.files[plane]
+            size, dtype = picture.pixels.shape[:2], picture.pixels.dtype
+            if size != self.shape[1:] or dtype != self.dtype:
+                raise InputError(
+                    f"{file}: is {dtype} {size}, but {self.files[0].name} is {self.dtype} "
+                    f"{self.shape[1:]}; export all slices alike"
+                )
+            yield picture
 
 
 def gray_of(picture: Picture, name: object) -> np.ndarray:

@@ -8,7 +8,7 @@ import itertools
 import logging
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 class TiffScan(Scan):
     """Pages of TIFF files; a file is opened when one of its pages is read, by each thread anew."""
 
+    pictured = True
+
     def __init__(
         self, source: str, pages: list[Page], key: Any, geometry: Geometry, colours: bool
     ) -> None:
@@ -64,11 +66,7 @@ class TiffScan(Scan):
             values[index] = gray_of(picture, self.source)[y, x]
         return values
 
-    def picture(self, index: int) -> Picture:
-        """As `Scan.picture`."""
-        return next(self._pictures(range(index, index + 1)))
-
-    def _pictures(self, planes: Iterable[int]) -> Iterator[Picture]:
+    def _pictures(self, planes: range) -> Iterator[Picture]:
         for file, group in itertools.groupby(planes, lambda plane: self.pages[plane][0]):
             with tifffile.TiffFile(file) as tiff:
                 for plane in group:
