@@ -97,7 +97,7 @@ def test_a_baseline_that_there_is_not_is_refused_before_any_work(tmp_path):
     config = tiny.get_config()
     config.report.baselines = ("forest", "otsu")
     message = r"config\.report\.baselines=\('forest', 'otsu'\): there is no 'otsu'; choose among "
-    with pytest.raises(InputError, match=message + "forest, thresholding, or "):
+    with pytest.raises(InputError, match=message + "forest, thresholding, as --"):
         train.run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

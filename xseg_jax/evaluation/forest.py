@@ -39,7 +39,7 @@ STRIP_PIXELS = 2**19
 
 PIXELS, TREES, LEAF = 30_000, 50, 2
 """Of the sample; in the forest; pixels in a leaf at least."""
-TREES_AT_A_TIME = 5
+TREES_AT_A_TIME = 10
 MOST_PIXELS = 2**25
 """Training pixels whose features are computed, in planes that are spread evenly."""
 
@@ -110,7 +110,7 @@ class Sample:
         """
         remedy = (
             "bring back the file that the run wrote, or leave the forest out with "
-            "--config.report.baselines=\"('thresholding',)\""
+            "--config.report.baselines=thresholding"
         )
         if not path.is_file():
             raise InputError(f"{path}: no such file, so that no forest can be fitted; {remedy}")

@@ -58,7 +58,8 @@ def check_baselines(config: Config) -> tuple[str, ...]:
         if name not in BASELINES:
             raise InputError(
                 f"config.report.baselines={names}: there is no {name!r}; choose among "
-                f"{', '.join(BASELINES)}, or () for none"
+                f'{", ".join(BASELINES)}, as --config.report.baselines="{tuple(BASELINES)}", or () '
+                "for none"
             )
     return names
 
