@@ -271,3 +271,18 @@ def test_many_classes(classes):
 def test_json():
     found, _ = fit(slices_of())
     assert Thresholds(**found.to_json()) == found
+
+
+def test_processes_share_the_slices_and_sum_to_the_same(monkeypatch):
+    slices = slices_of(count=5)
+    found, grey_scales = fit(slices)
+    whole_NKK = confusions(found, slices, grey_scales, 3)
+    assert whole_NKK.shape == (5, 3, 3)
+    assert (whole_NKK.sum(axis=(1, 2)) == 80 * 96).all()
+    parts, advanced = [], []
+    for process in (0, 1):
+        monkeypatch.setattr(baselines, "share_of", lambda all_, p=process: range(p, len(all_), 2))
+        parts.append(confusions(found, slices, grey_scales, 3, lambda: advanced.append(1)))
+    assert len(advanced) == 5
+    assert not parts[0][1].any()
+    np.testing.assert_array_equal(parts[0] + parts[1], whole_NKK)

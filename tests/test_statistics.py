@@ -149,3 +149,10 @@ def test_what_a_corrected_interval_shows_is_what_its_p_says():
     for _ in range(100):
         for one in holm([of(value) for value in 3 * rng.normal(size=6)]):
             assert one.shown == (one.p < 0.05)
+
+
+def test_blocks_are_stretches_of_slices_that_lose_none():
+    confusion_NKK = np.arange(7)[:, None, None] * np.ones((1, 2, 2), int)
+    # Of seven slices: 0 and 1, 2 and 3, 4 and 5, 6.
+    assert statistics.blocks_of(confusion_NKK, 4)[:, 0, 0].tolist() == [1, 5, 9, 6]
+    assert statistics.blocks_of(confusion_NKK, 9)[:, 0, 0].tolist() == list(range(7))
