@@ -176,13 +176,13 @@ def imported(module, found):
 
 
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "xseg_jax").rglob("*.py"))
-REMEDY = re.compile(r"--config\.([a-z_]+(?:\.[a-z_]+)*)(\*?)")
+REMEDY = re.compile(r"--config\.([a-z_]+(?:\.[a-z_0-9]+)*)(\*?)")
 FOR_TRAINING = "train with"
 """What a sentence says that names a remedy for another mode."""
 NEVER_SAID = {
     "evaluate": ("data.split.",),
     "predict": ("data.",),
-    "inspect": ("data.source", "data.root", "loss."),
+    "inspect": ("data.source", "data.root", "loss.", "augment."),
 }
 """It splits nothing; it reads no labels and pairs no names; its config is configs/scan.py."""
 
