@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import jax
+import small_forest  # noqa: F401 - in the new process too
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,9 +22,7 @@ def start(function, *arguments):
     modes = [
         f"xseg_jax.modes.{mode}" for mode in ("train", "evaluate", "inspect", "predict", "sweep")
     ]
-    context.set_forkserver_preload(
-        [*modes, "configs.tiny", "configs.slurm", "forked", "small_forest"]
-    )
+    context.set_forkserver_preload([*modes, "configs.tiny", "configs.slurm", "sklearn.ensemble"])
     process = context.Process(target=function, args=arguments)
     process.start()
     return process

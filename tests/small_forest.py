@@ -1,6 +1,6 @@
 """Forests of few pixels: most tests look at where a forest stands, not at how good it is.
 
-Imported by tests, and by the process that others are forked from.
+Imported by tests, and by the processes that they start.
 """
 
 import sklearn.ensemble  # noqa: F401 - a second, once

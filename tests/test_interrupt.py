@@ -189,7 +189,7 @@ def test_signals_are_given_back():
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(base, uninterrupted):
     workdir = base / "disk"
     workdir.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(workdir)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=380k", "tmpfs", str(workdir)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only root can mount a small disk")
     try:
