@@ -143,9 +143,10 @@ def test_evaluate_degrades_the_scan_and_scores_it_again(tiny, other_scan, tmp_pa
     found = json.loads((output / "degraded.json").read_text())
     assert found["packages"] == results["packages"]
     clean = found["clean"]
-    assert list(clean) == ["U-Net", "thresholding"]
-    for scores, whole in ((clean["U-Net"], results), (clean["thresholding"], results["baseline"])):
-        assert scores == {"accuracy": whole["accuracy"], "miou": whole["miou"]}
+    methods = {"U-Net": results} | results["baselines"]
+    assert list(clean) == list(methods) == ["U-Net", "forest", "thresholding"]
+    for name, whole in methods.items():
+        assert clean[name] == {"accuracy": whole["accuracy"], "miou": whole["miou"]}
     rows = {(row["degradation"], row["strength"]): row["scores"] for row in found["rows"]}
     assert len(rows) == 8
     # One grey scale for all: an offset is a fault, and noise is one for a threshold.
@@ -156,7 +157,7 @@ def test_evaluate_degrades_the_scan_and_scores_it_again(tiny, other_scan, tmp_pa
     cells = [f"{one['accuracy']:>11.4f}{one['miou']:>9.4f}" for one in clean.values()]
     row = "none" + " " * 28 + "".join(cells)
     assert row in said
-    assert len((output / "degraded.csv").read_text().splitlines()) == 1 + 2 * 9
+    assert len((output / "degraded.csv").read_text().splitlines()) == 1 + 3 * 9
     assert (output / "figures" / "degraded.png").stat().st_size > 10_000
     assert not list(output.rglob("*.tmp"))
 
