@@ -12,4 +12,19 @@ def get_config() -> Any:
     config.data.normalize = "scan"
     config.data.crops_per_epoch = 900
     config.optimizer.schedule = "cosine"  # Ends where the rate is 0: less chance in the last step.
+    # For few labels: weights that are an average, and activations left out, overfit less.
+    config.optimizer.ema_decay = 0.99
+    config.model.dropout = 0.1
+    # The next scan of a beam time is noisier, blurred, or has another trend (docs/quality.md).
+    config.augment.chance = 0.2
+    config.augment.brightness = 0.3
+    config.augment.contrast = 0.3
+    config.augment.gamma = 0.3
+    config.augment.ramp = 1.0
+    config.augment.cupping = 0.5
+    config.augment.rings = 0.3
+    config.augment.noise = 1.0
+    config.augment.coloured_noise = 0.6
+    config.augment.blur = 2.5
+    config.augment.scale = 0.2
     return config
