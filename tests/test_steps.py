@@ -146,12 +146,19 @@ def test_moving_average_of_parameters(state, after, take_step):
     first = after[0]
     second, _ = take_step(first, *batch(1))
 
-    def average(old, new):
-        return jax.tree.map(lambda a, b: EMA * np.asarray(a) + (1 - EMA) * np.asarray(b), old, new)
+    def average(old, new, decay):
+        return jax.tree.map(
+            lambda a, b: decay * np.asarray(a) + (1 - decay) * np.asarray(b), old, new
+        )
 
-    mean = average(state.params, first.params)
+    mean = average(state.params, first.params, 1 / 10)
     assert_close(first.ema_params, mean, rtol=1e-5, atol=1e-7)
-    assert_close(second.ema_params, average(mean, second.params), rtol=1e-5, atol=1e-7)
+    assert_close(second.ema_params, average(mean, second.params, 2 / 11), rtol=1e-5, atol=1e-7)
+    # From step 26 on (1 + t) / (10 + t) is more than the decay that was asked for.
+    late: Any = first.replace(step=jnp.int32(30))
+    third, _ = take_step(late, *batch(1))
+    wanted = average(first.ema_params, third.params, EMA)
+    assert_close(third.ema_params, wanted, rtol=1e-5, atol=1e-7)
 
 
 def test_the_same_step_gives_the_same_bits(state, after, take_step):

@@ -47,7 +47,8 @@ def train_step(
       loss: gives a sum and a weight.
       augment: of (keys, images, labels).
       seed: of the run; with the step it fixes all that is random.
-      ema_decay: of the moving average of the parameters; 0 for none.
+      ema_decay: of the moving average of the parameters, which grows to it as (1 + t) / (10 + t)
+        with the steps t; 0 for none.
       accumulate: parts that the share is taken in, one after another, to need less memory. The
         gradient is that of the whole batch; BatchNorm's statistics are those of a part.
 
@@ -111,7 +112,10 @@ def train_step(
     params = optax.apply_updates(state.params, updates)
     ema_params = state.ema_params
     if ema_decay:
-        ema_params = optax.incremental_update(params, state.ema_params, 1 - ema_decay)
+        # Over fewer steps at first, so that a short run is no average with where it started.
+        step = state.step.astype(jnp.float32)
+        decay = jnp.minimum(ema_decay, (1 + step) / (10 + step))
+        ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
     return TrainState(state.step + 1, params, batch_stats, opt_state, ema_params), sums
 
 
