@@ -96,8 +96,9 @@ def augment(
             )
             return jnp.where(chosen, value, clean)
 
-        def keyed(name: str) -> jax.Array:
-            return jax.random.fold_in(keys[name], 1)
+        def key_of(name: str, number: int = 1) -> jax.Array:
+            """For what is random beside the magnitude."""
+            return jax.random.fold_in(keys[name], number)
 
         size = image_HWC.shape[0]
         if scale or rotation:
@@ -128,31 +129,28 @@ def augment(
             exponent = jnp.exp(drawn("gamma", -limit, limit))
             image_HWC = artefacts.gamma(image_HWC, exponent, image_HWC.min(), image_HWC.max())
         if ramp:
-            image_HWC = artefacts.ramp(keyed("ramp"), image_HWC, drawn("ramp", 0, ramp))
+            image_HWC = artefacts.ramp(key_of("ramp"), image_HWC, drawn("ramp", 0, ramp))
         if cupping:
             centre_2, radius = jnp.zeros(2, image_HWC.dtype), size / 2
             image_HWC = artefacts.cupping(
                 image_HWC, drawn("cupping", -cupping, cupping), centre_2, radius
             )
         if rings:
-            far, width_key = CENTRE_WITHIN * size, jax.random.fold_in(keys["rings"], 3)
-            centre_2 = jax.random.uniform(keyed("rings"), (2,), minval=-far, maxval=far)
-            width = jax.random.uniform(width_key, minval=RING_WIDTHS[0], maxval=RING_WIDTHS[1])
+            far, (least, most) = CENTRE_WITHIN * size, RING_WIDTHS
+            centre_2 = jax.random.uniform(key_of("rings"), (2,), minval=-far, maxval=far)
+            width = jax.random.uniform(key_of("rings", 3), minval=least, maxval=most)
             image_HWC = artefacts.rings(
-                jax.random.fold_in(keys["rings"], 2), image_HWC, drawn("rings", 0, rings),
-                centre_2, width,
-            )  # fmt: skip
+                key_of("rings", 2), image_HWC, drawn("rings", 0, rings), centre_2, width
+            )
         if noise:
             strength = drawn("noise_level", 0, noise)
             image_HWC = artefacts.white_noise(keys["noise"], image_HWC, strength)
         if coloured_noise:
-            sigma = jax.random.uniform(
-                jax.random.fold_in(keys["coloured_noise"], 2), maxval=MOST_SMOOTHED
-            )
+            sigma = jax.random.uniform(key_of("coloured_noise", 2), maxval=MOST_SMOOTHED)
+            strength = drawn("coloured_noise", 0, coloured_noise)
             image_HWC = artefacts.coloured_noise(
-                keyed("coloured_noise"), image_HWC, drawn("coloured_noise", 0, coloured_noise),
-                sigma,
-            )  # fmt: skip
+                key_of("coloured_noise"), image_HWC, strength, sigma
+            )
         return image_HWC, label_HW
 
     return jax.vmap(one)(key_B, image_BHWC, label_BHW)
