@@ -13,6 +13,7 @@ import optax
 
 from xseg_jax.inference.tiling import tile_count, tile_length
 from xseg_jax.training.parallel import AXIS, Parallel
+from xseg_jax.training.steps import Augment
 
 TRAINING_COPIES = 12.0
 """Float32 numbers that XLA holds in training, in units of the channels of all levels (11 to 12.5
@@ -54,12 +55,15 @@ def floats_per_pixel(features: Sequence[int]) -> float:
     return sum(channels / 4**level for level, channels in enumerate(features))
 
 
-def seconds_per_pixel(model: nn.Module, parallel: Parallel, *, crop: int, channels: int) -> float:
+def seconds_per_pixel(
+    model: nn.Module, parallel: Parallel, augment: Augment, *, crop: int, channels: int
+) -> float:
     """Times training steps with one crop a device, after one that compiles: the fastest of a few.
 
     Args:
       model: whose gradient is taken; without optimizer, which costs nothing in pixels.
       parallel: devices.
+      augment: of (keys, images, labels).
       crop: height and width.
       channels: of the input.
     """
@@ -74,9 +78,17 @@ def seconds_per_pixel(model: nn.Module, parallel: Parallel, *, crop: int, channe
     variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), variables)
 
     def step(variables: Any, image_BHWC: jax.Array, label_BHW: jax.Array) -> jax.Array:
+        key_B = jax.random.split(jax.random.key(0), len(label_BHW))
+        image_BHWC, label_BHW = augment(key_B, image_BHWC, label_BHW)
+        label_BHW = label_BHW.clip(max=1)  # Augmentation ignores some pixels.
+
         def loss_of(params: Any) -> jax.Array:
             logits_BHWK, _ = model.apply(
-                variables | {"params": params}, image_BHWC, train=True, mutable=["batch_stats"]
+                variables | {"params": params},
+                image_BHWC,
+                train=True,
+                dropout_key_B=key_B,
+                mutable=["batch_stats"],
             )
             return optax.softmax_cross_entropy_with_integer_labels(logits_BHWK, label_BHW).mean()
 

@@ -1,5 +1,6 @@
 """Looks at scans and labels before training: what they are, and a config that trains on them."""
 
+import functools
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.files import content_hash, user_path, write_text
 from xseg_jax.inference.cost import Estimate, estimate, seconds_per_pixel
+from xseg_jax.model.augment import augment
 from xseg_jax.model.unet import UNet
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import (
@@ -268,8 +270,9 @@ def _estimate(
     logger.info("timing a training step of the network, which is compiled first")
     channels = 2 * config.data.context + 1
     seconds = seconds_per_pixel(
-        model, parallel, crop=min(CROP, config.data.crop), channels=channels
-    )
+        model, parallel, functools.partial(augment, **config.augment),
+        crop=min(CROP, config.data.crop), channels=channels,
+    )  # fmt: skip
     shape = (max(one.shape[1] for one in prints), max(one.shape[2] for one in prints))
     pixels = shape[0] * shape[1]
     planes = len(labelled.planes) if labelled else 1
