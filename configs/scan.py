@@ -14,7 +14,7 @@ def get_config() -> Any:
     config.optimizer.schedule = "cosine"  # Ends where the rate is 0: less chance in the last step.
     # For few labels: weights that are an average, and activations left out, overfit less.
     config.optimizer.ema_decay = 0.99
-    config.model.dropout = 0.2
+    config.model.dropout = 0.1
     # The next scan of a beam time is noisier, blurred, or has another trend (docs/quality.md).
     config.augment.chance = 0.2
     config.augment.brightness = 0.3
