@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xseg_jax.inference.tiling import blend, cut, tile_count, tile_length, tile_starts
@@ -50,6 +50,7 @@ def test_tiles_cover_an_axis_evenly_and_overlap(length, options):
 
 @settings(max_examples=50, deadline=None)
 @given(lengths, lengths, tile_and_overlap, st.sampled_from([1, 3]))
+@example(105, 106, (64, 63), 3)
 def test_cut_and_blend_give_the_image_back(height, width, options, channels):
     rng = np.random.default_rng(height)
     image_HWC = rng.standard_normal((height, width, channels)).astype(np.float32)
@@ -64,8 +65,9 @@ def test_cut_and_blend_give_the_image_back(height, width, options, channels):
     threes_Thw1 = np.full_like(tiles_ThwC[..., :1], 3)
     blended_HWK = blend(corners, np.concatenate([tiles_ThwC, threes_Thw1], axis=-1), height, width)
     assert blended_HWK.dtype == np.float32
-    np.testing.assert_allclose(blended_HWK[..., :-1], image_HWC, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(blended_HWK[..., -1], 3, rtol=1e-6)
+    # Where tiles of 64 overlap by 63 a pixel is in 4096 of them, and their sums round.
+    np.testing.assert_allclose(blended_HWK[..., :-1], image_HWC, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(blended_HWK[..., -1], 3, rtol=1e-4)
 
 
 def test_an_image_smaller_than_a_tile_is_mirrored_and_left_as_it_is():
