@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xseg_jax.data.planes import Place
-from xseg_jax.data.splits import PARTS, choose_evenly, split_planes
+from xseg_jax.data.splits import PARTS, choose_evenly, hold_out, split_planes
 from xseg_jax.errors import InputError
 
 LABEL_HW = np.indices((60, 40)).sum(0, dtype=np.uint8) % 2
@@ -26,13 +26,13 @@ def split(kind="z", numbers: Any = range(100), names: Any = None, **changes):
         "gap": 10,
         "group_pattern": "",
         "seed": 0,
-        "between": 0,
-        "train_slices": 0,
     }
+    held = {name: changes.pop(name, 0) for name in ("between", "train_slices")}
     names = names or [f"slice_{number}" for number in numbers]
     changes.setdefault("places", [Place("scan", 0, number) for number in numbers])
     fields |= {"label_of": lambda index: LABEL_HW, "classes": 2}
-    return split_planes(kind, names=names, **(fields | changes))
+    fields |= changes
+    return hold_out(split_planes(kind, names=names, **fields), fields["places"], **held)
 
 
 def refused(message, *args, **kwargs):

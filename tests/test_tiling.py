@@ -65,9 +65,8 @@ def test_cut_and_blend_give_the_image_back(height, width, options, channels):
     threes_Thw1 = np.full_like(tiles_ThwC[..., :1], 3)
     blended_HWK = blend(corners, np.concatenate([tiles_ThwC, threes_Thw1], axis=-1), height, width)
     assert blended_HWK.dtype == np.float32
-    # Where tiles of 64 overlap by 63 a pixel is in 4096 of them, and their sums round.
-    np.testing.assert_allclose(blended_HWK[..., :-1], image_HWC, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(blended_HWK[..., -1], 3, rtol=1e-4)
+    np.testing.assert_allclose(blended_HWK[..., :-1], image_HWC, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(blended_HWK[..., -1], 3, rtol=1e-6)
 
 
 def test_an_image_smaller_than_a_tile_is_mirrored_and_left_as_it_is():

@@ -61,8 +61,6 @@ def split_planes(
     gap: int,
     group_pattern: str,
     seed: int,
-    between: int,
-    train_slices: int,
 ) -> Split:
     """Divides labelled planes into training, validation and test.
 
@@ -83,58 +81,11 @@ def split_planes(
       group_pattern: for "group", a regular expression whose first group in the name says which
         images belong together, for example a patient; "" makes each file its own group.
       seed: orders scans, groups and random planes.
-      between: for "scan" and "z", one training plane in so many of a scan is held out, as
-        `hold_out`; 0 holds none out.
-      train_slices: trains on so many of the training planes, as `choose_evenly`, 0 for all; the
-        others are between them, and none more are held out.
 
     Raises:
       InputError: the planes cannot be divided so; names the field.
     """
-    check_fields(kind, fractions, gap, between)
-    split = _divide(
-        kind, names, places, label_of, classes, fractions, ranges, gap, group_pattern, seed
-    )
-    if train_slices:
-        return _choose_train(split, train_slices, places)
-    return _hold_out(split, between, places)
-
-
-def check_fields(kind: str, fractions: Sequence[float], gap: int, between: int) -> None:
-    """Refuses what no planes could be divided by.
-
-    Raises:
-      InputError: names the field.
-    """
-    if kind not in KINDS:
-        raise InputError(f"config.data.split.kind={kind!r}: choose one of {', '.join(KINDS)}")
-    if len(fractions) != len(PARTS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise InputError(
-            f"config.data.split.fractions={tuple(fractions)}: give three positive numbers that "
-            "sum to 1, for training, validation and test"
-        )
-    if gap < 0:
-        raise InputError(f"config.data.split.gap={gap}: give 0 or more slices")
-    if between != 0 and between < LEAST_BETWEEN:
-        raise InputError(
-            f"config.data.split.between={between}: give 0, or at least {LEAST_BETWEEN}, as every "
-            "plane that is held out needs one that trains on each side"
-        )
-
-
-def _divide(
-    kind: str,
-    names: Sequence[str],
-    places: Sequence[Place],
-    label_of: Callable[[int], np.ndarray],
-    classes: int,
-    fractions: Sequence[float],
-    ranges: Sequence[Sequence[int]],
-    gap: int,
-    group_pattern: str,
-    seed: int,
-) -> Split:
-    """As `split_planes`, with every training plane."""
+    check_fields(kind, fractions, gap)
     scans = [place.scan for place in places]
     if kind == "random":
         logger.warning(
@@ -165,6 +116,36 @@ def _divide(
                 "without a test by --config.data.split.kind=none"
             )
     return Split(tuple(range(len(places))), (), (), "none")
+
+
+def check_fields(kind: str, fractions: Sequence[float], gap: int) -> None:
+    """Refuses what no planes could be divided by.
+
+    Raises:
+      InputError: names the field.
+    """
+    if kind not in KINDS:
+        raise InputError(f"config.data.split.kind={kind!r}: choose one of {', '.join(KINDS)}")
+    if len(fractions) != len(PARTS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise InputError(
+            f"config.data.split.fractions={tuple(fractions)}: give three positive numbers that "
+            "sum to 1, for training, validation and test"
+        )
+    if gap < 0:
+        raise InputError(f"config.data.split.gap={gap}: give 0 or more slices")
+
+
+def check_between(between: int) -> None:
+    """Refuses a number of planes of which one cannot be held out.
+
+    Raises:
+      InputError: names the field.
+    """
+    if between != 0 and between < LEAST_BETWEEN:
+        raise InputError(
+            f"config.data.split.between={between}: give 0, or at least {LEAST_BETWEEN}, as every "
+            "plane that is held out needs one that trains on each side"
+        )
 
 
 def _by_slabs(
@@ -337,6 +318,26 @@ def choose_evenly(indices: Sequence[int], count: int) -> tuple[int, ...]:
         return tuple(indices)
     places = (np.arange(count) + 0.5) * len(indices) / count
     return tuple(indices[int(place)] for place in places)
+
+
+def hold_out(split: Split, places: Sequence[Place], *, between: int, train_slices: int) -> Split:
+    """The split with training planes taken out that lie between others, and are scored too.
+
+    Args:
+      split: as `split_planes` gives it.
+      places: of the planes.
+      between: for "scan" and "z", of so many training planes of a scan one is held out, evenly
+        spread; 0 holds none out.
+      train_slices: trains on so many of the training planes, as `choose_evenly`, 0 for all; the
+        others are between them, and none more are held out.
+
+    Raises:
+      InputError: a number cannot be used; names the field.
+    """
+    check_between(between)
+    if train_slices:
+        return _choose_train(split, train_slices, places)
+    return _hold_out(split, between, places)
 
 
 def _choose_train(split: Split, count: int, places: Sequence[Place]) -> Split:

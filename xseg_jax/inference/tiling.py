@@ -58,13 +58,14 @@ def blend(
         if len(corners) == 1:
             return tile_hwK
         if total_HWK is None:
-            total_HWK = np.zeros((height, width, tile_hwK.shape[-1]), np.float32)
+            # A pixel may be in thousands of tiles, whose sum float32 would round at each.
+            total_HWK = np.zeros((height, width, tile_hwK.shape[-1]), np.float64)
         weight_hw1 = np.outer(_ramp(tile_hwK.shape[0]), _ramp(tile_hwK.shape[1]))[..., None]
         window = np.s_[y : y + tile_hwK.shape[0], x : x + tile_hwK.shape[1]]
         total_HWK[window] += weight_hw1 * tile_hwK
         weight_HW1[window] += weight_hw1
     assert total_HWK is not None
-    return total_HWK / weight_HW1
+    return (total_HWK / weight_HW1).astype(np.float32)
 
 
 def _ramp(length: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from xseg_jax.data.annotations import LabelledPlane, Labels
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.planes import Place
 from xseg_jax.data.sources import Slices, Source, open_sources
-from xseg_jax.data.splits import PARTS, Split, split_planes
+from xseg_jax.data.splits import PARTS, Split, hold_out, split_planes
 from xseg_jax.errors import InputError
 from xseg_jax.files import user_path
 from xseg_jax.modes.run import Config
@@ -87,20 +87,20 @@ def split_at(
       classes: number of classes.
 
     Raises:
-      InputError: as `split_planes`.
+      InputError: as `split_planes` and `hold_out`.
     """
     fields = config.data.split.to_dict()
-    ranges = [fields.pop(part) for part in PARTS]
-    return split_planes(
+    ranges, between = [fields.pop(part) for part in PARTS], fields.pop("between")
+    split = split_planes(
         names=names,
         places=places,
         label_of=label_of or _unread,
         classes=classes,
         ranges=ranges,
         seed=config.seed,
-        train_slices=config.data.train_slices,
         **fields,
     )
+    return hold_out(split, places, between=between, train_slices=config.data.train_slices)
 
 
 def _unread(index: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from xseg_jax.data.splits import check_fields
+from xseg_jax.data.splits import check_between, check_fields
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.forest import Sample
 from xseg_jax.files import user_path
@@ -190,7 +190,8 @@ def check_config(config: Config) -> None:
     """Refuses values that no code could use, before any long work starts."""
     check_effects(config)
     split = config.data.split
-    check_fields(split.kind, split.fractions, split.gap, split.between)
+    check_fields(split.kind, split.fractions, split.gap)
+    check_between(split.between)
     check_model(**config.model)
     check_augment(**config.augment)
     check_baselines(config)
