@@ -79,6 +79,7 @@ def get_config() -> Any:
 
     config.model = ConfigDict()
     config.model.features = (16, 32, 64, 128)
+    config.model.patch = 1  # Side of the squares of pixels that the network takes as one.
     config.model.norm = "batch"  # none, batch, group or instance.
     config.model.upsample = "transposed"  # Or "resize".
     config.model.dropout = 0.0

@@ -15,6 +15,8 @@ from xseg_jax.errors import InputError
 from xseg_jax.model.unet import (
     UNet,
     check_model,
+    from_patches,
+    to_patches,
 )
 
 pytestmark = pytest.mark.rounding
@@ -59,15 +61,16 @@ SMALL = UNet(classes=3, features=(2, 4, 4))
 @example(1, 501, 501)
 def test_any_size_gives_logits_of_that_size(batch, height, width):
     image_BHWC = jax.ShapeDtypeStruct((batch, height, width, 1), jnp.float32)
-    apply = functools.partial(SMALL.apply, train=False)
-    logits_BHWK = jax.eval_shape(apply, shapes_of_small(), image_BHWC)
-    assert logits_BHWK.shape == (batch, height, width, 3)
-    assert logits_BHWK.dtype == jnp.float32
+    for patch, variables in shapes_of_small().items():
+        apply = functools.partial(SMALL.clone(patch=patch).apply, train=False)
+        logits_BHWK = jax.eval_shape(apply, variables, image_BHWC)
+        assert logits_BHWK.shape == (batch, height, width, 3)
+        assert logits_BHWK.dtype == jnp.float32
 
 
 @functools.cache
 def shapes_of_small():
-    return shapes(SMALL)
+    return {patch: shapes(SMALL.clone(patch=patch)) for patch in (1, 2, 3)}
 
 
 @pytest.mark.parametrize(("height", "width"), [(501, 501), (17, 30), (3, 1)])
@@ -81,6 +84,31 @@ def test_an_odd_size_is_mirrored_to_the_next_multiple_and_cropped(height, width)
     expected_BHWK = applied(SMALL, variables, mirrored_BHWC)[:, :height, :width]
     assert logits_BHWK.shape == (1, height, width, 3)
     np.testing.assert_allclose(logits_BHWK, expected_BHWK, atol=1e-4)
+
+
+@pytest.mark.parametrize("patch", [1, 2, 3])
+def test_patches_are_squares_of_pixels_and_come_back(patch):
+    image_BHWC = normal(2, 2 * patch, 3 * patch, 2)
+    patches_BHWC = np.asarray(to_patches(image_BHWC, patch))
+    assert patches_BHWC.shape == (2, 2, 3, 2 * patch**2)
+    last_C = image_BHWC[1, patch : 2 * patch, 2 * patch : 3 * patch].reshape(-1)
+    np.testing.assert_array_equal(patches_BHWC[1, 1, 2], last_C)
+    np.testing.assert_array_equal(from_patches(patches_BHWC, patch), image_BHWC)
+
+
+@pytest.mark.parametrize("upsample", ["transposed", "resize"])
+def test_a_patch_is_seen_as_one_pixel_by_the_same_network(upsample):
+    # A shift by a patch shifts the logits; a shift by a pixel within it does not.
+    model = UNet(classes=3, features=(4, 8), patch=4, norm="none", upsample=upsample)
+    variables = filled(model)
+    image_BHWC = np.zeros((1, 64, 64, 1), np.float32)
+    image_BHWC[0, 28:36, 28:36] = normal(8, 8, 1)
+    logits_BHWK = applied(model, variables, image_BHWC)
+    assert logits_BHWK.shape == (1, 64, 64, 3)
+    by_two_levels = applied(model, variables, np.roll(image_BHWC, 8, axis=2))
+    np.testing.assert_allclose(by_two_levels, np.roll(logits_BHWK, 8, axis=2), atol=1e-4)
+    within = applied(model, variables, np.roll(image_BHWC, 1, axis=2))
+    assert np.abs(within - np.roll(logits_BHWK, 1, axis=2)).max() > 0.1
 
 
 def test_parameter_count_of_the_default():
@@ -254,6 +282,7 @@ def test_initial_kernels_have_he_variance():
 VALID = {
     "features": (8, 16),
     "norm": "batch",
+    "patch": 1,
     "upsample": "transposed",
     "dtype": "float32",
     "dropout": 0.0,
@@ -279,6 +308,7 @@ VALID = {
             {"norm": "group", "features": (8, 12)},
             r"model\.features=\(8, 12\): norm='group' needs multiples of 8$",
         ),
+        ({"patch": 0}, r"model\.patch=0: must be at least 1 pixel$"),
         ({"dropout": 1.0}, r"model\.dropout=1\.0: must be from 0 to below 1$"),
         ({"dropout": -0.1}, r"model\.dropout=-0\.1: must be from 0"),
     ],

@@ -50,9 +50,12 @@ class Estimate:
         return asdict(self)
 
 
-def floats_per_pixel(features: Sequence[int]) -> float:
-    """Channels of all levels in a pixel of the input; each level has a quarter of the pixels."""
-    return sum(channels / 4**level for level, channels in enumerate(features))
+def floats_per_pixel(features: Sequence[int], patch: int) -> float:
+    """Channels of all levels in a pixel of the input.
+
+    Each level has a quarter of the pixels of the one above; the first has one for each patch.
+    """
+    return sum(channels / 4**level for level, channels in enumerate(features)) / patch**2
 
 
 def seconds_per_pixel(
@@ -111,6 +114,7 @@ def estimate(
     parallel: Parallel,
     *,
     features: Sequence[int],
+    patch: int,
     crops: int,
     crop: int,
     batch_size: int,
@@ -127,7 +131,7 @@ def estimate(
     Args:
       seconds: of `seconds_per_pixel`.
       parallel: devices.
-      features: of the network.
+      features, patch: of the network.
       crops: drawn in the whole training.
       crop: height and width.
       batch_size: of training.
@@ -138,7 +142,7 @@ def estimate(
       tile, overlap: of prediction.
       inference_batch: tiles that a device takes at once.
     """
-    held = 4 * floats_per_pixel(features) / 2**30
+    held = 4 * floats_per_pixel(features, patch) / 2**30
     tile_shape = [tile_length(length, tile, overlap) for length in shape]
     tiles = tile_count(shape[0], tile, overlap) * tile_count(shape[1], tile, overlap)
     tile_pixels = tile_shape[0] * tile_shape[1]

@@ -162,6 +162,20 @@ def dropout(x_BHWC: jax.Array, key_B: jax.Array, rate: float) -> jax.Array:
     return jnp.where(jax.vmap(draw)(key_B), x_BHWC / (1 - rate), 0)
 
 
+def to_patches(x_BHWC: jax.Array, patch: int) -> jax.Array:
+    """(B, H, W, C) to (B, H / patch, W / patch, patch * patch * C)."""
+    batch, height, width, channels = x_BHWC.shape
+    x_BHpWpC = x_BHWC.reshape(batch, height // patch, patch, width // patch, patch, channels)
+    return x_BHpWpC.swapaxes(2, 3).reshape(batch, height // patch, width // patch, -1)
+
+
+def from_patches(x_BHWC: jax.Array, patch: int) -> jax.Array:
+    """(B, H, W, patch * patch * C) to (B, H * patch, W * patch, C)."""
+    batch, height, width, _ = x_BHWC.shape
+    x_BHWppC = x_BHWC.reshape(batch, height, width, patch, patch, -1)
+    return x_BHWppC.swapaxes(2, 3).reshape(batch, height * patch, width * patch, -1)
+
+
 class UNet(nn.Module):
     """Class logits of every pixel of an image of any size.
 
@@ -169,6 +183,9 @@ class UNet(nn.Module):
       classes: number of classes.
       features: channels of each level, from full resolution down; each further level halves the
         resolution.
+      patch: side, in pixels, of the squares that the first convolution takes as one pixel each, and
+        that the head gives back: the first level has 1 / patch of the image's resolution (as the
+        sub-pixel convolution of Shi et al. 2016, arXiv:1609.05158).
       norm: none, batch, group or instance, after every 3x3 convolution.
       upsample: "transposed" for a 2x2 transposed convolution, "resize" for bilinear resizing and
         a 1x1 convolution.
@@ -183,6 +200,7 @@ class UNet(nn.Module):
 
     classes: int
     features: Sequence[int] = (16, 32, 64, 128)
+    patch: int = 1
     norm: str = "batch"
     upsample: str = "transposed"
     dropout: float = 0.0
@@ -219,9 +237,10 @@ class UNet(nn.Module):
             return dropout(x_BHWC, key_B, self.dropout)
 
         height, width = image_BHWC.shape[1:3]
-        multiple = 2 ** (len(self.features) - 1)
+        multiple = self.patch * 2 ** (len(self.features) - 1)
         padding = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
         x_BHWC = jnp.pad(image_BHWC.astype(dtype), padding, mode="symmetric")
+        x_BHWC = to_patches(x_BHWC, self.patch)
 
         skips_BHWC = []
         for level, features in enumerate(self.features[:-1]):
@@ -237,9 +256,10 @@ class UNet(nn.Module):
 
         # The last layer has no ReLU behind it: LeCun's scale keeps the first loss near log K.
         exact = at_least_float32(dtype)
-        head = nn.Dense(self.classes, dtype=dtype, param_dtype=exact, name="head")
+        outputs = self.classes * self.patch**2
+        head = nn.Dense(outputs, dtype=dtype, param_dtype=exact, name="head")
         logits_NK = head(x_BHWC.reshape(-1, self.features[0]))
-        logits_BHWK = logits_NK.reshape(*x_BHWC.shape[:3], self.classes)
+        logits_BHWK = from_patches(logits_NK.reshape(*x_BHWC.shape[:3], outputs), self.patch)
         return logits_BHWK[:, :height, :width].astype(exact)
 
     def _up(self, x_BHWC: jax.Array, features: int, name: str, dtype: Any) -> jax.Array:
@@ -256,6 +276,7 @@ class UNet(nn.Module):
 def check_model(
     *,
     features: Sequence[int],
+    patch: int,
     norm: str,
     upsample: str,
     dtype: str,
@@ -276,6 +297,8 @@ def check_model(
         raise InputError("config.model.dtype='float64': needs JAX_ENABLE_X64=1 in the environment")
     if not features or min(features) < 1:
         raise InputError(f"config.model.features={features}: give channels, as in (16, 32, 64)")
+    if patch < 1:
+        raise InputError(f"config.model.patch={patch}: must be at least 1 pixel")
     if not 0 <= dropout < 1:
         raise InputError(f"config.model.dropout={dropout}: must be from 0 to below 1")
     if norm == "group" and any(count % 8 for count in features):

@@ -278,7 +278,7 @@ def _estimate(
     planes = len(labelled.planes) if labelled else 1
     held = planes * pixels * (1 + channels * max(np.dtype(one.dtype).itemsize for one in prints))
     return estimate(
-        seconds, parallel, features=config.model.features,
+        seconds, parallel, features=config.model.features, patch=config.model.patch,
         crops=config.epochs * steps_per_epoch(config) * config.batch_size, crop=config.data.crop,
         batch_size=config.batch_size, validation_pixels=config.epochs * validated * pixels,
         data_bytes=min(held, int(config.data.memory_gib * 2**30)),
