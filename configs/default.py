@@ -82,7 +82,7 @@ def get_config() -> Any:
     config.model.patch = 1  # Side of the squares of pixels that the network takes as one.
     config.model.norm = "batch"  # none, batch, group or instance.
     config.model.upsample = "transposed"  # Or "resize".
-    config.model.dropout = 0.0
+    config.model.dropout = 0.0  # Before the last layer.
     config.model.skip = True
     # bfloat16, float32, or auto: bfloat16 on a GPU or TPU, else float32. Parameters are float32.
     # Or float64, with JAX_ENABLE_X64=1, to tell what is rounding.
@@ -102,6 +102,8 @@ def get_config() -> Any:
     config.optimizer.clip_norm = 0.0  # 0 does not clip.
     config.optimizer.weight_decay = 0.0
     config.optimizer.ema_decay = 0.0  # 0 keeps no average of the parameters.
+    # Last share of the steps, in which BatchNorm keeps its statistics; 0 for none.
+    config.optimizer.freeze_norm = 0.0
 
     config.parallel = ConfigDict()
     # jit on one device, pmap or shard_map on all; auto is pmap where there are several.
@@ -112,6 +114,8 @@ def get_config() -> Any:
     config.checkpoint.steps = 0  # every so many steps; 0 for never,
     config.checkpoint.minutes = 10.0  # after so many minutes; 0 for never.
     config.checkpoint.keep = 2  # The latest; the best stays too.
+    # Which is tested and predicts: the best by mean IoU on the validation slices, or the last.
+    config.checkpoint.use = "best"
 
     config.inference = ConfigDict()
     config.inference.tile = 512  # Pixels.

@@ -12,9 +12,11 @@ def get_config() -> Any:
     config.data.normalize = "scan"
     config.data.crops_per_epoch = 900
     config.optimizer.schedule = "cosine"  # Ends where the rate is 0: less chance in the last step.
-    # For few labels: weights that are an average, and activations left out, overfit less.
+    # Less chance where labels are few: weights that are an average, BatchNorm that in the end
+    # trains as it predicts, and no choice by the score on a small validation part.
     config.optimizer.ema_decay = 0.99
-    config.model.dropout = 0.1
+    config.optimizer.freeze_norm = 0.5
+    config.checkpoint.use = "last"
     # The next scan of a beam time is noisier, blurred, or has another trend (docs/quality.md).
     config.augment.chance = 0.2
     config.augment.brightness = 0.3

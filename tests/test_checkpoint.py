@@ -78,6 +78,7 @@ def test_latest_and_best_are_kept_and_no_other(saved):
     assert steps_on_disk(saved) == [8, 16]
     with Checkpoints(saved, read_only=True) as checkpoints:
         assert (checkpoints.latest, checkpoints.best) == (16, 8)
+        assert [checkpoints.step_of(use) for use in ("best", "last")] == [8, 16]
 
 
 def test_some_latest_are_kept_and_only_validated_ones_can_be_best(tmp_path):

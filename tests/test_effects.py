@@ -89,6 +89,7 @@ OTHER = {
     "augment.scale": (0.1, {}),
     "augment.rotation": (9.0, {}),
     "model.features": ((4, 6), {}),
+    "model.patch": (2, {}),
     "model.norm": ("none", {}),
     "model.upsample": ("resize", {}),
     "model.dropout": (0.1, {}),
@@ -104,11 +105,13 @@ OTHER = {
     "optimizer.clip_norm": (1.0, {}),
     "optimizer.weight_decay": (1e-4, {}),
     "optimizer.ema_decay": (0.9, {}),
+    "optimizer.freeze_norm": (0.5, {}),
     "parallel.mode": ("jit", {}),
     "parallel.accumulate": (2, {"parallel.mode": "jit"}),
     "checkpoint.steps": (3, {}),
     "checkpoint.minutes": (1e-9, {}),
     "checkpoint.keep": (3, {}),
+    "checkpoint.use": ("last", {}),
     "inference.tile": (32, {}),
     "inference.overlap": (8, {}),
     "inference.batch_size": (2, {}),
@@ -170,7 +173,7 @@ class Footprint(dict):
             patch.setattr(Parallel, "spread", self.spread(Parallel.spread))
             patch.setattr(fit, "Checkpoints", self.checkpoints)
             patch.setattr(fit, "Validation", self.validation)
-            patch.setattr(fit, "draw_history", lambda *arguments: None)
+            patch.setattr(fit, "draw_history", lambda workdir, best: self.update(best=best))
             patch.setattr(train, "TrainedRun", Loaded)
             patch.setattr(train, "score_and_report", lambda *arguments, **options: {})
             patch.setattr(train, "keep_sample", lambda *arguments: self.update(sampled=True))

@@ -39,6 +39,7 @@ REFUSED = [
     ({"loss.class_weights": (1.0, 2.0, 3.0)}, "loss.class_weights"),
     ({"loss.name": "dice", "loss.class_weights": (1.0, 2.0, 3.0)}, "loss.class_weights"),
     ({"loss.focal_gamma": 3.0}, "loss.focal_gamma"),
+    ({"optimizer.freeze_norm": 0.5, "model.norm": "group"}, "optimizer.freeze_norm"),
     ({"data.split.kind": "tiles", "data.split.between": 5}, "data.split.between"),
     ({"data.train_slices": 3, "data.split.between": 5}, "data.split.between"),
 ]

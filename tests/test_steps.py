@@ -32,10 +32,10 @@ def unchanged(key_B, image_BHWC, label_BHW):
     return image_BHWC, label_BHW
 
 
-def compiled(model=MODEL, augment=unchanged, ema_decay=EMA):
+def compiled(model=MODEL, augment=unchanged, ema_decay=EMA, freeze_after=None):
     step = functools.partial(
         train_step, model=model, tx=TX, loss=cross_entropy, augment=augment, seed=0,
-        ema_decay=ema_decay,
+        ema_decay=ema_decay, freeze_after=freeze_after,
     )  # fmt: skip
     parallel = Parallel("jit", tuple(jax.devices()[:1]))
     return parallel.spread(step, in_axes=(None, 0, 0), sums=True)
@@ -185,6 +185,17 @@ def one_level():
         lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes["params"]
     )
     return model, TrainState(jnp.int32(0), params, {}, TX.init(params), {})
+
+
+def test_statistics_are_kept_from_a_step_on_and_weights_are_not(state):
+    step = compiled(freeze_after=1)
+    first, _ = step(state, *batch())
+    second, _ = step(first, *batch(1))
+    for old, new, kept in ((state, first, False), (first, second, True)):
+        for tree, same in ((new.batch_stats, kept), (new.params, False)):
+            before = old.batch_stats if tree is new.batch_stats else old.params
+            equal = jax.tree.map(lambda a, b: bool((a == b).all()), before, tree)
+            assert {*jax.tree.leaves(equal)} == {same}
 
 
 def test_what_an_image_holds_deep_under_ignored_pixels_is_nothing_to_a_step():

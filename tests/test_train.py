@@ -127,6 +127,8 @@ def test_fields_of_the_split_are_checked_before_anything_is_simulated(
         ("loss.name", "mse", r"config\.loss\.name='mse': choose one of cross_entropy"),
         ("optimizer.schedule", "step", "constant, cosine"),
         ("optimizer.ema_decay", 1.0, "ema_decay=1.0"),
+        ("checkpoint.use", "first", "checkpoint.use='first': choose best or last"),
+        ("optimizer.freeze_norm", 1.0, "freeze_norm=1.0"),
         ("augment.noise", -1.0, r"config\.augment\.noise=-1\.0"),
         ("data.source", "files", "phantom or folder"),
         ("data.crop", 64, r"smaller than config\.data\.crop=64; set it to at most 48"),

@@ -98,17 +98,19 @@ def test_patches_are_squares_of_pixels_and_come_back(patch):
 
 @pytest.mark.parametrize("upsample", ["transposed", "resize"])
 def test_a_patch_is_seen_as_one_pixel_by_the_same_network(upsample):
-    # A shift by a patch shifts the logits; a shift by a pixel within it does not.
-    model = UNet(classes=3, features=(4, 8), patch=4, norm="none", upsample=upsample)
-    variables = filled(model)
-    image_BHWC = np.zeros((1, 64, 64, 1), np.float32)
-    image_BHWC[0, 28:36, 28:36] = normal(8, 8, 1)
+    # A shift by whole pixels of the lowest level shifts the logits; one within a patch does not.
+    model = UNet(classes=3, features=(4, 8), patch=2, norm="none", upsample=upsample)
+    variables = traverse_util.path_aware_map(
+        lambda path, leaf: 0 * leaf if path[-1] == "bias" else leaf, filled(model)
+    )
+    image_BHWC = np.zeros((1, 96, 96, 1), np.float32)
+    image_BHWC[0, 44:52, 44:52] = normal(8, 8, 1)
     logits_BHWK = applied(model, variables, image_BHWC)
-    assert logits_BHWK.shape == (1, 64, 64, 3)
-    by_two_levels = applied(model, variables, np.roll(image_BHWC, 8, axis=2))
-    np.testing.assert_allclose(by_two_levels, np.roll(logits_BHWK, 8, axis=2), atol=1e-4)
-    within = applied(model, variables, np.roll(image_BHWC, 1, axis=2))
-    assert np.abs(within - np.roll(logits_BHWK, 1, axis=2)).max() > 0.1
+    assert logits_BHWK.shape == (1, 96, 96, 3)
+    by_four = applied(model, variables, np.roll(image_BHWC, 4, axis=2))
+    np.testing.assert_allclose(by_four, np.roll(logits_BHWK, 4, axis=2), atol=1e-5)
+    by_one = applied(model, variables, np.roll(image_BHWC, 1, axis=2))
+    assert np.abs(by_one - np.roll(logits_BHWK, 1, axis=2)).max() > 0.1
 
 
 def test_parameter_count_of_the_default():
@@ -241,16 +243,30 @@ def test_remat_gives_the_same_gradients():
 
 
 def test_dropout_acts_in_training_only_and_by_key():
-    model = UNet(classes=2, features=(2, 4), norm="none", dropout=0.5)
+    model = UNet(classes=2, features=(8, 4), norm="none", dropout=0.5)
     variables, image_BHWC = filled(model), normal(1, 8, 8, 1)
     np.testing.assert_array_equal(
         applied(model, variables, image_BHWC),
-        applied(UNet(classes=2, features=(2, 4), norm="none"), variables, image_BHWC),
+        applied(UNet(classes=2, features=(8, 4), norm="none"), variables, image_BHWC),
     )
     draw = jax.jit(lambda k: model.apply(variables, image_BHWC, train=True, dropout_key_B=k))
     first, again, other = (np.asarray(draw(jax.random.key(k)[None])) for k in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.5
+
+
+def test_no_batch_norm_sees_what_dropout_adds():
+    model = UNet(classes=2, features=(8, 4), dropout=0.5)
+    variables, image_BHWC = filled(model), normal(2, 8, 8, 1)
+
+    def statistics(model):
+        return model.apply(
+            variables, image_BHWC, train=True, mutable=["batch_stats"],
+            dropout_key_B=jax.random.split(KEY, 2),
+        )[1]  # fmt: skip
+
+    with_dropout, without = statistics(model), statistics(model.clone(dropout=0.0))
+    jax.tree.map(np.testing.assert_array_equal, with_dropout, without)
 
 
 def test_dropout_needs_keys_in_training():

@@ -85,6 +85,27 @@ def test_batch_norm_equals_flax(train):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_batch_norm_trains_as_it_predicts(frozen):
+    rng = np.random.default_rng(0)
+    x_BHWC = jnp.asarray(rng.normal(2.0, 3.0, (4, 6, 5, 3)), jnp.float32)
+    variables = {
+        "params": {"scale": jnp.array([0.5, 1.0, 2.0]), "bias": jnp.array([1.0, 0.0, -1.0])},
+        "batch_stats": {"mean": jnp.array([0.1, 2.0, 1.0]), "var": jnp.array([1.3, 9.0, 4.0])},
+    }
+    training, predicting = (
+        BatchNorm(dtype=jnp.float32, axis_name=None, train=train) for train in (True, False)
+    )
+    y_BHWC, updated = jax.jit(functools.partial(training.apply, mutable=["batch_stats"]))(
+        variables, x_BHWC, frozen=jnp.bool_(frozen)
+    )
+    as_predicted = np.array_equal(y_BHWC, jax.jit(predicting.apply)(variables, x_BHWC))
+    kept = [np.array_equal(a, b) for a, b in zip(
+        jax.tree.leaves(updated), jax.tree.leaves(variables["batch_stats"]), strict=True
+    )]  # fmt: skip
+    assert (as_predicted, *kept) == (frozen,) * 3
+
+
 def test_a_block_convolves_adds_a_bias_and_rectifies_twice():
     x_BHWC = normal(2, 6, 7, 3)
     params = {

@@ -1,7 +1,6 @@
 """The U-Net of Ronneberger, Fischer and Brox (2015, arXiv:1505.04597) in Flax Linen."""
 
 import functools
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,8 +34,8 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
 
     @nn.compact
-    def __call__(self, x_BHWC: jax.Array) -> jax.Array:
-        """(B, H, W, C) to the same shape."""
+    def __call__(self, x_BHWC: jax.Array, frozen: jax.Array | None = None) -> jax.Array:
+        """(B, H, W, C) to the same shape; `frozen` as `UNet` has it."""
         exact, channels = at_least_float32(self.dtype), x_BHWC.shape[-1:]
         running_mean_C = self.variable("batch_stats", "mean", jnp.zeros, channels, exact)
         running_var_C = self.variable("batch_stats", "var", jnp.ones, channels, exact)
@@ -50,8 +49,12 @@ class BatchNorm(nn.Module):
                 moments_2C = jax.lax.pmean(moments_2C, self.axis_name)
             mean_C = moments_2C[0]
             var_C = jnp.maximum(moments_2C[1] - mean_C**2, 0.0)
+            if frozen is not None:
+                mean_C = jnp.where(frozen, running_mean_C.value, mean_C)
+                var_C = jnp.where(frozen, running_var_C.value, var_C)
             if not self.is_initializing():
-                new, kept = 1 - self.momentum, self.momentum
+                kept = self.momentum if frozen is None else jnp.where(frozen, 1.0, self.momentum)
+                new = 1 - kept
                 running_mean_C.value = kept * running_mean_C.value + new * mean_C
                 running_var_C.value = kept * running_var_C.value + new * var_C
         factor_C = scale_C * jax.lax.rsqrt(var_C + 1e-5)
@@ -138,16 +141,18 @@ class ConvBlock(nn.Module):
     train: bool
 
     @nn.compact
-    def __call__(self, x_BHWC: jax.Array) -> jax.Array:
-        """(B, H, W, C) to (B, H, W, features)."""
+    def __call__(self, x_BHWC: jax.Array, frozen: jax.Array | None = None) -> jax.Array:
+        """(B, H, W, C) to (B, H, W, features); `frozen` as `UNet` has it."""
         norm = NORMS[self.norm]
         for layer in range(2):
             x_BHWC = Conv(self.features, norm is None, self.dtype, name=f"conv{layer}")(x_BHWC)
             if norm is not None:
                 extra: dict[str, Any] = {"param_dtype": at_least_float32(self.dtype)}
+                given: dict[str, Any] = {}
                 if self.norm == "batch":
                     extra = {"train": self.train, "axis_name": self.axis_name}
-                x_BHWC = norm(dtype=self.dtype, name=f"norm{layer}", **extra)(x_BHWC)
+                    given = {"frozen": frozen}
+                x_BHWC = norm(dtype=self.dtype, name=f"norm{layer}", **extra)(x_BHWC, **given)
             x_BHWC = nn.relu(x_BHWC)
         return x_BHWC
 
@@ -189,7 +194,9 @@ class UNet(nn.Module):
       norm: none, batch, group or instance, after every 3x3 convolution.
       upsample: "transposed" for a 2x2 transposed convolution, "resize" for bilinear resizing and
         a 1x1 convolution.
-      dropout: rate after each block.
+      dropout: rate before the head. Further up, BatchNorm would take the spread that it adds in
+        training for one that is there in prediction (Li et al. 2018, arXiv:1801.05134), and
+        classes would be predicted too rarely or too often.
       skip: whether the way up sees the way down at equal resolution.
       dtype: "float32" or "bfloat16" for the computation, or "auto" for bfloat16 on a GPU or TPU
         and float32 on a CPU; parameters and logits are float32. "float64" where JAX is told to
@@ -211,7 +218,12 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image_BHWC: jax.Array, *, train: bool, dropout_key_B: jax.Array | None = None
+        self,
+        image_BHWC: jax.Array,
+        *,
+        train: bool,
+        dropout_key_B: jax.Array | None = None,
+        frozen: jax.Array | None = None,
     ) -> jax.Array:
         """Logits (B, H, W, classes) of images (B, H, W, C).
 
@@ -219,22 +231,17 @@ class UNet(nn.Module):
           image_BHWC: normalised.
           train: whether BatchNorm takes the statistics of this batch, and dropout acts.
           dropout_key_B: a random key for each example; needed by dropout in training.
+          frozen: bool (); in training, whether BatchNorm normalises by its running statistics, and
+            leaves them as they are. None for never.
         """
         dtype: Any = self.dtype
         if dtype == "auto":
             dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
         block_type = nn.remat(ConvBlock) if self.remat else ConvBlock
-        numbers = itertools.count()
 
         def block(name: str, features: int, x_BHWC: jax.Array) -> jax.Array:
             made = block_type(features, self.norm, dtype, self.axis_name, train, name=name)
-            x_BHWC = made(x_BHWC)
-            if not (train and self.dropout):
-                return x_BHWC
-            if dropout_key_B is None:
-                raise ValueError("dropout needs dropout_key_B in training")
-            key_B = jax.vmap(jax.random.fold_in, (0, None))(dropout_key_B, next(numbers))
-            return dropout(x_BHWC, key_B, self.dropout)
+            return made(x_BHWC, frozen)
 
         height, width = image_BHWC.shape[1:3]
         multiple = self.patch * 2 ** (len(self.features) - 1)
@@ -254,6 +261,10 @@ class UNet(nn.Module):
                 x_BHWC = jnp.concatenate([x_BHWC, skips_BHWC[level]], axis=-1)
             x_BHWC = block(f"up{level}", features, x_BHWC)
 
+        if train and self.dropout:
+            if dropout_key_B is None:
+                raise ValueError("dropout needs dropout_key_B in training")
+            x_BHWC = dropout(x_BHWC, dropout_key_B, self.dropout)
         # The last layer has no ReLU behind it: LeCun's scale keeps the first loss near log K.
         exact = at_least_float32(dtype)
         outputs = self.classes * self.patch**2

@@ -17,7 +17,7 @@ from xseg_jax.files import replacing
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.augment import augment
 from xseg_jax.model.metrics import scores
-from xseg_jax.modes.run import Config, DataFacts, Learner, steps_per_epoch
+from xseg_jax.modes.run import Config, DataFacts, Learner, checkpoint_used, steps_per_epoch
 from xseg_jax.progress import Progress
 from xseg_jax.report import figures
 from xseg_jax.training.checkpoint import Checkpoints
@@ -61,6 +61,7 @@ def fit(
     """
     epoch_steps = steps_per_epoch(config)
     steps = config.epochs * epoch_steps
+    freeze_norm = config.optimizer.freeze_norm
     crops = Crops(
         train,
         grey_scales=facts.grey_scales,
@@ -77,6 +78,7 @@ def fit(
         augment=functools.partial(augment, **config.augment),
         seed=config.seed,
         ema_decay=config.optimizer.ema_decay,
+        freeze_after=round((1 - freeze_norm) * steps) if freeze_norm else None,
         accumulate=config.parallel.accumulate,
     )
     take_step = parallel.spread(step_here, in_axes=(None, 0, 0), sums=True, donate=True)
@@ -137,8 +139,8 @@ def fit(
                     )
         checkpoints.wait()
         if is_first_process():
-            best = checkpoints.best if len(validation) else checkpoints.last
-            draw_history(workdir, best // epoch_steps)
+            best = checkpoint_used(config, len(validation) > 0) == "best"
+            draw_history(workdir, checkpoints.best // epoch_steps if best else None)
     return notes["seconds"]
 
 
@@ -295,8 +297,8 @@ class Validation:
             )  # fmt: skip
 
 
-def draw_history(workdir: Path, best_epoch: int) -> None:
-    """Draws loss and accuracy by epoch from the logged sums."""
+def draw_history(workdir: Path, best_epoch: int | None) -> None:
+    """Draws loss and accuracy by epoch from the logged sums; marks an epoch unless it is None."""
     rows = read_metrics(workdir)
     records = [row for row in rows if row["split"] == "validation"]
     for epoch in sorted({row["epoch"] for row in rows}):

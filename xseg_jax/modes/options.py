@@ -155,6 +155,11 @@ RULES = (
         lambda config: config.loss.name == "focal",
         "config.loss.name='{loss.name}' has no gamma; add --config.loss.name=focal",
     ),
+    Rule(
+        ("optimizer.freeze_norm",),
+        lambda config: config.model.norm == "batch",
+        "config.model.norm='{model.norm}' keeps no statistics; add --config.model.norm=batch",
+    ),
 )  # fmt: skip
 
 
@@ -214,7 +219,7 @@ def check_effects(config: Config, given: Iterable[str] = (), base: str = "") -> 
         for rule in RULES:
             concerned = any(_is_part_of(field, one) for one in rule.fields)
             if concerned and not rule.used(config):
-                why = rule.otherwise.format(data=config.data, loss=config.loss)
+                why = rule.otherwise.format(**config)
                 message = f"config.{field}={_value(config, field)!r}: has no effect: {why}"
                 raise InputError(message.replace("config.", f"config.{base}"))
 

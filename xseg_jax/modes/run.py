@@ -147,6 +147,18 @@ class GreyScaleWatch:
                 logger.warning("grey values of %d images in all are %s", count, what)
 
 
+def checkpoint_used(config: Config, validated: bool) -> str:
+    """Which checkpoint is tested and predicts: "best" by validation, or "last".
+
+    Raises:
+      InputError: `config.checkpoint.use` is neither.
+    """
+    use = config.checkpoint.get("use", "best")  # Runs of earlier versions have no such field.
+    if use not in ("best", "last"):
+        raise InputError(f"config.checkpoint.use={use!r}: choose best or last")
+    return use if validated else "last"
+
+
 @dataclass(frozen=True)
 class Learner:
     """Model, optimizer and loss of a config; `init` makes the state they start from."""
@@ -162,6 +174,7 @@ def make_learner(config: Config, facts: DataFacts) -> Learner:
     model = UNet(classes=len(facts.label_map.names), axis_name=AXIS, **config.model)
     optimizer = config.optimizer.to_dict()
     ema_decay = optimizer.pop("ema_decay")
+    optimizer.pop("freeze_norm", None)  # Of the loop; runs of earlier versions have none.
     tx = make_optimizer(**optimizer, steps=config.epochs * steps_per_epoch(config))
     loss = make_loss(**config.loss, pixels_K=facts.train_pixels)
     init = functools.partial(
@@ -214,7 +227,7 @@ class TrainedRun:
         parallel = parallel or Parallel.choose(config.parallel.mode).local
         learner = make_learner(config, facts)
         with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-            step = checkpoints.best if facts.split["validation"] else checkpoints.last
+            step = checkpoints.step_of(checkpoint_used(config, bool(facts.split["validation"])))
             state, _ = checkpoints.restore(step, jax.eval_shape(learner.init))
         predictor = Predictor(learner.model, parallel, **config.inference)
         predict = functools.partial(predictor, parallel.replicate(state.variables))

@@ -23,6 +23,7 @@ from xseg_jax.modes.run import (
     DataFacts,
     Learner,
     TrainedRun,
+    checkpoint_used,
     make_learner,
     read_config,
     steps_per_epoch,
@@ -143,7 +144,11 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
 
     if not split.test:
         return report_untested(workdir, trained, seconds=seconds)
-    logger.info("testing the checkpoint of step %d, the best by validation", trained.step)
+    used = {"best": "the best by validation", "last": "the last"}
+    logger.info(
+        "testing the checkpoint of step %d, %s",
+        trained.step, used[checkpoint_used(config, len(split.validation) > 0)],
+    )  # fmt: skip
     return score_and_report(
         workdir,
         Selection(planes, split, "test"),
@@ -195,6 +200,7 @@ def check_config(config: Config) -> None:
     check_model(**config.model)
     check_augment(**config.augment)
     check_baselines(config)
+    checkpoint_used(config, validated=True)
     for field, lowest in LOWEST.items():
         value = config
         for name in field.split("."):
@@ -209,4 +215,7 @@ def check_config(config: Config) -> None:
     ema_decay = optimizer.pop("ema_decay")
     if not 0 <= ema_decay < 1:
         raise InputError(f"config.optimizer.ema_decay={ema_decay}: must be from 0 to below 1")
+    freeze_norm = optimizer.pop("freeze_norm")
+    if not 0 <= freeze_norm < 1:
+        raise InputError(f"config.optimizer.freeze_norm={freeze_norm}: must be from 0 to below 1")
     make_optimizer(**optimizer, steps=config.epochs * steps_per_epoch(config))

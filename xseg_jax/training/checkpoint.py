@@ -98,12 +98,16 @@ class Checkpoints:
 
     @property
     def last(self) -> int:
-        """Step of the newest checkpoint, for a run without validation.
+        """Step of the newest checkpoint.
 
         Raises:
           InputError: there is none yet.
         """
         return self._need(self.latest)
+
+    def step_of(self, use: str) -> int:
+        """Step of the "best" or of the "last" checkpoint."""
+        return self.best if use == "best" else self.last
 
     def _need(self, step: int | None) -> int:
         if step is None:

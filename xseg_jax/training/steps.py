@@ -34,6 +34,7 @@ def train_step(
     augment: Augment,
     seed: int,
     ema_decay: float,
+    freeze_after: int | None = None,
     accumulate: int = 1,
 ) -> tuple[TrainState, Sums]:
     """One step of gradient descent.
@@ -49,6 +50,8 @@ def train_step(
       seed: of the run; with the step it fixes all that is random.
       ema_decay: of the moving average of the parameters, which grows to it as (1 + t) / (10 + t)
         with the steps t; 0 for none.
+      freeze_after: steps after which BatchNorm normalises by its running statistics, as it does in
+        prediction, and keeps them (as Chen et al. 2017, arXiv:1706.05587); None for never.
       accumulate: parts that the share is taken in, one after another, to need less memory. The
         gradient is that of the whole batch; BatchNorm's statistics are those of a part.
 
@@ -57,6 +60,7 @@ def train_step(
       devices.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
+    frozen = None if freeze_after is None else state.step >= freeze_after
     examples = label_BHW.shape[0]
     # An example's own keys: what is random does not depend on how a batch is shared out.
     example_B = jax.lax.axis_index(AXIS) * examples + jnp.arange(examples)
@@ -73,6 +77,7 @@ def train_step(
             image_BHWC,
             train=True,
             dropout_key_B=dropout_key_B,
+            frozen=frozen,
             mutable=["batch_stats"],
         )
         loss_sum, weight = loss(logits_BHWK, label_BHW)
