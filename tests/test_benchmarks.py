@@ -3,10 +3,11 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import cost
+from benchmarks import cost, time_to_accuracy
 from benchmarks.input import measure
 from benchmarks.timing import Contender, alternate, compete, median_and_spread
 from benchmarks.unet_jax import forward_flops, matmul, predictor
@@ -98,3 +99,31 @@ def test_a_volume_is_segmented_as_a_contender():
     volume.finish()
     assert not volume.failure
     assert 0 < seconds < volume.first_seconds
+
+
+@pytest.fixture
+def halves(tmp_path, write):
+    """A scan whose left halves are dark, one labelled slice, and a second scan with all labels."""
+    label_HW = np.zeros((144, 136), np.uint8)
+    label_HW[:, 68:] = 255
+    for part, count in (("scan", 3), ("far", 2)):
+        for z in range(count):
+            noise_HW = np.random.default_rng(z).normal(0, 5, label_HW.shape)
+            write(tmp_path / part / f"z{z}.tif", (60 + label_HW / 2 + noise_HW).astype(np.uint8))
+            write(tmp_path / f"{part}_labels" / f"z{z}.png", label_HW)
+    one = tmp_path / "scan_labels" / "z1.png"
+    return tuple(map(str, (tmp_path / "scan", one, tmp_path / "far", tmp_path / "far_labels")))
+
+
+def test_time_to_accuracy_is_that_of_slices_elsewhere(halves):
+    ((crops, seconds, accuracy),) = time_to_accuracy.forest(time.time() - 1, halves, 0.99)
+    assert crops == 0
+    assert 1 < seconds < 600
+    assert accuracy > 0.99
+
+
+def test_time_to_accuracy_stops_where_pytorch_is_there(halves):
+    pytest.importorskip("torch")
+    rows = time_to_accuracy.pytorch(time.time(), halves, 0.5)
+    assert rows[-1][2] >= 0.5
+    assert [crops for crops, *_ in rows] == [320 * (n + 1) for n in range(len(rows))]
