@@ -19,8 +19,6 @@ def get_config() -> Any:
     config.checkpoint.use = "last"
     # The next scan of a beam time is noisier, blurred, or has another trend (docs/quality.md).
     config.augment.chance = 0.2
-    config.augment.brightness = 0.3
-    config.augment.contrast = 0.3
     config.augment.gamma = 0.3
     config.augment.ramp = 1.0
     config.augment.cupping = 0.5
@@ -28,5 +26,4 @@ def get_config() -> Any:
     config.augment.noise = 1.0
     config.augment.coloured_noise = 0.6
     config.augment.blur = 2.5
-    config.augment.scale = 0.2
     return config
