@@ -34,8 +34,8 @@ def load(name, *base):
 
 def test_the_studies_that_are_shipped():
     assert STUDIES == [
-        "augmentation", "capacity", "labels", "learning_rate", "loss", "noise", "norm", "skip",
-        "smoke", "split",
+        "augmentation", "capacity", "labels", "learning_rate", "loss", "noise", "norm", "recipe",
+        "skip", "smoke", "split",
     ]  # fmt: skip
 
 
