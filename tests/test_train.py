@@ -9,6 +9,8 @@ import pytest
 from configs import tiny
 from xseg_jax.errors import DivergedError, InputError
 from xseg_jax.modes import fit, train
+from xseg_jax.modes.run import TrainedRun, checkpoint_used, read_config
+from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.runlog import read_metrics
 
 pytestmark = pytest.mark.rounding
@@ -25,6 +27,19 @@ def config(tmp_path_factory):
 def run(config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     return workdir, train.run(config, workdir)
+
+
+def test_the_checkpoint_that_is_asked_for_is_tested(run):
+    """Of the run as it is, and of the same run if the config had asked for the last."""
+    workdir, _ = run
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        best, last = checkpoints.best, checkpoints.last
+    assert TrainedRun.load(workdir).step == best
+    assert TrainedRun.load(workdir, changes={"checkpoint.use": "last"}).step == last
+    config = read_config(workdir)
+    assert checkpoint_used(config, validated=False) == "last"
+    del config.checkpoint["use"]  # As in runs of earlier versions.
+    assert checkpoint_used(config, validated=True) == "best"
 
 
 def without_time(results):
