@@ -186,7 +186,7 @@ class UNet(nn.Module):
 
     Attributes:
       classes: number of classes.
-      features: channels of each level, from full resolution down; each further level halves the
+      features: channels of each level, from the first down; each further level halves the
         resolution.
       patch: side, in pixels, of the squares that the first convolution takes as one pixel each, and
         that the head gives back: the first level has 1 / patch of the image's resolution (as the
