@@ -296,9 +296,10 @@ def test_the_receptive_field_is_what_the_gradient_says():
     assert recipe.receptive_field(4) == 96
 
 
-def test_memory_is_that_of_what_xla_holds():
-    features, crop = (8, 16), 64
-    model = UNet(classes=2, features=features, norm="batch")
+@pytest.mark.parametrize("patch", [1, 2])
+def test_memory_is_that_of_what_xla_holds(patch):
+    features, crop = (8, 16), 64 * patch
+    model = UNet(classes=2, features=features, patch=patch, norm="batch")
     image_BHWC = jax.ShapeDtypeStruct((4, crop, crop, 1), jnp.float32)
     variables = jax.eval_shape(
         lambda: model.init(jax.random.key(0), jnp.zeros((1, crop, crop, 1)), train=False)
@@ -313,14 +314,14 @@ def test_memory_is_that_of_what_xla_holds():
     step = jax.jit(jax.grad(loss)).lower(variables["params"], variables, image_BHWC).compile()
     held = step.memory_analysis().temp_size_in_bytes / (4 * crop**2)
     assert held == pytest.approx(
-        4 * cost.TRAINING_COPIES * cost.floats_per_pixel(features), rel=0.4
+        4 * cost.TRAINING_COPIES * cost.floats_per_pixel(features, patch), rel=0.4
     )
 
 
 def test_minutes_grow_with_pixels_and_memory_with_the_batch():
     parallel = Parallel.choose("jit")
     fields = {
-        "features": (8, 16), "crop": 128, "validation_pixels": 0, "data_bytes": 0,
+        "features": (8, 16), "patch": 1, "crop": 128, "validation_pixels": 0, "data_bytes": 0,
         "planes": 100, "shape": (256, 256), "tile": 512, "overlap": 64, "inference_batch": 1,
     }  # fmt: skip
     one = cost.estimate(1e-6, parallel, crops=600, batch_size=16, **fields)

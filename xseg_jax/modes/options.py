@@ -158,7 +158,7 @@ RULES = (
     Rule(
         ("optimizer.freeze_norm",),
         lambda config: config.model.norm == "batch",
-        "config.model.norm='{model.norm}' keeps no statistics; add --config.model.norm=batch",
+        "config.model.norm='{model.norm}' keeps no statistics; leave it out",
     ),
 )  # fmt: skip
 
