@@ -1,4 +1,4 @@
-"""A first answer in a minute and a half on two cores: configs/scan.py, shorter and untested."""
+"""A first answer in a minute on two cores: configs/scan.py, shorter and untested."""
 
 from typing import Any
 
