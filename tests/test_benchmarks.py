@@ -103,16 +103,21 @@ def test_a_volume_is_segmented_as_a_contender():
 
 @pytest.fixture
 def halves(tmp_path, write):
-    """A scan whose left halves are dark, one labelled slice, and a second scan with all labels."""
+    """A scan whose left halves are dark, with one labelled slice; a second whose bright ones are
+    labelled alone, so that one class is all that its labels tell."""
     label_HW = np.zeros((144, 136), np.uint8)
     label_HW[:, 68:] = 255
-    for part, count in (("scan", 3), ("far", 2)):
+    for part, count, unlabelled in (("scan", 3, np.s_[:20, :20]), ("far", 2, np.s_[:, :68])):
         for z in range(count):
             noise_HW = np.random.default_rng(z).normal(0, 5, label_HW.shape)
             write(tmp_path / part / f"z{z}.tif", (60 + label_HW / 2 + noise_HW).astype(np.uint8))
-            write(tmp_path / f"{part}_labels" / f"z{z}.png", label_HW)
+            marked_HW = label_HW.copy()
+            marked_HW[unlabelled] = 7
+            write(tmp_path / f"{part}_labels" / f"z{z}.png", marked_HW)
     one = tmp_path / "scan_labels" / "z1.png"
-    return tuple(map(str, (tmp_path / "scan", one, tmp_path / "far", tmp_path / "far_labels")))
+    return time_to_accuracy.Data(
+        *map(str, (tmp_path / "scan", one, tmp_path / "far", tmp_path / "far_labels")), ignore="7"
+    )
 
 
 def test_time_to_accuracy_is_that_of_slices_elsewhere(halves):
