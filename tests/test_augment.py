@@ -11,7 +11,9 @@ from xseg_jax.model.augment import ARTEFACTS, augment, check_augment
 
 pytestmark = pytest.mark.rounding
 
-OFF = dict(default.get_config().augment) | {"flip": "none", "rotate90": False, "chance": 1.0}
+OFF = dict(default.get_config().augment) | {
+    "flip": "none", "rotate90": False, "chance": 1.0, "own_spread": False,
+}  # fmt: skip
 SIZE = 32
 MIDDLE = (SIZE - 1) / 2
 Y_HW, X_HW = np.mgrid[:SIZE, :SIZE]
@@ -184,6 +186,25 @@ STRONG = {
     "brightness": 1.0, "contrast": 0.5, "gamma": 0.5, "ramp": 1.0, "cupping": 1.0, "rings": 1.0,
     "noise": 1.0, "coloured_noise": 1.0, "blur": 2.0, "scale": 0.5, "rotation": 90.0,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"noise": 2.0}, {"coloured_noise": 2.0}, {"rings": 1.0}, {"noise": 1.0, "rings": 1.0}],
+)
+def test_noise_weakens_the_rest_where_an_image_is_normalised_by_its_own_spread(options):
+    image_BHWC, label_BHW = noisy(256, size=64)
+    image_BHWC /= image_BHWC.std(axis=(1, 2), keepdims=True)
+    worse_BHWC, _ = drawn(image_BHWC, label_BHW, own_spread=True, **options)
+    plain_BHWC, _ = drawn(image_BHWC, label_BHW, **options)
+    # As the scan that has such noise will be normalised: about 1, whatever was drawn.
+    assert np.mean(worse_BHWC.std(axis=(1, 2))) == pytest.approx(1, abs=0.03)
+    assert np.mean(plain_BHWC.std(axis=(1, 2))) > 1.1
+    # It is the same image but for its scale.
+    one_B = np.sum(worse_BHWC * plain_BHWC, axis=(1, 2, 3)) / np.sum(plain_BHWC**2, axis=(1, 2, 3))
+    np.testing.assert_allclose(worse_BHWC, one_B[:, None, None, None] * plain_BHWC, atol=1e-4)
+    still_BHWC, _ = drawn(image_BHWC, label_BHW, own_spread=True, chance=0.0, **options)
+    np.testing.assert_array_equal(still_BHWC, image_BHWC)
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)

@@ -22,7 +22,9 @@ from xseg_jax.training.steps import train_step
 
 pytestmark = pytest.mark.rounding
 
-AUGMENT = dict(default.get_config().augment) | {"chance": 1.0, "brightness": 0.1, "noise": 0.1}
+AUGMENT = dict(default.get_config().augment) | {
+    "chance": 1.0, "brightness": 0.1, "noise": 0.1, "own_spread": False,
+}  # fmt: skip
 ONE = Parallel("jit", tuple(jax.devices()[:1]))
 
 

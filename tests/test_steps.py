@@ -24,7 +24,8 @@ ALONE = MODEL.clone(axis_name=None)
 TX: Any = optax.adam(1e-2)
 EMA = 0.75
 AUGMENT = functools.partial(
-    augment, **dict(default.get_config().augment) | {"chance": 1.0, "noise": 0.1}
+    augment,
+    **dict(default.get_config().augment) | {"chance": 1.0, "noise": 0.1, "own_spread": False},
 )
 
 

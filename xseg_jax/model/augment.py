@@ -53,6 +53,7 @@ def augment(
     blur: float,
     scale: float,
     rotation: float,
+    own_spread: bool,
 ) -> tuple[jax.Array, jax.Array]:
     """A random variant of each example of a batch of square crops.
 
@@ -77,6 +78,8 @@ def augment(
       blur: standard deviation of a Gaussian blur, in pixels.
       scale: relative zoom: a factor in 1 +- scale.
       rotation: angle, in degrees.
+      own_spread: images are normalised by their own spread, to which noise and rings belong: where
+        they are added the rest is weaker, as it will be in a scan that has them.
 
     Returns:
       Images and labels of the same shapes; label pixels from outside of the crop are ignored.
@@ -135,22 +138,24 @@ def augment(
             image_HWC = artefacts.cupping(
                 image_HWC, drawn("cupping", -cupping, cupping), centre_2, radius
             )
+        spoilt = []  # Spreads of what is added.
         if rings:
             far, (least, most) = CENTRE_WITHIN * size, RING_WIDTHS
             centre_2 = jax.random.uniform(key_of("rings"), (2,), minval=-far, maxval=far)
             width = jax.random.uniform(key_of("rings", 3), minval=least, maxval=most)
-            image_HWC = artefacts.rings(
-                key_of("rings", 2), image_HWC, drawn("rings", 0, rings), centre_2, width
-            )
+            spoilt.append(drawn("rings", 0, rings))
+            image_HWC = artefacts.rings(key_of("rings", 2), image_HWC, spoilt[-1], centre_2, width)
         if noise:
-            strength = drawn("noise_level", 0, noise)
-            image_HWC = artefacts.white_noise(keys["noise"], image_HWC, strength)
+            spoilt.append(drawn("noise_level", 0, noise))
+            image_HWC = artefacts.white_noise(keys["noise"], image_HWC, spoilt[-1])
         if coloured_noise:
             sigma = jax.random.uniform(key_of("coloured_noise", 2), maxval=MOST_SMOOTHED)
-            strength = drawn("coloured_noise", 0, coloured_noise)
+            spoilt.append(drawn("coloured_noise", 0, coloured_noise))
             image_HWC = artefacts.coloured_noise(
-                key_of("coloured_noise"), image_HWC, strength, sigma
+                key_of("coloured_noise"), image_HWC, spoilt[-1], sigma
             )
+        if own_spread and spoilt:
+            image_HWC /= jnp.sqrt(1 + sum(spread**2 for spread in spoilt))
         return image_HWC, label_HW
 
     return jax.vmap(one)(key_B, image_BHWC, label_BHW)

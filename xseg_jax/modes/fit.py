@@ -15,9 +15,15 @@ from xseg_jax.errors import DivergedError, SaveError, StoppedError
 from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.files import replacing
 from xseg_jax.inference.predict import Predictor
-from xseg_jax.model.augment import augment
 from xseg_jax.model.metrics import scores
-from xseg_jax.modes.run import Config, DataFacts, Learner, checkpoint_used, steps_per_epoch
+from xseg_jax.modes.run import (
+    Config,
+    DataFacts,
+    Learner,
+    checkpoint_used,
+    make_augment,
+    steps_per_epoch,
+)
 from xseg_jax.progress import Progress
 from xseg_jax.report import figures
 from xseg_jax.training.checkpoint import Checkpoints
@@ -75,7 +81,7 @@ def fit(
         model=learner.model,
         tx=learner.tx,
         loss=learner.loss,
-        augment=functools.partial(augment, **config.augment),
+        augment=make_augment(config),
         seed=config.seed,
         ema_decay=config.optimizer.ema_decay,
         freeze_after=round((1 - freeze_norm) * steps) if freeze_norm else None,

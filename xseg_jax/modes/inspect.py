@@ -1,6 +1,5 @@
 """Looks at scans and labels before training: what they are, and a config that trains on them."""
 
-import functools
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.files import content_hash, user_path, write_text
 from xseg_jax.inference.cost import Estimate, estimate, seconds_per_pixel
-from xseg_jax.model.augment import augment
 from xseg_jax.model.unet import UNet
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import (
@@ -35,7 +33,7 @@ from xseg_jax.modes.inputs import (
 )
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.recipe import CROP, Choice, choose, text_of, what_to_label
-from xseg_jax.modes.run import Config, steps_per_epoch
+from xseg_jax.modes.run import Config, make_augment, steps_per_epoch
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
 from xseg_jax.report.fingerprint import words
 from xseg_jax.scans.scan import split_source
@@ -270,7 +268,7 @@ def _estimate(
     logger.info("timing a training step of the network, which is compiled first")
     channels = 2 * config.data.context + 1
     seconds = seconds_per_pixel(
-        model, parallel, functools.partial(augment, **config.augment),
+        model, parallel, make_augment(config),
         crop=min(CROP, config.data.crop), channels=channels,
     )  # fmt: skip
     shape = (max(one.shape[1] for one in prints), max(one.shape[2] for one in prints))

@@ -21,12 +21,14 @@ from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.inference.predict import Predictor
+from xseg_jax.model.augment import augment
 from xseg_jax.model.losses import Loss, make_loss
 from xseg_jax.model.unet import UNet
 from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.parallel import AXIS, Parallel
 from xseg_jax.training.runlog import read_json
 from xseg_jax.training.state import TrainState, init_state, make_optimizer
+from xseg_jax.training.steps import Augment
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +159,12 @@ def checkpoint_used(config: Config, validated: bool) -> str:
     if use not in ("best", "last"):
         raise InputError(f"config.checkpoint.use={use!r}: choose best or last")
     return use if validated else "last"
+
+
+def make_augment(config: Config) -> Augment:
+    """Unpacks `config.augment`."""
+    own_spread = config.data.normalize != "volume"
+    return functools.partial(augment, **config.augment, own_spread=own_spread)
 
 
 @dataclass(frozen=True)
