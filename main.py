@@ -13,23 +13,22 @@ from xseg_jax.errors import InputError, RunError
 from xseg_jax.files import line_of, user_path
 from xseg_jax.memory import use_huge_pages
 from xseg_jax.modes.commandline import parse
-from xseg_jax.modes.options import NEEDED, OPTIONS, check_flags, check_given
+from xseg_jax.modes.options import NEEDED, OPTIONS, SWITCHES, TEXTS, check_flags, check_given
 from xseg_jax.progress import log_to_terminal, mute
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration, for example configs/default.py.")
 flags.DEFINE_enum("mode", "train", list(OPTIONS), "What to do.")
-flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> by default.")
-flags.DEFINE_string("input", None, "Scan or folder to inspect, evaluate or predict.")
-flags.DEFINE_string("labels", None, "inspect, evaluate: labels of --input, where it holds none.")
-flags.DEFINE_string("output", None, "Folder for what inspect, evaluate or predict writes.")
-flags.DEFINE_string("degrade", None, "evaluate: score it made worse too: all, or names.")
-flags.DEFINE_bool("probabilities", False, "predict: also write class probabilities.")
-flags.DEFINE_string("coordinator", None, "host:port of process 0, where no launcher tells.")
+flags.DEFINE_enum("axes", "z", ("z", "all"), "predict: planes across z alone, or z, y and x.")
+flags.DEFINE_enum("ome_zarr", "0.4", ("0.4", "0.5"), "predict: version of OME-Zarr.")
+for flag, meaning in TEXTS.items():
+    flags.DEFINE_string(flag, None, meaning)
+for flag, meaning in SWITCHES.items():
+    flags.DEFINE_bool(flag, False, meaning)
 flags.DEFINE_integer("processes", None, "Number of processes, where no launcher tells.")
 flags.DEFINE_integer("process", None, "Number of this process, from 0.")
-flags.DEFINE_enum("executor", "local", ("local", "slurm"), "sweep: where runs go.")
-flags.DEFINE_integer("jobs", 1, "sweep: runs at a time on this machine.")
+flags.DEFINE_enum("executor", "local", ("local", "slurm"), "sweep, predict: where they run.")
+flags.DEFINE_integer("jobs", 1, "sweep, predict: processes on this machine.")
 config_flags.DEFINE_config_dict("slurm", slurm.get_config())
 
 

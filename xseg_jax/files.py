@@ -46,6 +46,17 @@ def user_path(text: str) -> Path:
         ) from error
 
 
+def paths_in(text: str) -> list[Path]:
+    """The paths of "runs/a,runs/b"; one that exists and has a comma in its name is one path.
+
+    Raises:
+      InputError: as `user_path`.
+    """
+    if user_path(text).exists():
+        return [user_path(text)]
+    return [user_path(part.strip()) for part in text.split(",")]
+
+
 def one_line(text: str) -> str:
     """Text in which a name cannot break the line, nor bytes that are no UTF-8 stop the printing."""
     text = text.encode(errors="backslashreplace").decode()

@@ -11,6 +11,7 @@ import numpy as np
 
 from xseg_jax.data.images import COLOUR
 from xseg_jax.errors import InputError
+from xseg_jax.scans.write import Legend
 
 IGNORED = 255
 """Class index of pixels that count neither in the loss nor in a score."""
@@ -180,6 +181,17 @@ class LabelMap:
             colours = np.stack([numbers >> 16 & 255, numbers >> 8 & 255, numbers & 255], axis=-1)
             return colours.astype(np.uint8)[class_HW]
         return numbers.astype(np.min_scalar_type(int(numbers.max())))[class_HW]
+
+    @cached_property
+    def legend(self) -> Legend:
+        """Values, names and colours of the classes in a volume; values of colours are 0, 1, 2."""
+        first = [self.values[self.classes.index(name)] for name in self.names]
+        if self._colour:
+            numbers = unify([value_of(value) for value in first], colour=True).tolist()
+            colours = tuple(f"#{number & 0xFFFFFF:06x}" for number in numbers)
+            return Legend(tuple(range(len(first))), self.names, colours)
+        numbers = unify([value_of(value) for value in first], colour=False).tolist()
+        return Legend.of(numbers, self.names)
 
     def __str__(self) -> str:
         parts = [

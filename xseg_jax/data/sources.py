@@ -15,7 +15,7 @@ from xseg_jax.data.planes import AXES, Place, Plane
 from xseg_jax.errors import InputError
 from xseg_jax.scans.folders import is_store, scans_in
 from xseg_jax.scans.names import LAST_NUMBER, list_images, number_in
-from xseg_jax.scans.scan import Scan, open_scan
+from xseg_jax.scans.scan import Region, Scan, open_scan
 
 SAMPLED_PLANES = 32
 """Planes of a scan that its grey scale is measured on, evenly spread."""
@@ -145,6 +145,17 @@ class Volume(Source):
 
     def image(self, index: int, axis: int = 0) -> np.ndarray:  # noqa: D102
         return gray_values(self.scan.plane(index, axis), self.where(index, axis))
+
+    def region(self, region: Region) -> np.ndarray:
+        """Gray values (Z, Y, X) of a part of the scan, uint8, uint16 or float32.
+
+        Raises:
+          InputError: as `image`.
+        """
+        values_ZYX = self.scan.region(region)
+        first = region[0].start
+        planes = [gray_values(one, self.where(first + n)) for n, one in enumerate(values_ZYX)]
+        return np.stack(planes) if planes[0].dtype != values_ZYX.dtype else values_ZYX
 
     def neighbour(self, index: int, distance: int, axis: int = 0) -> int:  # noqa: D102
         return min(max(index + distance, 0), self.scan.shape[axis] - 1)

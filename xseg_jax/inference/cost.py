@@ -109,6 +109,31 @@ def seconds_per_pixel(
     return min(times) / label_BHW.size
 
 
+def prediction_bytes(
+    shape: Sequence[int],
+    *,
+    features: Sequence[int],
+    patch: int,
+    tile: int,
+    overlap: int,
+    batch_size: int,
+    devices: int,
+) -> float:
+    """Memory of a process that segments planes, bytes.
+
+    Args:
+      shape: rows and columns of a plane.
+      features, patch: of the network.
+      tile, overlap, batch_size: of prediction.
+      devices: that work at the same time.
+    """
+    tile_shape = [tile_length(length, tile, overlap) for length in shape]
+    tiles = tile_count(shape[0], tile, overlap) * tile_count(shape[1], tile, overlap)
+    at_once = min(tiles, batch_size) * devices * tile_shape[0] * tile_shape[1]
+    held = 4 * floats_per_pixel(features, patch) * PREDICTION_COPIES * at_once
+    return PROCESS_GIB * 2**30 + held
+
+
 def estimate(
     seconds: float,
     parallel: Parallel,
@@ -145,15 +170,17 @@ def estimate(
     held = 4 * floats_per_pixel(features, patch) / 2**30
     tile_shape = [tile_length(length, tile, overlap) for length in shape]
     tiles = tile_count(shape[0], tile, overlap) * tile_count(shape[1], tile, overlap)
-    tile_pixels = tile_shape[0] * tile_shape[1]
     training = seconds * (crops * crop**2 + FORWARD * validation_pixels)
-    at_once = min(tiles, inference_batch) * len(parallel.devices) * tile_pixels
-    prediction = seconds * FORWARD * planes * tiles * tile_pixels
+    prediction = seconds * FORWARD * planes * tiles * tile_shape[0] * tile_shape[1]
+    predicting = prediction_bytes(
+        shape, features=features, patch=patch, tile=tile, overlap=overlap,
+        batch_size=inference_batch, devices=len(parallel.devices),
+    ) / 2**30  # fmt: skip
     return Estimate(
         device=f"{len(parallel.devices)} x {parallel.devices[0].device_kind}",
         training_minutes=training / 60,
-        training_gib=PROCESS_GIB + data_bytes / 2**30
-        + held * max(TRAINING_COPIES * batch_size * crop**2, PREDICTION_COPIES * at_once),
+        training_gib=data_bytes / 2**30
+        + max(PROCESS_GIB + held * TRAINING_COPIES * batch_size * crop**2, predicting),
         prediction_minutes=prediction / 60,
-        prediction_gib=PROCESS_GIB + held * PREDICTION_COPIES * at_once,
+        prediction_gib=predicting,
     )  # fmt: skip

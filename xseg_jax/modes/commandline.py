@@ -9,7 +9,7 @@ from typing import Any
 from absl import app
 
 from xseg_jax.errors import InputError
-from xseg_jax.files import one_line, user_path
+from xseg_jax.files import one_line, paths_in, user_path
 from xseg_jax.modes.options import MAY_DIFFER, may_differ
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -94,5 +94,6 @@ def find_config(argv: list[str]) -> None:
     if known.mode == "inspect":
         argv.insert(1, f"--config={OF_SCAN}")
     elif given and known.workdir:
-        runlog().read_json(config_of(known.workdir))
-        argv.insert(1, f"--config={FROM_RUN}:{known.workdir}")
+        first = str(paths_in(known.workdir)[0])
+        runlog().read_json(config_of(first))
+        argv.insert(1, f"--config={FROM_RUN}:{first}")

@@ -37,6 +37,7 @@ def run(
     *,
     labels: str | None = None,
     degrade: str | None = None,
+    tta: bool = False,
     changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes `results.json` and figures to `output`, which `evaluation.json` claims.
@@ -44,11 +45,12 @@ def run(
     The same evaluation again takes the place of the one before.
 
     Args:
-      workdir: folder of a trained run.
+      workdir: folder of a trained run, or of several with commas between, whose mean is taken.
       source: folder that holds images|data and labels|masks; or a scan of any format.
       output: folder, made if missing.
       labels: of the scan; None where `source` holds them.
       degrade: names of degradations, or "all": the scan is made worse, and scored again.
+      tta: see each image turned and mirrored in all ways of the training, and take the mean.
       changes: dotted fields of the config that differ from the run's.
 
     Raises:
@@ -57,10 +59,13 @@ def run(
     """
     began, changes = time.monotonic(), changes or {}
     degradations = [] if degrade is None else choose(degrade)
-    trained = TrainedRun.load(workdir, changes=changes)
+    trained = TrainedRun.load_all(str(workdir), changes=changes)
+    if tta:
+        trained = trained.turning()
     if (output / "config.json").exists():
         raise InputError(f"{output}: is the folder of a run; choose another --output")
-    made_by = trained.made_by(workdir, source) | {"labels": labels, "changes": dict(changes)}
+    made_by = trained.made_by(source) | {"labels": labels, "changes": dict(changes)}
+    made_by |= {"tta": True} if tta else {}
     refuse_other(output / CLAIM, made_by)
     if not (output / CLAIM).exists():
         refuse_foreign((output / name for name in WRITTEN), "an evaluation", "--output")
@@ -76,10 +81,10 @@ def run(
     planes = find_planes(config, sources, labels)
     trained = trained.on(sources, label_map)
     one_type = config.data.normalize == "volume"
-    checked = check(planes, label_map, context=config.data.context, one_type=one_type)
+    checked = check(planes, label_map, context=trained.context, one_type=one_type)
     trained.check_pixel_type(planes[0].where, checked.dtype)
     known = set(trained.facts.train_hashes)
-    found = CheckedPlanes(planes, checked, config.data.context)
+    found = CheckedPlanes(planes, checked, trained.context)
     watch, seen, labelled = GreyScaleWatch(trained.facts.grey_scales), [], False
     for plane, item in zip(planes, found, strict=True):
         watch(plane.where, item)

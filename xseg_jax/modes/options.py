@@ -10,11 +10,32 @@ from xseg_jax.model.augment import ARTEFACTS
 Config = Any
 
 PROCESSES = ("coordinator", "processes", "process")
+MAPS = ("probabilities", "uncertainty", "anisotropic")
+TEXTS = {
+    "workdir": "Folder of the run, runs/<config name> by default; or of several: runs/a,runs/b.",
+    "input": "Scan or folder to inspect, evaluate or predict.",
+    "labels": "inspect, evaluate: labels of --input, where it holds none.",
+    "output": "What is written: a folder; predict: or a volume, as labels.tif or labels.ome.zarr.",
+    "degrade": "evaluate: score it made worse too: all, or names.",
+    "share": "predict: K/N, a share of a volume, as --jobs gives its processes.",
+    "coordinator": "host:port of process 0, where no launcher tells.",
+}
+"""Flags that take a text, with what they mean."""
+SWITCHES = {
+    "tta": "evaluate, predict: mean over the mirror images and turns of the training.",
+    "probabilities": "predict: also write class probabilities.",
+    "uncertainty": "predict: also write where the network doubts.",
+    "anisotropic": "predict: --axes=all though voxels are no cubes.",
+}
+"""Flags that are on or off, with what they do."""
 FLAGS = {
     "train": ("config", "workdir", *PROCESSES),
-    "evaluate": ("config", "workdir", "input", "labels", "output", "degrade", *PROCESSES),
+    "evaluate": ("config", "workdir", "input", "labels", "output", "degrade", "tta", *PROCESSES),
     "inspect": ("config", "input", "labels", "output"),
-    "predict": ("config", "workdir", "input", "output", "probabilities", *PROCESSES),
+    "predict": (
+        "config", "workdir", "input", "output", "axes", "tta", "ome_zarr", "share", "executor",
+        "jobs", "slurm", *MAPS, *PROCESSES,
+    ),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
 }
 """Flags that a mode uses."""
@@ -28,9 +49,11 @@ NEEDED = {
 """Flags that a mode cannot do without."""
 OPTIONS = {
     "train": (),
-    "evaluate": ("labels", "degrade"),
+    "evaluate": ("labels", "degrade", "tta"),
     "inspect": ("labels", "config"),
-    "predict": ("probabilities",),
+    "predict": (
+        "axes", "tta", "ome_zarr", "share", "executor", "jobs", "slurm", *MAPS,
+    ),
     "sweep": ("executor", "jobs", "slurm"),
 }
 """Flags that a mode takes by name, behind paths and config."""
@@ -185,7 +208,7 @@ def check_flags(mode: str, given: Iterable[str], executor: str) -> None:
             raise InputError(
                 f"--{name}: has no effect with --executor={executor}; add --executor=slurm"
             )
-        if flag == "jobs" and executor != "local":
+        if flag == "jobs" and executor != "local" and mode == "sweep":
             raise InputError(
                 f"--jobs: has no effect with --executor={executor}; give "
                 "--slurm.array_parallelism=N"

@@ -1,4 +1,4 @@
-"""Segments every image of a folder with a trained run."""
+"""Segments a scan, or every image of a folder, with one trained run or several."""
 
 import logging
 import os
@@ -15,10 +15,21 @@ from xseg_jax.data.planes import Plane
 from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
 from xseg_jax.inference.record import Record
+from xseg_jax.inference.volume import (
+    BETWEEN_RUNS,
+    PROBABILITIES,
+    UNCERTAINTY,
+    disagreement,
+    entropy,
+    scaled,
+)
+from xseg_jax.modes import segment
 from xseg_jax.modes.folders import agree, refuse_foreign, working_in
 from xseg_jax.modes.inputs import sources_of
 from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash
+from xseg_jax.modes.volume import plan
 from xseg_jax.progress import Progress
+from xseg_jax.scans.write import FOLDER, OutputKind, output_kind
 from xseg_jax.training.parallel import is_first_process, share_of
 from xseg_jax.training.runlog import claim, refuse_other
 
@@ -26,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 CLAIM = "prediction.json"
 """Says which run segmented which folder, and how."""
-PROBABILITIES = "_probabilities"
 LONGEST_NAME = 255
 """Bytes, on the usual file systems."""
 
@@ -36,43 +46,137 @@ def run(
     source: Path,
     output: Path,
     *,
-    probabilities: bool,
+    probabilities: bool = False,
+    uncertainty: bool = False,
+    axes: str = "z",
+    anisotropic: bool = False,
+    tta: bool = False,
+    ome_zarr: str = "0.4",
+    share: str | None = None,
+    executor: str = "local",
+    jobs: int = 1,
+    slurm: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes one label TIFF an image, under the image's stem, with the user's label values.
+    """Writes a volume of labels, or one label TIFF an image into a folder, with the user's values.
 
     What an earlier call wrote from the same images is left as it is, so that a prediction goes on
-    where it was interrupted; images that changed are segmented anew.
+    where it was interrupted; images that changed are segmented anew, a volume that did is refused.
 
     Args:
-      workdir: folder of a trained run.
-      source: folder of images, or a scan of any format, of which each plane across z is one.
-      output: folder, made if missing.
-      probabilities: also write class probabilities (K, H, W) float32.
+      workdir: folder of a trained run, or of several with commas between, whose mean is taken.
+      source: a scan of any format, or a folder of images.
+      output: a file or store, whose suffix says the format (`scans.write`), or a folder.
+      probabilities: also write class probabilities; in a folder (K, H, W) float32 an image, else
+        uint8, 255 for 1.
+      uncertainty: also write the entropy of the probabilities, and how far axes and runs disagree,
+        uint8, 255 for the most that there can be.
+      axes: "z", or "all" to segment planes across z, y and x and take the mean.
+      anisotropic: all axes of voxels that are no cubes.
+      tta: see each image turned and mirrored in all ways of the training, and take the mean.
+      ome_zarr: version of OME-Zarr that is written.
+      share: "K/N", the share K of N of a volume's blocks, which `jobs` gives its processes.
+      executor: of `jobs`: "local" or "slurm".
+      jobs: processes that blocks are shared out to.
+      slurm: parameters of the job array.
       changes: dotted fields of the config that differ from the run's.
 
     Raises:
-      InputError: an image cannot be read, the run is not trained, or `output` is the folder of
+      InputError: an image cannot be read, a run is not trained, or `output` is the folder of
         the images, is in use, or holds the predictions of another run, files that no prediction
         wrote, or some that were changed since.
       SaveError: `output` cannot be written to.
     """
     if output.exists() and source.exists() and output.samefile(source):
         raise InputError(f"--output={output}: is the folder of the images; choose another folder")
-    trained = TrainedRun.load(workdir, changes=changes)
+    if jobs < 1:
+        raise InputError(f"--jobs={jobs}: must be at least 1")
+    kind = output_kind(output)
+    _check_volume_flags(kind, output, axes=axes, ome_zarr=ome_zarr, share=share, jobs=jobs)
+    trained = TrainedRun.load_all(str(workdir), changes=changes)
+    if tta:
+        trained = trained.turning()
+    made_by = trained.made_by(source) | {"probabilities": probabilities}
+    made_by |= {"tta": True} if tta else {}
+    if kind is FOLDER:
+        predict_images(trained, source, output, made_by, uncertainty=uncertainty)
+        return
+    job = plan(
+        trained, str(source), output, axes=axes, anisotropic=anisotropic,
+        probabilities=probabilities, uncertainty=uncertainty, version=ome_zarr,
+    )  # fmt: skip
+    if jobs == 1 and executor == "local":
+        segment.run(job, made_by, parse_share(share))
+        return
+    flags = [
+        "--mode=predict", f"--workdir={workdir}", f"--input={source}", f"--output={output}",
+        f"--axes={axes}", f"--ome_zarr={ome_zarr}",
+        *(f"--{flag}" for flag, on in {
+            "probabilities": probabilities, "uncertainty": uncertainty, "tta": tta,
+            "anisotropic": anisotropic,
+        }.items() if on),
+        *(f"--config.{field}={value}" for field, value in (changes or {}).items()),
+    ]  # fmt: skip
+    segment.run_in_parts(job, made_by, flags, executor=executor, jobs=jobs, slurm=slurm or {})
+
+
+def _check_volume_flags(
+    kind: OutputKind, output: Path, *, axes: str, ome_zarr: str, share: str | None, jobs: int
+) -> None:
+    """Refuses what has no effect on an output of this kind."""
+    if kind is FOLDER:
+        for flag, given in (("axes=all", axes != "z"), ("share", bool(share)), ("jobs", jobs > 1)):
+            if given:
+                raise InputError(
+                    f"--{flag}: has no effect on a folder of label images; choose a volume as "
+                    f"--output, as {output}.ome.zarr or {output}.tif"
+                )
+    if ome_zarr != "0.4" and not kind.blocks:
+        raise InputError(
+            f"--ome_zarr={ome_zarr}: has no effect on {kind.name}; choose an --output that ends in "
+            ".ome.zarr"
+        )
+
+
+def parse_share(text: str | None) -> tuple[int, int] | None:
+    """Number of a process and how many there are, from "2/8".
+
+    Raises:
+      InputError: it is no such text.
+    """
+    if text is None:
+        return None
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        raise InputError(f"--share={text}: must be K/N with K from 0 to N - 1, as 0/8")
+    return int(number), int(count)
+
+
+def predict_images(
+    trained: TrainedRun,
+    source: Path,
+    output: Path,
+    made_by: Mapping[str, Any],
+    *,
+    uncertainty: bool,
+) -> None:
+    """Writes one label TIFF an image, under the image's stem, and what else is asked for."""
     sources = sources_of(trained.config, str(source))
     trained = trained.on(sources)
     images = [Image(one, index) for one in sources for index in range(len(one))]
-    outputs = {image.name: [output / f"{image.name}.tif"] for image in images}
-    if probabilities:
-        for name, paths in outputs.items():
-            # The label last: where it exists, all of its image is done.
-            paths.insert(0, output / f"{name}{PROBABILITIES}.tif")
+    # The label last: where it exists, all of its image is done.
+    maps = [PROBABILITIES] * made_by["probabilities"] + [UNCERTAINTY] * uncertainty
+    maps += [BETWEEN_RUNS] * (uncertainty and len(trained.runs) > 1)
+    outputs = {
+        image.name: [output / f"{image.name}_{name}.tif" for name in maps]
+        + [output / f"{image.name}.tif"]
+        for image in images
+    }
     check_names(images, outputs, output)
-    made_by = trained.made_by(workdir, source) | {"probabilities": probabilities}
+    made_by = dict(made_by) | ({"uncertainty": True} if uncertainty else {})
     refuse_other(output / CLAIM, made_by)
     with working_in(output, "--output"):
-        _segment(trained, images, outputs, output, made_by)
+        _segment(trained, images, outputs, output, made_by, maps)
 
 
 @dataclass(frozen=True)
@@ -99,13 +203,14 @@ def _segment(
     outputs: Mapping[str, list[Path]],
     output: Path,
     made_by: Mapping[str, Any],
+    maps: Sequence[str],
 ) -> None:
     record = Record(output, jax.process_index())
     mine = [images[place] for place in share_of(images)]
     agree(lambda: refuse_others_files(record, outputs, output))
     if is_first_process():
         claim(output / CLAIM, made_by)
-    context = trained.config.data.context
+    context = trained.context
     old = [image for image in mine if all(path.exists() for path in outputs[image.name])]
     done = {image for image in old if _is_done(record, image, trained, outputs[image.name])}
     if changed := [image for image in old if image not in done]:
@@ -126,11 +231,16 @@ def _segment(
             yield plane
 
     with Progress("Segmenting", len(mine), "image", len(done)) as progress:
-        for image, probability_HWK in zip(todo, trained.segment(read()), strict=True):
+        for image, probability_MHWK in zip(todo, trained.segment_each(read()), strict=True):
+            probability_HWK = probability_MHWK.mean(axis=0)
+            found = {
+                PROBABILITIES: lambda p_HWK=probability_HWK: p_HWK.transpose(2, 0, 1),
+                UNCERTAINTY: lambda p_HWK=probability_HWK: scaled(entropy(p_HWK)),
+                BETWEEN_RUNS: lambda p_MHWK=probability_MHWK: scaled(disagreement(p_MHWK)),
+            }
             label_HW = trained.facts.label_map.decode(probability_HWK.argmax(axis=-1))
-            paths = outputs[image.name]
-            arrays = [probability_HWK.transpose(2, 0, 1), label_HW][-len(paths) :]
-            for path, array in zip(paths, arrays, strict=True):
+            arrays = [*(found[name]() for name in maps), label_HW]
+            for path, array in zip(outputs[image.name], arrays, strict=True):
                 with record.writing(path, hashes[image]) as draft:
                     write_tiff(draft, array)
             progress.advance()
@@ -152,7 +262,7 @@ def made_from(trained: TrainedRun, plane: Plane) -> str:
 
 def _is_done(record: Record, image: Image, trained: TrainedRun, paths: Sequence[Path]) -> bool:
     """Whether all that an image gives was made from it as it is now."""
-    source = made_from(trained, image.source.plane(image.index, trained.config.data.context))
+    source = made_from(trained, image.source.plane(image.index, trained.context))
     return all(record.made_from(path, source) for path in paths)
 
 

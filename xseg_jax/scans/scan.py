@@ -157,6 +157,23 @@ class Scan(ABC):
         bounds = [(start, stop), *((0, length) for length in self.shape[1:])]
         return self._region(bounds, f"planes {start} to {stop - 1}")
 
+    def region(self, region: Region) -> np.ndarray:
+        """A part of the volume: (Z, Y, X); formats in chunks read those that it needs.
+
+        Args:
+          region: slices with a start and a stop, not empty.
+
+        Raises:
+          IndexError: the bounds are not within the shape.
+          InputError: the file is damaged there.
+        """
+        bounds = [(part.start, part.stop) for part in region]
+        for (start, stop), length in zip(bounds, self.shape, strict=True):
+            if not 0 <= start < stop <= length:
+                raise IndexError(f"{self.source}: no voxels {start} to {stop} of {length}")
+        z = region[0]
+        return self._region(bounds, f"planes {z.start} to {z.stop - 1}")
+
     def _region(self, bounds: list[tuple[int, int]], what: str) -> np.ndarray:
         z, y, x = (slice(*bound) for bound in bounds)
         with self._reading(what):

@@ -1,0 +1,357 @@
+"""Segments one scan into one volume: block by block, by one process or several, in any format.
+
+Blocks go into a store beside the output, `OUTPUT.part`, with a mark for each that is done; at the
+end the store becomes the output, or is copied into it, plane by plane. So memory is that of a
+block, and what was stopped goes on where it was.
+"""
+
+import functools
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from xseg_jax.data.planes import Place, Plane
+from xseg_jax.errors import InputError, RunError
+from xseg_jax.files import saving
+from xseg_jax.inference.blocks import Block, chunks_of
+from xseg_jax.inference.cost import prediction_bytes
+from xseg_jax.inference.volume import (
+    FULL,
+    LABEL,
+    PROBABILITIES,
+    margins_of,
+    planes_to_segment,
+    segment_block,
+)
+from xseg_jax.modes.executors import Command, run_here, run_on_slurm
+from xseg_jax.modes.folders import agree, refuse_foreign, working_in
+from xseg_jax.modes.run import GreyScaleWatch
+from xseg_jax.modes.volume import DONE, Prediction, identity_of
+from xseg_jax.progress import Progress
+from xseg_jax.scans.write import label_dtype, open_with, write_volume
+from xseg_jax.scans.write_zarr import ZarrStore
+from xseg_jax.training.parallel import wait_for_processes
+from xseg_jax.training.runlog import claim, provenance, refuse_other, write_json
+
+logger = logging.getLogger(__name__)
+
+CLAIM, STORE = "prediction.json", "volume.zarr"
+LOG_LINES = 12
+
+
+def run(job: Prediction, made_by: Mapping[str, Any], share: tuple[int, int] | None = None) -> None:
+    """Segments what is not done yet of a share of the blocks, and finishes where all are done.
+
+    Args:
+      job: from `plan`.
+      made_by: what the output says of where it came from.
+      share: number of this process and how many there are, where another one has started it and
+        will finish; else all blocks, or those of a process that a launcher has started.
+
+    Raises:
+      InputError: the output is there and was not written by this, or the input has changed.
+      SaveError: something cannot be written.
+    """
+    made_by = dict(made_by) | identity_of(job)
+    if share:
+        refuse_other(job.work / CLAIM, made_by)
+        _segment(job, [n for n in job.missing() if n % share[1] == share[0]])
+        return
+    if is_finished(job, made_by):
+        return
+    with working_in(job.work, "--output"):
+        begin(job, made_by)
+        process, processes = jax.process_index(), jax.process_count()
+        _segment(job, [n for n in job.missing() if n % processes == process])
+        wait_for_processes("all blocks are done")
+        agree(lambda: finish(job, made_by))
+    agree(lambda: _clear(job))
+
+
+def run_in_parts(
+    job: Prediction,
+    made_by: Mapping[str, Any],
+    flags: Sequence[str],
+    *,
+    executor: str,
+    jobs: int,
+    slurm: Mapping[str, Any],
+) -> None:
+    """As `run`, by several processes, here or as a SLURM job array; this one then finishes.
+
+    Args:
+      job: from `plan`.
+      made_by: as `run`.
+      flags: of main.py, for this prediction.
+      executor: "local" or "slurm".
+      jobs: how many.
+      slurm: parameters of the job array.
+
+    Raises:
+      RunError: some failed; what the others have done stays.
+    """
+    made_by = dict(made_by) | identity_of(job)
+    if is_finished(job, made_by):
+        return
+    with working_in(job.work, "--output"):
+        begin(job, made_by)
+        if missing := job.missing():
+            logger.info("%d blocks are shared out to %d processes", len(missing), jobs)
+            main = Path(__file__).parents[2] / "main.py"
+            commands = [
+                Command(
+                    (sys.executable, str(main), *flags, f"--share={k}/{jobs}"),
+                    job.work.absolute() / f"part_{k}.log",
+                )
+                for k in range(jobs)
+            ]
+            if executor == "slurm":
+                ended = run_on_slurm(commands, job.work / "submitit", slurm)
+            else:
+                ended = run_here(commands, jobs)
+            for command in ended:
+                logger.info(
+                    "%s has ended; of %d blocks %d are left",
+                    command.log.stem, len(job.blocks), len(job.missing()),
+                )  # fmt: skip
+            _refuse_missing(job, [command.log for command in commands])
+        finish(job, made_by)
+    _clear(job)
+
+
+def _refuse_missing(job: Prediction, logs: Sequence[Path]) -> None:
+    """Raises RunError where processes have ended and blocks are missing; prints why."""
+    missing = job.missing()
+    if not missing:
+        return
+    failed = sorted({n % len(logs) for n in missing})
+    for log in (logs[k] for k in failed):
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        print(f"\nfailed: {log}\n" + "\n".join(f"    {line}" for line in lines[-LOG_LINES:]))
+    raise RunError(
+        f"{job.output}: {len(missing)} of {len(job.blocks)} blocks are missing, for {len(failed)} "
+        f"of {len(logs)} processes failed; their logs end as above. What is done stays; the same "
+        "command goes on"
+    )
+
+
+def is_finished(job: Prediction, made_by: Mapping[str, Any]) -> bool:
+    """Whether the output is there, of this scan and these runs; refuses somebody else's."""
+    files = list(job.files().values())
+    if job.about.exists() and all(path.exists() for path in files):
+        refuse_other(job.about, dict(made_by), free=frozenset({"classes", "finished", "scale"}))
+        logger.info("%s: is finished, from this scan by this run", job.output)
+        return True
+    if not (job.work / CLAIM).exists():
+        refuse_foreign([*files, job.about], "a prediction that can go on", "--output")
+    return False
+
+
+def begin(job: Prediction, made_by: Mapping[str, Any]) -> None:
+    """Claims the folder of what is done, and makes the store, unless an earlier call has.
+
+    Raises:
+      InputError: the folder is that of another prediction.
+    """
+
+    def make() -> None:
+        refuse_other(job.work / CLAIM, dict(made_by))
+        if (job.work / CLAIM).exists():
+            return
+        scan, legend = job.source.scan, job.label_map.legend
+        with saving(job.work, "the volume"):
+            (job.work / DONE).mkdir(exist_ok=True)
+            if (job.work / STORE).exists():  # Cut off: the claim comes last.
+                shutil.rmtree(job.work / STORE)
+        common: dict[str, Any] = {
+            "path": job.work / STORE, "shape": scan.shape, "geometry": scan.geometry,
+            "chunks": chunks_of(scan.shape), "version": job.version, "about": made_by,
+        }  # fmt: skip
+        ZarrStore.create(dtype=label_dtype(legend.values), legend=legend, **common).close()
+        for name in job.maps:
+            channels = legend.names if name == PROBABILITIES else ()
+            ZarrStore.create(dtype=np.uint8, group=name, channels=channels, **common).close()
+        claim(job.work / CLAIM, made_by)
+
+    agree(make)
+
+
+def _segment(job: Prediction, numbers: Sequence[int]) -> None:
+    """Segments blocks: the next is read, and the last written, while one is computed."""
+    blocks = [job.blocks[n] for n in numbers]
+    done = len(job.blocks) - len(job.missing())
+    logger.info("%d blocks to segment, %d of %d are done", len(blocks), done, len(job.blocks))
+    if not blocks:
+        return
+    trained, shape = job.trained, job.source.scan.shape
+    margins = margins_of(job.axes, trained.context, trained.config.inference.overlap)
+    values = np.array(job.label_map.legend.values)
+    values = values.astype(label_dtype(job.label_map.legend.values))
+    _estimate(job, blocks)
+    watch = GreyScaleWatch(trained.facts.grey_scales)
+    stores = {name: ZarrStore.open(job.work / STORE, group) for name, group in job.groups().items()}
+
+    def read(block: Block) -> tuple[Block, np.ndarray]:
+        outer = block.widened(margins, shape)
+        return outer, job.source.region(outer.region)
+
+    def write(number: int, block: Block, found: Mapping[str, np.ndarray]) -> None:
+        for name, store in stores.items():
+            store.write(block.region, values[found[name]] if name == LABEL else found[name])
+        with saving(job.mark(number), "the volume"):
+            job.mark(number).touch()
+
+    planes = planes_to_segment(blocks, job.axes)
+    with (
+        ThreadPoolExecutor(1) as reader,
+        ThreadPoolExecutor(1) as writer,
+        Progress("Segmenting", planes, "plane") as progress,
+    ):
+        reading, writing = reader.submit(read, blocks[0]), None
+        for n, (number, block) in enumerate(zip(numbers, blocks, strict=True)):
+            outer, gray_ZYX = reading.result()
+            if n + 1 < len(blocks):
+                reading = reader.submit(read, blocks[n + 1])
+            inner = block.within(outer)
+            for z in range(*inner[0].indices(len(gray_ZYX))):
+                watch(job.source.where(outer.start[0] + z), _plane(job, gray_ZYX[z][..., None], 0))
+            found = segment_block(
+                gray_ZYX, inner, functools.partial(_segment_images, job), axes=job.axes,
+                context=trained.context, maps=(LABEL, *job.maps), classes=job.classes,
+                advance=progress.advance,
+            )  # fmt: skip
+            if writing:
+                writing.result()
+            writing = writer.submit(write, number, block, found)
+        if writing:
+            writing.result()
+    watch.close()
+    for store in stores.values():
+        store.close()
+
+
+def _segment_images(job: Prediction, images: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Calibrated probabilities (M, H, W, K) of images by each run."""
+    return job.trained.segment_each(_plane(job, image_HWC, None) for image_HWC in images)
+
+
+def _plane(job: Prediction, image_HWC: np.ndarray, axis: int | None) -> Plane:
+    nothing_HW = np.broadcast_to(np.uint8(0), image_HWC.shape[:2])
+    return Plane("", image_HWC, nothing_HW, Place(job.source.name, axis or 0))
+
+
+def _estimate(job: Prediction, blocks: Sequence[Block]) -> None:
+    """Says how long it will take and how much memory, from one plane that is timed."""
+    trained, shape = job.trained, job.source.scan.shape
+    margins = margins_of(job.axes, trained.context, trained.config.inference.overlap)
+    outers = [block.widened(margins, shape) for block in blocks]
+    largest = max(outers, key=lambda outer: int(np.prod(outer.shape)))
+    z = blocks[0].start[0]
+    gray_ZYX = job.source.region(Block((z, 0, 0), (z + 1, *largest.shape[1:])).region)
+    image_HWC = np.repeat(gray_ZYX[0][..., None], 2 * trained.context + 1, axis=-1)
+    for _ in range(2):  # The first one compiles.
+        began = time.perf_counter()
+        list(_segment_images(job, iter([image_HWC])))
+        seconds = time.perf_counter() - began
+    pixels = sum(
+        block.shape[axis] * int(np.prod(outer.shape)) // outer.shape[axis]
+        for block, outer in zip(blocks, outers, strict=True)
+        for axis in job.axes
+    )
+    voxels = int(np.prod(largest.shape))
+    per_voxel = 2 * image_HWC.itemsize + 2 * (1 + len(job.maps) + job.classes)
+    if len(job.axes) > 1:
+        per_voxel += 4 * (job.classes + len(job.maps))
+    config = trained.config
+    held = max(
+        prediction_bytes(
+            [n for a, n in enumerate(largest.shape) if a != axis],
+            features=config.model.features, patch=config.model.get("patch", 1),
+            devices=len(trained.parallel.devices), **config.inference,
+        )
+        for axis in job.axes
+    )  # fmt: skip
+    logger.info(
+        "about %.1f minutes and %.1f GiB of memory for %d planes of %d blocks",
+        pixels * seconds / image_HWC[..., 0].size / 60,
+        (held + voxels * per_voxel) / 2**30,
+        planes_to_segment(blocks, job.axes), len(blocks),
+    )  # fmt: skip
+
+
+def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
+    """Makes the output of the store, when all blocks are done.
+
+    Raises:
+      InputError: the scan has changed since.
+      SaveError: the output cannot be written.
+    """
+    changed = identity_of(job)["input_changed"]
+    if changed != made_by["input_changed"]:
+        raise InputError(
+            f"{job.source.scan.source}: was changed while it was read; remove {job.work} and start "
+            "again"
+        )
+    if job.kind.blocks:
+        if (job.work / STORE).exists():
+            logger.info("making the smaller levels of %s", job.output)
+            for group in reversed(job.groups().values()):
+                with ZarrStore.open(job.work / STORE, group) as store:
+                    store.finish()
+            with saving(job.output, "the volume"):
+                (job.work / STORE).rename(job.output)
+    else:
+        _convert(job, made_by)
+    legend = job.label_map.legend
+    said = {
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "classes": legend.classes(),
+        "scale": {name: f"{FULL} is 1" for name in job.maps},
+    }
+    write_json(job.about, dict(made_by) | said | {"made_with": provenance()})
+    names = ", ".join(str(path) for path in job.files().values())
+    logger.info("written: %s", names)
+    print(f"open it with: {open_with(job.output)}")
+
+
+def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
+    """Copies the store into files of another format, plane by plane."""
+    shape, legend = job.source.scan.shape, job.label_map.legend
+    files = job.files()
+    with Progress("Writing", len(files) * shape[0], "plane") as progress:
+        for name, group in job.groups().items():
+            with ZarrStore.open(job.work / STORE, group) as store:
+                for channel, part in enumerate([LABEL] if name == LABEL else job.parts(name)):
+
+                    def planes(store: ZarrStore = store, channel: int = channel) -> Any:
+                        depth = store.chunks[0]
+                        for start in range(0, shape[0], depth):
+                            stop = min(start + depth, shape[0])
+                            region = Block((start, 0, 0), (stop, *shape[1:])).region
+                            values = store.read(region)
+                            for plane_YX in values[channel] if store.channels else values:
+                                yield plane_YX
+                                progress.advance()
+
+                    about = dict(made_by)
+                    if name != LABEL:
+                        about["holds"] = f"{part}, {FULL} is 1"
+                    write_volume(
+                        files[part], planes(), shape=shape, dtype=store.dtype,
+                        geometry=job.source.scan.geometry,
+                        legend=legend if name == LABEL else None, about=about,
+                    )  # fmt: skip
+
+
+def _clear(job: Prediction) -> None:
+    """Removes what was done so far, of an output that is finished."""
+    with saving(job.work, "the volume"):
+        shutil.rmtree(job.work)

@@ -1,0 +1,193 @@
+"""What is to come out of segmenting one scan into one volume: checked before any of it is done."""
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.sources import Volume
+from xseg_jax.errors import InputError
+from xseg_jax.inference.blocks import ALL_AXES, Block, blocks_of
+from xseg_jax.inference.volume import (
+    BETWEEN_AXES,
+    BETWEEN_RUNS,
+    LABEL,
+    PROBABILITIES,
+    UNCERTAINTY,
+)
+from xseg_jax.modes.run import TrainedRun
+from xseg_jax.scans.scan import open_scan
+from xseg_jax.scans.write import OutputKind, output_kind
+
+logger = logging.getLogger(__name__)
+
+DONE = "done"
+"""Folder of the marks of blocks that are done."""
+CUBE = 0.1
+"""Voxels are cubes where their sides differ by no more than this share."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One scan, the runs that segment it, and what is to come out.
+
+    Attributes:
+      trained: on the scan.
+      source: the scan.
+      output: file or store that is written.
+      axes: across which planes are segmented, 0 last.
+      maps: what is written beside labels.
+      version: of OME-Zarr.
+    """
+
+    trained: TrainedRun
+    source: Volume
+    output: Path
+    axes: tuple[int, ...]
+    maps: tuple[str, ...]
+    version: str
+
+    @property
+    def kind(self) -> OutputKind:
+        """Format of the output."""
+        return output_kind(self.output)
+
+    @property
+    def work(self) -> Path:
+        """Folder of what is done so far."""
+        return self.output.with_name(f"{self.output.name}.part")
+
+    @property
+    def about(self) -> Path:
+        """What says where the output comes from, and that it is finished."""
+        return self.output.with_name(f"{self.output.name}.json")
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """In the order in which they are numbered."""
+        return blocks_of(self.source.scan.shape, self.axes, self.classes)
+
+    @property
+    def label_map(self) -> LabelMap:
+        """Of the labels that are written."""
+        return self.trained.facts.label_map
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return len(self.label_map.names)
+
+    def groups(self) -> dict[str, str]:
+        """In which group of the store labels and maps are, the labels first."""
+        return {LABEL: ""} | {name: name for name in self.maps}
+
+    def mark(self, number: int) -> Path:
+        """The file that says that a block is done."""
+        return self.work / DONE / f"{number:06d}"
+
+    def missing(self) -> list[int]:
+        """Numbers of the blocks that are not done."""
+        done = {path.name for path in (self.work / DONE).glob("*")}
+        return [n for n in range(len(self.blocks)) if self.mark(n).name not in done]
+
+    def files(self) -> dict[str, Path]:
+        """What is written, by what it holds; maps of a store are groups in it."""
+        if self.kind.blocks:
+            return {LABEL: self.output}
+        suffix = next(s for s in self.kind.suffixes if self.output.name.lower().endswith(s))
+        stem, end = self.output.name[: -len(suffix)], self.output.name[-len(suffix) :]
+        files = {LABEL: self.output}
+        for name in self.maps:
+            for part in self.parts(name):
+                files[part] = self.output.with_name(f"{stem}_{part}{end}")
+        return files
+
+    def parts(self, name: str) -> list[str]:
+        """Files that a map takes: one, or one a class."""
+        if name != PROBABILITIES:
+            return [name]
+        names = self.trained.facts.label_map.names
+        return [f"probability_{k}_{_plain(one)}" for k, one in enumerate(names)]
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+
+
+def plan(
+    trained: TrainedRun, source: str, output: Path, *, axes: str, anisotropic: bool,
+    probabilities: bool, uncertainty: bool, version: str,
+) -> Prediction:  # fmt: skip
+    """What is to be done, checked before any of it.
+
+    Raises:
+      InputError: the input is no one volume, its voxels are no cubes where all axes are wanted, or
+        the run's grey scale knows no volume.
+    """
+    scan = open_scan(source, number_pattern=trained.config.data.number_pattern)
+    volume = Volume(scan)
+    if scan.numbers and scan.numbers[-1] - scan.numbers[0] + 1 != len(scan.numbers):
+        gaps = scan.numbers[-1] - scan.numbers[0] + 1 - len(scan.numbers)
+        raise InputError(
+            f"{source}: {gaps} slices between {scan.numbers[0]} and {scan.numbers[-1]} are missing, "
+            "so that it is no volume. Choose a folder as --output, without a suffix, for a label image a slice"
+        )
+    if axes == "all":
+        _check_all_axes(trained, volume, anisotropic)
+    elif anisotropic:
+        raise InputError("--anisotropic: has no effect with --axes=z; add --axes=all")
+    trained.check_pixel_type(volume.where(0), volume.region(np.s_[0:1, 0:1, 0:1]).dtype)
+    maps = [PROBABILITIES] if probabilities else []
+    if uncertainty:
+        maps.append(UNCERTAINTY)
+        maps += [BETWEEN_AXES] if axes == "all" else []
+        maps += [BETWEEN_RUNS] if trained.others else []
+    return Prediction(
+        trained.on([volume]), volume, output, ALL_AXES if axes == "all" else (0,), tuple(maps),
+        version,
+    )  # fmt: skip
+
+
+def _check_all_axes(trained: TrainedRun, volume: Volume, anisotropic: bool) -> None:
+    sizes = volume.scan.voxel_size
+    where = volume.scan.source
+    for run in trained.runs:
+        if run.facts.grey_scales.kind == "image":
+            raise InputError(
+                f"--axes=all: {run.workdir} was trained with config.data.normalize=image, each "
+                "image by itself, and knows no volume; leave it out"
+            )
+    known = sizes is not None and all(size == size for size in sizes)
+    if not known:
+        logger.warning("%s: says no voxel size; its voxels are taken for cubes", where)
+    elif max(sizes) > (1 + CUBE) * min(sizes) and not anisotropic:
+        text = " x ".join(f"{size:.4g}" for size in sizes)
+        raise InputError(
+            f"--axes=all: voxels of {where} are {text} {volume.scan.unit or ''}: across other axes "
+            "the network would see shapes that it was not trained on. Leave it out, or, if you know better, "
+            "add --anisotropic"
+        )
+
+
+def identity_of(job: Prediction) -> dict[str, Any]:
+    """What makes an output another one."""
+    scan = job.source.scan
+    return {
+        "input_changed": newest_change(Path(scan.source.partition("::")[0])),
+        "shape": list(scan.shape),
+        "axes": [*job.axes],
+        "maps": list(job.maps),
+        "output": job.output.name,
+        "version": job.version if job.kind.blocks else "",
+    }
+
+
+def newest_change(path: Path) -> list[int]:
+    """When a file, or the last of a folder's, was changed (ns), how many there are, their bytes."""
+    files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+    stats = [one.stat() for one in files]
+    return [max(s.st_mtime_ns for s in stats), len(stats), sum(s.st_size for s in stats)]
