@@ -8,7 +8,8 @@ from xseg_jax.report.figures import colourise
 
 def test_figures_show_a_class_in_its_colour():
     label_HW = np.arange(24, dtype=np.uint8)[None]
-    assert list(map(tuple, colourise(label_HW, 24)[0].tolist())) == [class_rgb(k) for k in range(24)]
+    shown = [tuple(rgb) for rgb in colourise(label_HW, 24)[0].tolist()]
+    assert shown == [class_rgb(k) for k in range(24)]
 
 
 def test_more_classes_than_colours_are_told_apart_by_darkness():
