@@ -12,7 +12,7 @@ PACKAGE = "xseg_jax"
 
 # From the base up; a part imports from itself and from the rows above its own.
 LAYERS = (
-    ("errors", "memory"),
+    ("colours", "errors", "memory"),
     ("files",),
     ("locks", "progress"),
     ("scans",),
@@ -27,7 +27,7 @@ LAYERS = (
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # Stricter than the order: what draws takes arrays and knows no other part.
 ONLY = {
-    "report": {"errors", "files", "progress"},
+    "report": {"colours", "errors", "files", "progress"},
     "model": {"errors", "memory", "progress"},
     "main": {"errors", "files", "memory", "progress", "training", "modes"},
 }

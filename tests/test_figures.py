@@ -9,6 +9,7 @@ from matplotlib.image import imread
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
+from xseg_jax.colours import PALETTE
 from xseg_jax.errors import SaveError
 from xseg_jax.report import figures
 from xseg_jax.report.confusion import compact, confusion
@@ -91,7 +92,7 @@ DEUTERANOPE = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.
 @pytest.mark.parametrize(("classes", "least"), [(3, 20), (12, 5)])
 def test_palette_is_safe_for_the_colour_blind(eye_33, classes, least):
     """The least distance in CIELAB, ignored grey included; 2.3 is just noticeable."""
-    rgb_C3 = np.array([*figures.PALETTE[:classes], figures.IGNORED_RGB]) / 255
+    rgb_C3 = np.array([*PALETTE[:classes], figures.IGNORED_RGB]) / 255
     seen_C3 = np.clip(rgb_C3**2.2 @ np.transpose(eye_33), 0, 1) ** (1 / 2.2)
     lab_C3 = rgb2lab(seen_C3)
     distance_CC = np.linalg.norm(lab_C3[:, None] - lab_C3[None], axis=2)
@@ -180,7 +181,7 @@ def test_large_slice_is_thinned_but_keeps_its_scale_and_its_classes(monkeypatch)
     assert mask.get_array().shape == (700, 1000, 3)
     assert mask.get_extent() == [-0.5, 2999.5, 2099.5, -0.5]
     colours = {tuple(rgb) for rgb in mask.get_array().reshape(-1, 3).tolist()}
-    assert colours == {figures.PALETTE[0], figures.PALETTE[2]}
+    assert colours == {PALETTE[0], PALETTE[2]}
     assert (image.get_array()[:, 500:] == 255).all()
 
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from xseg_jax.colours import Rgb, class_rgb
 from xseg_jax.files import make_folder, one_line, replacing
 
 IGNORED = 255
@@ -22,13 +23,6 @@ WIDTH_INCHES, DPI, FONT = 9.0, 200, 10
 # A panel is 400 to 600 dots wide: more pixels than this cost time and are never seen.
 DISPLAY_PIXELS = 1000
 
-# Paul Tol's "muted" set (SRON/EPS/TN/09-002, 2021), ordered so that the first classes differ
-# in lightness too and survive a grey printer, then three of Wong (Nature Methods 8:441, 2011).
-PALETTE = (
-    *((51, 34, 136), (68, 170, 153), (221, 204, 119), (204, 102, 119)),
-    *((136, 204, 238), (17, 119, 51), (136, 34, 85), (153, 153, 51)),
-    *((170, 68, 153), (230, 159, 0), (0, 114, 178), (213, 94, 0)),
-)
 IGNORED_RGB = (221, 221, 221)  # Tol's colour for bad data
 
 # Colour and opacity. Agreement is the fainter, so that the eye goes to the disagreement.
@@ -42,7 +36,6 @@ SPLITS = {"train": ("training", "#0072B2", "o"), "validation": ("validation", "#
 
 COMPARED = ("raw image", "segmented", "labelled")
 
-Rgb = tuple[int, int, int]
 Legend = list[tuple[str, Rgb, float]]  # text, colour, opacity
 
 
@@ -74,7 +67,7 @@ def colourise(label_HW: np.ndarray, classes: int) -> np.ndarray:
     if unknown := np.setdiff1d(label_HW, known).tolist():
         raise ValueError(f"mask values {unknown} are in no class; classes are 0 to {classes - 1}")
     table_V3 = np.zeros((256, 3), np.uint8)
-    table_V3[:classes] = [_class_rgb(k) for k in range(classes)]
+    table_V3[:classes] = [class_rgb(k) for k in range(classes)]
     table_V3[IGNORED] = IGNORED_RGB
     return table_V3[label_HW]
 
@@ -315,15 +308,9 @@ def _tint(rgb_HW3: np.ndarray, where_HW: np.ndarray, rgb: Rgb, opacity: float) -
     rgb_HW3[where_HW] = np.rint(mixed).astype(np.uint8)
 
 
-def _class_rgb(k: int) -> Rgb:
-    darker = 0.65 ** (k // len(PALETTE))
-    red, green, blue = PALETTE[k % len(PALETTE)]
-    return round(red * darker), round(green * darker), round(blue * darker)
-
-
 def _class_legend(class_names: Sequence[str], examples: Sequence[Example]) -> Legend:
     """List the classes, and the ignored pixels if a label has any."""
-    legend: Legend = [(name, _class_rgb(k), 1.0) for k, name in enumerate(class_names)]
+    legend: Legend = [(name, class_rgb(k), 1.0) for k, name in enumerate(class_names)]
     if any((example.label_HW == IGNORED).any() for example in examples):
         legend.append(("ignored", IGNORED_RGB, 1.0))
     return legend

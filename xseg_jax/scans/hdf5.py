@@ -35,7 +35,7 @@ class Hdf5Scan(Scan):
     def __init__(self, file: Any, data: Any, source: str) -> None:
         axes = to_volume(data.shape, source, dtype=data.dtype)
         shape = tuple(data.shape[axis] for axis in axes)
-        geometry = Geometry(*_voxel_size(data, axes))
+        geometry = _geometry(data, axes)
         self.file, self.data, self.axes = file, data, axes
         shape = (1,) * (3 - len(shape)) + shape
         super().__init__(source, shape, plain_dtype(data.dtype, source), geometry)
@@ -237,6 +237,22 @@ def _check_filters(data: Any, source: str) -> None:
             f"{source}: {data.name} is compressed with filter {lacking[0]} ({name}); "
             "pip install hdf5plugin, or save it with gzip"
         )
+
+
+def _geometry(data: Any, axes: tuple[int, ...]) -> Geometry:
+    """Voxel size; and the place, which only `write_hdf5` writes."""
+    size, unit = _voxel_size(data, axes)
+    origin, direction = (np.asarray(data.attrs.get(n, ())) for n in ("origin_um", "direction"))
+    if unit not in (None, "um") or origin.shape != (3,):
+        origin = None
+    else:
+        unit = "um"
+    return Geometry(
+        size,
+        unit,
+        tuple(map(float, origin)) if origin is not None else None,  # type: ignore[arg-type]
+        tuple(tuple(map(float, row)) for row in direction) if direction.shape == (3, 3) else None,  # type: ignore[arg-type]
+    )
 
 
 def _voxel_size(

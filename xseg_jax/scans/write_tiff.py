@@ -1,0 +1,113 @@
+"""A TIFF stack, deflated: ImageJ's form where it allows type and size, else OME-TIFF.
+
+ImageJ knows uint8, uint16 and float32 and no BigTIFF; OME-TIFF
+(https://docs.openmicroscopy.org/ome-model) has all types of `write.DTYPES` and any size.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from xseg_jax.scans.scan import Geometry
+from xseg_jax.scans.write import Legend, Volume, in_unit, sizes_or_one
+
+IMAGEJ_TYPES = ("uint8", "uint16", "float32")
+BIG = (1 << 32) - (1 << 25)
+"""Bytes of planes from which on offsets need 64 bits: 4 GB, less what stands beside pixels."""
+BESIDE = 1 << 13
+"""Bytes of a page that are no pixels: its directory, colours, places of its strips."""
+BUFFER = 1 << 24
+"""Bytes of planes that are compressed at a time, or one plane."""
+COLOUR_MAP, SHORT = 320, 3
+OME_UNIT = {"um": "µm", "angstrom": "Å", "inch": "in"}
+
+
+def write_tiff(draft: Path, name: str, planes: Iterator[np.ndarray], volume: Volume) -> None:
+    """Writes a page a plane.
+
+    A voxel size is kept with its unit only; metres become micrometres, which ImageJ can show. A
+    size that is not known is 1 in ImageJ's form. Labels of 8 bits have their colours in ImageJ,
+    and are values in every other program: the colour map stands in pages that are gray.
+
+    Args:
+      draft: the file.
+      name: how it will be called; .ome.tif asks for OME-TIFF.
+      planes: (Y, X), Z of them.
+      volume: what is known beside them.
+    """
+    length, height, width = volume.shape
+    big = length * (height * width * volume.dtype.itemsize + BESIDE) >= BIG
+    ome = big or volume.dtype.name not in IMAGEJ_TYPES or ".ome.tif" in name.lower()
+    about: dict[str, Any] = (_ome if ome else _imagej)(volume)
+    tags = []
+    if volume.legend and volume.dtype == np.uint8:
+        tags = [(COLOUR_MAP, SHORT, 768, _colour_map(volume.legend), False)]
+    with tifffile.TiffWriter(draft, bigtiff=big, byteorder="<", imagej=not ome, ome=ome) as tiff:
+        tiff.write(
+            planes,
+            shape=volume.shape,
+            dtype=volume.dtype,
+            photometric="minisblack",
+            compression="zlib",
+            buffersize=BUFFER,
+            software="xseg_jax",
+            extratags=tags,
+            **about,
+        )
+
+
+def _imagej(volume: Volume) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": "ZYX", "Info": _text(volume)}
+    if volume.legend and volume.dtype != np.uint8:  # Over 8 bits it would stretch the colours.
+        metadata |= {"min": 0, "max": max(1, *volume.legend.values)}
+    geometry = _with_unit(volume)
+    if geometry is None:
+        return {"metadata": metadata}
+    z, y, x = sizes_or_one(geometry)
+    metadata |= {"spacing": z, "unit": geometry.unit}
+    return {"metadata": metadata, "resolution": (1 / x, 1 / y)}
+
+
+def _ome(volume: Volume) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": "ZYX", "Description": _text(volume)}
+    geometry = _with_unit(volume)
+    if geometry and geometry.voxel_size and geometry.unit:
+        unit = OME_UNIT.get(geometry.unit, geometry.unit)
+        for axis, size in zip("ZYX", geometry.voxel_size, strict=True):
+            if math.isfinite(size):
+                metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": unit}
+    return {"metadata": metadata}
+
+
+def _with_unit(volume: Volume) -> Geometry | None:
+    """The geometry if it has a voxel size and a unit; without one readers would guess it."""
+    geometry = volume.geometry
+    if geometry.voxel_size is None or geometry.unit is None:
+        return None
+    return in_unit(geometry, "um") if geometry.unit == "m" else geometry
+
+
+def _text(volume: Volume) -> str:
+    """What ImageJ shows as Info: a line a class, and a line a note."""
+    lines = [f"class {c['value']}: {c['name']} {c['colour']}" for c in _classes(volume)]
+    lines += [f"{key}: {json.dumps(value)}" for key, value in volume.about.items()]
+    return "\n".join(lines)
+
+
+def _classes(volume: Volume) -> list[dict[str, Any]]:
+    return volume.legend.classes() if volume.legend else []
+
+
+def _colour_map(legend: Legend) -> tuple[int, ...]:
+    """Red, green and blue of 256 values, 16 bits each; values in no class are black.
+
+    ImageJ takes it for the colours of an 8-bit page that is gray too (TiffDecoder.getColorMap).
+    """
+    map_3V = np.zeros((3, 256), int)
+    map_3V[:, legend.values] = np.transpose(legend.rgb) * 257
+    return tuple(map_3V.ravel().tolist())
