@@ -64,6 +64,8 @@ def test_images_are_taken_as_they_are_needed():
             taken.append(number)
             yield image(seed=number)
 
-    results = averaged(lambda found: (x for x in found), give(), symmetries_of("both", rotate90=True))
+    results = averaged(
+        lambda found: (x for x in found), give(), symmetries_of("both", rotate90=True)
+    )
     next(results)
     assert len(taken) <= 2

@@ -88,6 +88,6 @@ def blocks_of(shape: Sequence[int], axes: Sequence[int], classes: int) -> list[B
             sides[longest] = -(-count // 2) * chunks[longest]
     starts = (range(0, n, side) for n, side in zip(shape, sides, strict=True))
     return [
-        Block(start, (start[0] + sides[0], start[1] + sides[1], start[2] + sides[2])).cut(shape)
-        for start in itertools.product(*starts)
+        Block((z, y, x), (z + sides[0], y + sides[1], x + sides[2])).cut(shape)
+        for z, y, x in itertools.product(*starts)
     ]

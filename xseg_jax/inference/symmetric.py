@@ -63,7 +63,7 @@ def averaged(
         np.ascontiguousarray(way(image_HWC)) for image_HWC in images for way in symmetries
     )
     while together := list(itertools.islice(stood, len(symmetries))):
-        total_HWK = sum(
-            way.undo(one_HWK) for way, one_HWK in zip(symmetries, together, strict=True)
-        )
+        total_HWK = np.zeros_like(symmetries[0].undo(together[0]))
+        for way, one_HWK in zip(symmetries, together, strict=True):
+            total_HWK += way.undo(one_HWK)
         yield total_HWK / np.float32(len(symmetries))

@@ -10,7 +10,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,18 @@ from xseg_jax.progress import Progress
 from xseg_jax.scans.write import label_dtype, open_with, write_volume
 from xseg_jax.scans.write_zarr import ZarrStore
 from xseg_jax.training.parallel import wait_for_processes
-from xseg_jax.training.runlog import claim, provenance, refuse_other, write_json
+from xseg_jax.training.runlog import (
+    claim,
+    flatten,
+    provenance,
+    read_json,
+    refuse_other,
+    write_json,
+)
 
 logger = logging.getLogger(__name__)
 
-CLAIM, STORE = "prediction.json", "volume.zarr"
+CLAIM = "prediction.json"
 LOG_LINES = 12
 
 
@@ -147,7 +154,8 @@ def is_finished(job: Prediction, made_by: Mapping[str, Any]) -> bool:
     """Whether the output is there, of this scan and these runs; refuses somebody else's."""
     files = list(job.files().values())
     if job.about.exists() and all(path.exists() for path in files):
-        refuse_other(job.about, dict(made_by), free=frozenset({"classes", "finished", "scale"}))
+        more = flatten(read_json(job.about)).keys() - flatten(made_by).keys()
+        refuse_other(job.about, dict(made_by), free=frozenset(more))
         logger.info("%s: is finished, from this scan by this run", job.output)
         return True
     if not (job.work / CLAIM).exists():
@@ -169,11 +177,11 @@ def begin(job: Prediction, made_by: Mapping[str, Any]) -> None:
         scan, legend = job.source.scan, job.label_map.legend
         with saving(job.work, "the volume"):
             (job.work / DONE).mkdir(exist_ok=True)
-            if (job.work / STORE).exists():  # Cut off: the claim comes last.
-                shutil.rmtree(job.work / STORE)
+            if job.store.exists():  # Cut off: the claim comes last.
+                shutil.rmtree(job.store)
         common: dict[str, Any] = {
-            "path": job.work / STORE, "shape": scan.shape, "geometry": scan.geometry,
-            "chunks": chunks_of(scan.shape), "version": job.version, "about": made_by,
+            "path": job.store, "shape": scan.shape, "geometry": scan.geometry,
+            "chunks": chunks_of(scan.shape), "version": job.version, "about": _about(made_by),
         }  # fmt: skip
         ZarrStore.create(dtype=label_dtype(legend.values), legend=legend, **common).close()
         for name in job.maps:
@@ -188,7 +196,7 @@ def _segment(job: Prediction, numbers: Sequence[int]) -> None:
     """Segments blocks: the next is read, and the last written, while one is computed."""
     blocks = [job.blocks[n] for n in numbers]
     done = len(job.blocks) - len(job.missing())
-    logger.info("%d blocks to segment, %d of %d are done", len(blocks), done, len(job.blocks))
+    logger.info("%d of %d blocks are done, %d to segment here", done, len(job.blocks), len(blocks))
     if not blocks:
         return
     trained, shape = job.trained, job.source.scan.shape
@@ -197,7 +205,7 @@ def _segment(job: Prediction, numbers: Sequence[int]) -> None:
     values = values.astype(label_dtype(job.label_map.legend.values))
     _estimate(job, blocks)
     watch = GreyScaleWatch(trained.facts.grey_scales)
-    stores = {name: ZarrStore.open(job.work / STORE, group) for name, group in job.groups().items()}
+    stores = {name: ZarrStore.open(job.store, group) for name, group in job.groups().items()}
 
     def read(block: Block) -> tuple[Block, np.ndarray]:
         outer = block.widened(margins, shape)
@@ -238,7 +246,7 @@ def _segment(job: Prediction, numbers: Sequence[int]) -> None:
         store.close()
 
 
-def _segment_images(job: Prediction, images: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def _segment_images(job: Prediction, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Calibrated probabilities (M, H, W, K) of images by each run."""
     return job.trained.segment_each(_plane(job, image_HWC, None) for image_HWC in images)
 
@@ -257,10 +265,11 @@ def _estimate(job: Prediction, blocks: Sequence[Block]) -> None:
     z = blocks[0].start[0]
     gray_ZYX = job.source.region(Block((z, 0, 0), (z + 1, *largest.shape[1:])).region)
     image_HWC = np.repeat(gray_ZYX[0][..., None], 2 * trained.context + 1, axis=-1)
+    times = []
     for _ in range(2):  # The first one compiles.
         began = time.perf_counter()
-        list(_segment_images(job, iter([image_HWC])))
-        seconds = time.perf_counter() - began
+        list(_segment_images(job, [image_HWC]))
+        times.append(time.perf_counter() - began)
     pixels = sum(
         block.shape[axis] * int(np.prod(outer.shape)) // outer.shape[axis]
         for block, outer in zip(blocks, outers, strict=True)
@@ -280,8 +289,8 @@ def _estimate(job: Prediction, blocks: Sequence[Block]) -> None:
         for axis in job.axes
     )  # fmt: skip
     logger.info(
-        "about %.1f minutes and %.1f GiB of memory for %d planes of %d blocks",
-        pixels * seconds / image_HWC[..., 0].size / 60,
+        "estimated: %.1f minutes and %.1f GiB of memory, %d planes in %d blocks",
+        pixels * times[-1] / image_HWC[..., 0].size / 60,
         (held + voxels * per_voxel) / 2**30,
         planes_to_segment(blocks, job.axes), len(blocks),
     )  # fmt: skip
@@ -301,20 +310,20 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
             "again"
         )
     if job.kind.blocks:
-        if (job.work / STORE).exists():
+        if job.store.exists():
             logger.info("making the smaller levels of %s", job.output)
             for group in reversed(job.groups().values()):
-                with ZarrStore.open(job.work / STORE, group) as store:
+                with ZarrStore.open(job.store, group) as store:
                     store.finish()
             with saving(job.output, "the volume"):
-                (job.work / STORE).rename(job.output)
+                job.store.rename(job.output)
     else:
         _convert(job, made_by)
     legend = job.label_map.legend
     said = {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "classes": legend.classes(),
-        "scale": {name: f"{FULL} is 1" for name in job.maps},
+        "scale": dict.fromkeys(job.maps, f"{FULL} is 1"),
     }
     write_json(job.about, dict(made_by) | said | {"made_with": provenance()})
     names = ", ".join(str(path) for path in job.files().values())
@@ -328,7 +337,7 @@ def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
     files = job.files()
     with Progress("Writing", len(files) * shape[0], "plane") as progress:
         for name, group in job.groups().items():
-            with ZarrStore.open(job.work / STORE, group) as store:
+            with ZarrStore.open(job.store, group) as store:
                 for channel, part in enumerate([LABEL] if name == LABEL else job.parts(name)):
 
                     def planes(store: ZarrStore = store, channel: int = channel) -> Any:
@@ -341,7 +350,7 @@ def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
                                 yield plane_YX
                                 progress.advance()
 
-                    about = dict(made_by)
+                    about = _about(made_by)
                     if name != LABEL:
                         about["holds"] = f"{part}, {FULL} is 1"
                     write_volume(
@@ -349,6 +358,11 @@ def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
                         geometry=job.source.scan.geometry,
                         legend=legend if name == LABEL else None, about=about,
                     )  # fmt: skip
+
+
+def _about(made_by: Mapping[str, Any]) -> dict[str, Any]:
+    """What an output says of where it comes from, under whatever name."""
+    return {key: value for key, value in made_by.items() if key != "output"}
 
 
 def _clear(job: Prediction) -> None:

@@ -1,6 +1,7 @@
 """What is to come out of segmenting one scan into one volume: checked before any of it is done."""
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +61,11 @@ class Prediction:
     def work(self) -> Path:
         """Folder of what is done so far."""
         return self.output.with_name(f"{self.output.name}.part")
+
+    @property
+    def store(self) -> Path:
+        """Where blocks are written to; of this name, for it becomes that of an image."""
+        return self.work / (self.output.name if self.kind.blocks else "volume.zarr")
 
     @property
     def about(self) -> Path:
@@ -133,8 +139,9 @@ def plan(
     if scan.numbers and scan.numbers[-1] - scan.numbers[0] + 1 != len(scan.numbers):
         gaps = scan.numbers[-1] - scan.numbers[0] + 1 - len(scan.numbers)
         raise InputError(
-            f"{source}: {gaps} slices between {scan.numbers[0]} and {scan.numbers[-1]} are missing, "
-            "so that it is no volume. Choose a folder as --output, without a suffix, for a label image a slice"
+            f"{source}: {gaps} slices between {scan.numbers[0]} and {scan.numbers[-1]} are "
+            "missing, so that it is no volume. Choose a folder as --output, without a suffix, for "
+            "a label image a slice"
         )
     if axes == "all":
         _check_all_axes(trained, volume, anisotropic)
@@ -161,15 +168,14 @@ def _check_all_axes(trained: TrainedRun, volume: Volume, anisotropic: bool) -> N
                 f"--axes=all: {run.workdir} was trained with config.data.normalize=image, each "
                 "image by itself, and knows no volume; leave it out"
             )
-    known = sizes is not None and all(size == size for size in sizes)
-    if not known:
+    if sizes is None or any(math.isnan(size) for size in sizes):
         logger.warning("%s: says no voxel size; its voxels are taken for cubes", where)
     elif max(sizes) > (1 + CUBE) * min(sizes) and not anisotropic:
         text = " x ".join(f"{size:.4g}" for size in sizes)
         raise InputError(
             f"--axes=all: voxels of {where} are {text} {volume.scan.unit or ''}: across other axes "
-            "the network would see shapes that it was not trained on. Leave it out, or, if you know better, "
-            "add --anisotropic"
+            "the network would see shapes that it was not trained on. Leave it out, or, if you "
+            "know better, add --anisotropic"
         )
 
 
