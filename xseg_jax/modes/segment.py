@@ -153,12 +153,13 @@ def _refuse_missing(job: Prediction, logs: Sequence[Path]) -> None:
 def is_finished(job: Prediction, made_by: Mapping[str, Any]) -> bool:
     """Whether the output is there, of this scan and these runs; refuses somebody else's."""
     files = list(job.files().values())
-    if job.about.exists() and all(path.exists() for path in files):
+    if job.about.exists():
         more = flatten(read_json(job.about)).keys() - flatten(made_by).keys()
         refuse_other(job.about, dict(made_by), free=frozenset(more))
-        logger.info("%s: is finished, from this scan by this run", job.output)
-        return True
-    if not (job.work / CLAIM).exists():
+        if all(path.exists() for path in files):
+            logger.info("%s: is finished, from this scan by this run", job.output)
+            return True
+    elif not (job.work / CLAIM).exists():
         refuse_foreign([*files, job.about], "a prediction that can go on", "--output")
     return False
 
