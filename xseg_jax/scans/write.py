@@ -7,6 +7,7 @@ written plane by plane by one process (`write_volume`), OME-Zarr block by block 
 
 import importlib
 import importlib.util
+import itertools
 import os
 import re
 import shlex
@@ -269,7 +270,8 @@ def write_volume(
     stream = _checked(planes, volume, path)
     with replacing(path, WHAT) as draft:
         try:
-            getattr(module, kind.function)(draft, path.name, stream, volume)
+            some = itertools.islice(stream, shape[0])  # tifffile would ask on, and hide errors.
+            getattr(module, kind.function)(draft, path.name, some, volume)
         except RunError:
             raise
         except Exception as error:  # Libraries have words of their own for a full disk.

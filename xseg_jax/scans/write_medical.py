@@ -154,8 +154,8 @@ def _nrrd_header(volume: Volume) -> str:
         fields["space units"] = units
     elif geometry.voxel_size:
         fields["spacings"] = " ".join(map(repr, map(float, geometry.voxel_size[::-1])))
-        if geometry.unit:
-            fields["units"] = units
+    if geometry.unit and not placed:
+        fields["units"] = units
     lines = ["NRRD0005", *(f"{key}: {value}" for key, value in fields.items())]
     lines += [f"{key}:={_escaped(value)}" for key, value in _nrrd_notes(volume).items()]
     return "\n".join(lines) + "\n\n"

@@ -206,7 +206,7 @@ class ZarrStore:
             source = target
         said = ome.attributes(
             version=self.version,
-            name=self.group.rpartition("/")[2] or self.path.name.split(".")[0],
+            name=self.group.rpartition("/")[2] or self.path.name.removesuffix(".zarr").removesuffix(".ome"),
             geometry=self.geometry,
             factors=factors,
             legend=self.legend,
