@@ -150,9 +150,13 @@ class Volume:
     legend: Legend | None
     about: Mapping[str, Any]
 
+    def classes(self) -> list[dict[str, Any]]:
+        """A row a class, for JSON; none of measured values."""
+        return self.legend.classes() if self.legend else []
+
     def notes(self) -> dict[str, Any]:
         """`about` and the classes, for JSON."""
-        return {**self.about, **({"classes": self.legend.classes()} if self.legend else {})}
+        return {**self.about, **({"classes": self.classes()} if self.legend else {})}
 
 
 def output_kind(path: str | Path) -> OutputKind:

@@ -95,13 +95,9 @@ def _with_unit(volume: Volume) -> Geometry | None:
 
 def _text(volume: Volume) -> str:
     """What ImageJ shows as Info: a line a class, and a line a note."""
-    lines = [f"class {c['value']}: {c['name']} {c['colour']}" for c in _classes(volume)]
+    lines = [f"class {c['value']}: {c['name']} {c['colour']}" for c in volume.classes()]
     lines += [f"{key}: {json.dumps(value)}" for key, value in volume.about.items()]
     return "\n".join(lines)
-
-
-def _classes(volume: Volume) -> list[dict[str, Any]]:
-    return volume.legend.classes() if volume.legend else []
 
 
 def _colour_map(legend: Legend) -> tuple[int, ...]:
