@@ -33,7 +33,9 @@ class Hdf5Scan(Scan):
     """A data set of an HDF5 file, which stays open. h5py lets one thread read at a time."""
 
     def __init__(self, file: Any, data: Any, source: str) -> None:
-        axes = to_volume(data.shape, source, dtype=data.dtype)
+        # Axes that have their names, as `write_hdf5` gives them, are no colours.
+        named = "".join(dimension.label for dimension in data.dims) == "zyx"
+        axes = to_volume(data.shape, source, dtype=None if named else data.dtype)
         shape = tuple(data.shape[axis] for axis in axes)
         geometry = _geometry(data, axes)
         self.file, self.data, self.axes = file, data, axes

@@ -7,6 +7,7 @@ written plane by plane by one process (`write_volume`), OME-Zarr block by block 
 
 import importlib
 import importlib.util
+import itertools
 import os
 import re
 import shlex
@@ -149,9 +150,13 @@ class Volume:
     legend: Legend | None
     about: Mapping[str, Any]
 
+    def classes(self) -> list[dict[str, Any]]:
+        """A row a class, for JSON; none of measured values."""
+        return self.legend.classes() if self.legend else []
+
     def notes(self) -> dict[str, Any]:
         """`about` and the classes, for JSON."""
-        return {**self.about, **({"classes": self.legend.classes()} if self.legend else {})}
+        return {**self.about, **({"classes": self.classes()} if self.legend else {})}
 
 
 def output_kind(path: str | Path) -> OutputKind:
@@ -269,7 +274,8 @@ def write_volume(
     stream = _checked(planes, volume, path)
     with replacing(path, WHAT) as draft:
         try:
-            getattr(module, kind.function)(draft, path.name, stream, volume)
+            some = itertools.islice(stream, shape[0])  # tifffile would ask on, and hide errors.
+            getattr(module, kind.function)(draft, path.name, some, volume)
         except RunError:
             raise
         except Exception as error:  # Libraries have words of their own for a full disk.

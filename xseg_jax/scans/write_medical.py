@@ -154,8 +154,8 @@ def _nrrd_header(volume: Volume) -> str:
         fields["space units"] = units
     elif geometry.voxel_size:
         fields["spacings"] = " ".join(map(repr, map(float, geometry.voxel_size[::-1])))
-        if geometry.unit:
-            fields["units"] = units
+    if geometry.unit and not placed:
+        fields["units"] = units
     lines = ["NRRD0005", *(f"{key}: {value}" for key, value in fields.items())]
     lines += [f"{key}:={_escaped(value)}" for key, value in _nrrd_notes(volume).items()]
     return "\n".join(lines) + "\n\n"
@@ -164,7 +164,7 @@ def _nrrd_header(volume: Volume) -> str:
 def _nrrd_notes(volume: Volume) -> dict[str, str]:
     notes = {"xseg_jax": json.dumps(volume.notes())}
     z, y, x = volume.shape
-    for number, row in enumerate(c for c in _classes(volume) if c["value"]):
+    for number, row in enumerate(c for c in volume.classes() if c["value"]):
         rgb = bytes.fromhex(row["colour"][1:])
         notes |= {
             f"Segment{number}_ID": f"Segment_{row['value']}",
@@ -175,10 +175,6 @@ def _nrrd_notes(volume: Volume) -> dict[str, str]:
             f"Segment{number}_Extent": f"0 {x - 1} 0 {y - 1} 0 {z - 1}",
         }
     return notes
-
-
-def _classes(volume: Volume) -> list[dict[str, Any]]:
-    return volume.legend.classes() if volume.legend else []
 
 
 def _vector(values: np.ndarray) -> str:

@@ -50,7 +50,8 @@ def write_tiff(draft: Path, name: str, planes: Iterator[np.ndarray], volume: Vol
     with tifffile.TiffWriter(draft, bigtiff=big, byteorder="<", imagej=not ome, ome=ome) as tiff:
         tiff.write(
             planes,
-            shape=volume.shape,
+            # tifffile takes a last axis of ImageJ's that is 1 for samples.
+            shape=volume.shape if ome else (1, length, 1, height, width, 1),
             dtype=volume.dtype,
             photometric="minisblack",
             compression="zlib",
@@ -62,7 +63,7 @@ def write_tiff(draft: Path, name: str, planes: Iterator[np.ndarray], volume: Vol
 
 
 def _imagej(volume: Volume) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": "ZYX", "Info": _text(volume)}
+    metadata: dict[str, Any] = {"axes": "TZCYXS", "Info": _text(volume)}
     if volume.legend and volume.dtype != np.uint8:  # Over 8 bits it would stretch the colours.
         metadata |= {"min": 0, "max": max(1, *volume.legend.values)}
     geometry = _with_unit(volume)
@@ -94,13 +95,9 @@ def _with_unit(volume: Volume) -> Geometry | None:
 
 def _text(volume: Volume) -> str:
     """What ImageJ shows as Info: a line a class, and a line a note."""
-    lines = [f"class {c['value']}: {c['name']} {c['colour']}" for c in _classes(volume)]
+    lines = [f"class {c['value']}: {c['name']} {c['colour']}" for c in volume.classes()]
     lines += [f"{key}: {json.dumps(value)}" for key, value in volume.about.items()]
     return "\n".join(lines)
-
-
-def _classes(volume: Volume) -> list[dict[str, Any]]:
-    return volume.legend.classes() if volume.legend else []
 
 
 def _colour_map(legend: Legend) -> tuple[int, ...]:

@@ -204,9 +204,10 @@ class ZarrStore:
                 target: Any = self._open(str(level), create=layout)
             self._reduce(source, target, (z, y, x))
             source = target
+        name = self.path.name.removesuffix(".zarr").removesuffix(".ome")
         said = ome.attributes(
             version=self.version,
-            name=self.group.rpartition("/")[2] or self.path.name.split(".")[0],
+            name=self.group.rpartition("/")[2] or name,
             geometry=self.geometry,
             factors=factors,
             legend=self.legend,
