@@ -48,7 +48,7 @@ def run(
       workdir: folder of a trained run.
       source: folder of images, or a scan of any format, of which each plane across z is one.
       output: folder, made if missing.
-      probabilities: also write class probabilities (K, H, W) float32.
+      probabilities: also write class probabilities (K, H, W) float32, at the run's temperature.
       changes: dotted fields of the config that differ from the run's.
 
     Raises:
@@ -70,6 +70,8 @@ def run(
             paths.insert(0, output / f"{name}{PROBABILITIES}.tif")
     check_names(images, outputs, output)
     made_by = trained.made_by(workdir, source) | {"probabilities": probabilities}
+    if probabilities:
+        made_by |= _temperature_of(trained)
     refuse_other(output / CLAIM, made_by)
     with working_in(output, "--output"):
         _segment(trained, images, outputs, output, made_by)
@@ -129,7 +131,9 @@ def _segment(
         for image, probability_HWK in zip(todo, trained.segment(read()), strict=True):
             label_HW = trained.facts.label_map.decode(probability_HWK.argmax(axis=-1))
             paths = outputs[image.name]
-            arrays = [probability_HWK.transpose(2, 0, 1), label_HW][-len(paths) :]
+            arrays = [label_HW]
+            if len(paths) > 1:
+                arrays.insert(0, trained.calibrated(probability_HWK).transpose(2, 0, 1))
             for path, array in zip(paths, arrays, strict=True):
                 with record.writing(path, hashes[image]) as draft:
                     write_tiff(draft, array)
@@ -142,6 +146,19 @@ def _segment(
             "%s: files there of images that are not in the input any more: %d, %s for one",
             output, len(left), left[0],
         )  # fmt: skip
+
+
+def _temperature_of(trained: TrainedRun) -> dict[str, float]:
+    """What an output of probabilities says of their temperature; nothing where there is none."""
+    temperature = trained.calibration.temperature
+    if temperature is None:
+        logger.info(
+            "probabilities are written as the network gives them, without a temperature: %s",
+            trained.calibration.reason,
+        )
+        return {}
+    logger.info("probabilities are written at temperature %.3f", temperature)
+    return {"temperature": temperature}
 
 
 def made_from(trained: TrainedRun, plane: Plane) -> str:

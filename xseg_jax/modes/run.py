@@ -20,6 +20,7 @@ from xseg_jax.data.planes import Plane
 from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
+from xseg_jax.evaluation.calibration import Fit, calibrate
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.model.losses import Loss, make_loss
 from xseg_jax.model.unet import UNet
@@ -29,6 +30,9 @@ from xseg_jax.training.runlog import read_json
 from xseg_jax.training.state import TrainState, init_state, make_optimizer
 
 logger = logging.getLogger(__name__)
+
+CALIBRATION = "calibration.json"
+"""The temperature of a run, and the step of the checkpoint that it was fitted for."""
 
 Config = Any
 """An ml_collections ConfigDict as `configs/default.py` makes it; its fields have no types."""
@@ -147,6 +151,33 @@ class GreyScaleWatch:
                 logger.warning("grey values of %d images in all are %s", count, what)
 
 
+def read_calibration(workdir: Path, step: int) -> Fit:
+    """The temperature that was fitted for a checkpoint of a run, or why there is none.
+
+    Raises:
+      InputError: `calibration.json` is not as a run writes it.
+    """
+    path = workdir / CALIBRATION
+    if not path.exists():
+        return Fit(reason="the run is of an earlier version, which fitted none")
+    fields = read_json(path)
+    try:
+        fitted_for = fields.pop("step")
+        fit = Fit(**fields)
+        if fit.temperature is not None and not fit.temperature > 0:
+            raise ValueError(f"temperature={fit.temperature}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: is not as the run wrote it ({error}); bring that back, or remove the file to "
+            "do without a temperature"
+        ) from error
+    if fitted_for != step:
+        return Fit(
+            reason=f"it was fitted for the checkpoint of step {fitted_for}, not of step {step}"
+        )
+    return fit
+
+
 def checkpoint_used(config: Config, validated: bool) -> str:
     """Which checkpoint is tested and predicts: "best" by validation, or "last".
 
@@ -194,6 +225,7 @@ class TrainedRun:
       step: of the checkpoint.
       variables: parameters and batch statistics, NumPy arrays.
       predict: gives the probabilities (H, W, K) of network inputs (H, W, C).
+      calibration: the temperature of these probabilities, or why there is none.
     """
 
     workdir: Path
@@ -204,6 +236,7 @@ class TrainedRun:
     step: int
     variables: Any
     predict: Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
+    calibration: Fit
 
     @classmethod
     def load(
@@ -231,7 +264,8 @@ class TrainedRun:
             state, _ = checkpoints.restore(step, jax.eval_shape(learner.init))
         predictor = Predictor(learner.model, parallel, **config.inference)
         predict = functools.partial(predictor, parallel.replicate(state.variables))
-        return cls(workdir, config, facts, learner, parallel, step, state.variables, predict)
+        fit = read_calibration(workdir, step)
+        return cls(workdir, config, facts, learner, parallel, step, state.variables, predict, fit)
 
     def on(self, sources: Iterable[Source] = (), label_map: LabelMap | None = None) -> "TrainedRun":
         """The run with the grey scales of other scans, and label values of other labels."""
@@ -244,6 +278,10 @@ class TrainedRun:
     def segment(self, planes: Iterable[Plane]) -> Iterator[np.ndarray]:
         """Class probabilities (H, W, K) float32 of planes, in order."""
         return self.predict(map(self.facts.grey_scales.input_of, planes))
+
+    def calibrated(self, probability_HWK: np.ndarray) -> np.ndarray:
+        """What `segment` gives, at the run's temperature; as it is where the run has none."""
+        return calibrate(probability_HWK, self.calibration.temperature or 1.0)
 
     def made_by(self, workdir: Path, source: Path) -> dict[str, Any]:
         """What a folder of results says of where they came from."""
