@@ -19,7 +19,7 @@ from xseg_jax.evaluation.forest import Forest, Sample
 from xseg_jax.model.metrics import macro_scores, scores
 from xseg_jax.modes.run import Config, DataFacts, TrainedRun
 from xseg_jax.progress import Progress
-from xseg_jax.report import calibration, figures
+from xseg_jax.report import figures, reliability
 from xseg_jax.report.confusion import confusion
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import is_first_process, share_of
@@ -106,10 +106,10 @@ def score_and_report(
     facts = trained.facts
     names, overlaid = facts.label_map.names, overlaid_class(trained.config, facts)
     scorer = Scorer(trained.parallel, trained.learner.loss, len(names))
-    reliability = Reliability(len(names), trained.calibration.temperature)
+    tally = Reliability(len(names), trained.calibration.temperature)
     with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
-        found = scorer(trained.segment, planes, progress.advance, reliability)
-    calibrated = reliability.results(trained.calibration, names)
+        found = scorer(trained.segment, planes, progress.advance, tally)
+    calibrated = tally.results(trained.calibration, names)
     beside = None
     if len(between):
         confusion_KK = scorer(trained.segment, between).confusion_KK
@@ -287,5 +287,5 @@ def draw_slices(
     figures.comparison(folder / "comparison.png", spread, names, beside)
     figures.collage(folder / "collage.png", spread, names, overlaid)
     confusion(folder / "confusion.png", found.confusion_KK, names)
-    calibration.draw(folder / "calibration.png", calibrated)
+    reliability.draw(folder / "calibration.png", calibrated)
     figures.errors(folder / "errors.png", by_network(found.worst(3)), names)
