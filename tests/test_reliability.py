@@ -44,14 +44,14 @@ def test_curves_before_and_after_with_the_shares_of_pixels(drawn):
     assert [list(diagonal.get_xdata()), list(diagonal.get_ydata())] == [[0, 1], [0, 1]]
     for line, expected in ((before, BEFORE), (after, AFTER)):
         np.testing.assert_array_equal(line.get_xydata(), expected[::-1])
-    heights = [bar.get_height() for bar in shares.patches if bar.get_height()]
+    heights = [bar.get_height() for bar in shares.patches]
     np.testing.assert_allclose(heights, [0.1, 0.9, 0.2, 0.3, 0.5])
     # Side by side, within their bin.
     last = [bar for bar in shares.patches if bar.get_x() > EDGES[14] - 1e-9]
     ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in last]
     np.testing.assert_allclose(ends, [(EDGES[14], 29 / 30), (29 / 30, 1)])
     assert at_boundary.get_title() == "within 2 pixels of a boundary"
-    assert [len(line.get_xdata()) for line in at_boundary.get_lines()[1:]] == [0, 0]
+    assert len(at_boundary.get_lines()) == 1
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     assert said == ["as the network says", "at temperature 1.80"]
 
@@ -70,5 +70,5 @@ def test_without_a_temperature_there_is_one_curve(drawn):
     bins = BINS | {"after": None}
     figure = drawn(temperature=None, bins=bins, boundary={"reach": 2, "bins": bins})
     assert len(figure.axes[0].get_lines()) == 2
-    assert [bar.get_width() for bar in figure.axes[2].patches] == pytest.approx([1 / 15] * 15)
+    assert [bar.get_width() for bar in figure.axes[2].patches] == pytest.approx([1 / 15] * 2)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["as the network says"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from xseg_jax.report.figures import FONT, save_figure
 
@@ -61,18 +61,22 @@ def _panel(curve: Axes, shares: Axes, bins: Mapping[str, Any], temperature: floa
         colour, line, marker, hatch = CURVES[key]
         pixels = bins[key]["pixels"]
         known = [n for n, count in enumerate(pixels) if count]
+        if not known:
+            continue  # Labels may have no boundary.
         curve.plot(
             [bins[key]["confidence"][n] for n in known], [bins[key]["accuracy"][n] for n in known],
             color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1.2, label=name,
+            clip_on=False,
         )  # fmt: skip
         shares.bar(
-            [edge + place * width for edge in bins["edges"][:-1]],
-            [count / max(sum(pixels), 1) for count in pixels], width, align="edge",
+            [bins["edges"][n] + place * width for n in known],
+            [pixels[n] / sum(pixels) for n in known], width, align="edge",
             facecolor=colour, edgecolor="white", hatch=hatch, linewidth=0.5,
         )  # fmt: skip
     curve.set(xlim=(0, 1), ylim=(0, 1))
     shares.set_xlabel("confidence", fontsize=FONT)
-    shares.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    shares.set(yscale="log", ylim=(1e-3, 1), yticks=(1e-3, 1e-2, 1e-1, 1))  # Most are sure.
+    shares.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     for axes in (curve, shares):
         axes.tick_params(labelsize=FONT - 1)
         axes.spines[["top", "right"]].set_visible(False)
