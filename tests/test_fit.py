@@ -16,7 +16,7 @@ import pytest
 from configs import tiny
 from xseg_jax.errors import InputError
 from xseg_jax.modes import score, train
-from xseg_jax.modes.run import TrainedRun
+from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.training.parallel import is_first_process, join_processes
 from xseg_jax.training.runlog import read_json, read_metrics
 
@@ -111,6 +111,14 @@ def test_every_layout_trains_the_run_of_one_device(float64, name):
     assert found["confusion"] == wanted["confusion"]
     assert found["baselines"] == wanted["baselines"]
     assert found["baselines"].keys() == {"forest", "thresholding"}
+    # Each sums over its planes; probabilities are float32, and one may be in the next bin.
+    mine, theirs = found["calibration"], wanted["calibration"]
+    assert mine["reason"] == theirs["reason"]  # So little is learned that there is no temperature.
+    for key, value in theirs["fitted"].items():
+        assert mine["fitted"][key] == (value and pytest.approx(value, rel=1e-5))
+    for one, other in ((mine, theirs), (mine["boundary"], theirs["boundary"])):
+        assert one["pixels"] == other["pixels"]
+        assert one["ece_before"] == pytest.approx(other["ece_before"], abs=1e-3)
     rows, wanted_rows = read_metrics(workdir), read_metrics(expected)
     assert [(r["step"], r["split"]) for r in rows] == [(r["step"], r["split"]) for r in wanted_rows]
     for row, wanted_row in zip(rows, wanted_rows, strict=True):

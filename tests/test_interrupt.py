@@ -14,7 +14,7 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import StoppedError
-from xseg_jax.modes.run import TrainedRun
+from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.interrupt import StopRequest, obey_signals
 from xseg_jax.training.runlog import read_metrics

@@ -32,6 +32,7 @@ def tiny(tmp_path_factory):
     """A finished tiny run, and what training it printed."""
     folder = tmp_path_factory.mktemp("tiny")
     flags = ["--config=configs/tiny.py", f"--config.data.prepared_dir={folder / 'prepared'}"]
+    flags.append("--config.optimizer.learning_rate=0.01")  # It learns enough for a temperature.
     said = main(*flags, f"--workdir={folder / 'run'}", fresh=True)
     return folder, flags, said
 
@@ -61,7 +62,7 @@ def test_train_leaves_a_whole_run(tiny):
     results = json.loads((run / "results.json").read_text())
     wanted = (
         "split slices pixels accuracy precision recall f1 miou per_class confusion baselines "
-        "verdict leak label_map git_commit packages device seconds"
+        "verdict calibration leak label_map git_commit packages device seconds"
     )
     assert set(wanted.split()) <= results.keys()
     assert results["split"] == "test"
@@ -70,6 +71,15 @@ def test_train_leaves_a_whole_run(tiny):
     for baseline in results["baselines"].values():
         assert baseline["pixels"] == results["pixels"]
     assert f"U-Net {results['accuracy']:.4f}" in said
+    calibration = results["calibration"]
+    errors = (calibration[key] for key in ("ece_before", "ece", "temperature"))
+    line = "calibration: expected error {:.4f}, {:.4f} with temperature {:.2f} (fitted on 1 valid"
+    assert line.format(*errors) in said
+    kept = json.loads((run / "calibration.json").read_text())
+    assert kept["temperature"] == calibration["temperature"]
+    for part in (calibration, calibration["boundary"]):
+        assert sum(part["bins"]["after"]["pixels"]) == part["pixels"]
+    assert 0 < calibration["boundary"]["pixels"] < calibration["pixels"] == results["pixels"]
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [(r["step"], r["split"]) for r in rows] == [
         (4, "train"), (4, "validation"), (8, "train"), (8, "validation"),
@@ -77,6 +87,7 @@ def test_train_leaves_a_whole_run(tiny):
     figures = {path.name for path in (run / "figures").iterdir()}
     assert figures == {
         "history.png", "comparison.png", "collage.png", "confusion.png", "errors.png",
+        "calibration.png",
     }  # fmt: skip
     assert list((run / "tensorboard").glob("events.*"))
 
@@ -106,6 +117,9 @@ def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
     results = json.loads((tmp_path / "scores" / "results.json").read_text())
     assert results["slices"] == 3
     assert (tmp_path / "scores" / "figures" / "collage.png").stat().st_size > 10_000
+    kept = json.loads((folder / "run" / "calibration.json").read_text())
+    assert results["calibration"]["temperature"] == kept["temperature"]
+    assert results["calibration"]["pixels"] == results["pixels"]
 
     flags = [*common, f"--input={other_scan / 'images'}", f"--output={tmp_path / 'masks'}"]
     main("--mode=predict", *flags, fresh=True)

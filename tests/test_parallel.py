@@ -170,6 +170,25 @@ def test_processes_are_found_from_launchers_or_flags(joined, monkeypatch, variab
     assert joined == ([] if call is None else [call])
 
 
+def test_sums_over_processes_keep_all_bits(monkeypatch):
+    """JAX cuts numbers to 32 bits on their way between processes, as it does here."""
+
+    def to_all(sent):
+        assert sent.dtype.itemsize <= 4
+        return np.asarray(jax.numpy.stack([sent, sent]))
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(parallel.multihost_utils, "process_allgather", to_all)
+    tree = {
+        "whole": np.array([[2**40 + 1], [-5]]).T, "real": np.array([1 / 3, -1e300, 0.0]),
+        "one": np.array(2**33), "small": np.array([3, 4], np.int32),
+    }  # fmt: skip
+    found = parallel.sum_over_processes(tree)
+    for key, value in tree.items():
+        np.testing.assert_array_equal(found[key], 2 * value)
+        assert found[key].dtype.kind == value.dtype.kind
+
+
 def test_flags_of_processes_go_together(joined):
     with pytest.raises(InputError, match=r"--coordinator, --processes and --process go together"):
         join_processes("node1:1234", 2)

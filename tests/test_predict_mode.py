@@ -11,6 +11,7 @@ import tifffile
 from configs import tiny
 from xseg_jax.errors import InputError
 from xseg_jax.modes import predict, train
+from xseg_jax.training.runlog import read_json, write_json
 
 pytestmark = pytest.mark.rounding
 
@@ -234,3 +235,31 @@ def test_another_grey_scale_of_the_scan_segments_all_of_it_anew(
         name = f"slice_{number}_probabilities.tif"
         assert found[name] == whole[name]
         assert number == 3 or found[name] != before[name]
+
+
+def test_probabilities_are_written_at_the_temperature_of_the_run(
+    trained, some, uninterrupted, tmp_path, caplog
+):
+    run = shutil.copytree(trained, tmp_path / "run")
+    kept = read_json(run / "calibration.json")
+    write_json(run / "calibration.json", kept | {"temperature": 2.5, "reason": None})
+    with caplog.at_level(logging.INFO, "xseg_jax"):
+        predict.run(run, some, tmp_path / "scaled", probabilities=True)
+        (run / "calibration.json").unlink()
+        predict.run(run, some, tmp_path / "as it is", probabilities=True)
+    assert "at temperature 2.500" in caplog.text
+    assert "without a temperature: the run is of an earlier version" in caplog.text
+    for number in (0, 2, 4):
+        for folder in ("scaled", "as it is"):
+            label = (tmp_path / folder / f"slice_{number}.tif").read_bytes()
+            assert label == uninterrupted[f"slice_{number}.tif"]
+        scaled_KHW, as_is_KHW = (
+            tifffile.imread(tmp_path / folder / f"slice_{number}_probabilities.tif")
+            for folder in ("scaled", "as it is")
+        )
+        power_KHW = as_is_KHW ** (1 / 2.5)
+        np.testing.assert_allclose(scaled_KHW, power_KHW / power_KHW.sum(axis=0), rtol=1e-5)
+        np.testing.assert_array_equal(scaled_KHW.argmax(axis=0), as_is_KHW.argmax(axis=0))
+    # A folder holds probabilities of one temperature.
+    with pytest.raises(InputError, match=r"temperature: 2\.5 there, None here"):
+        predict.run(run, some, tmp_path / "scaled", probabilities=True)

@@ -217,6 +217,9 @@ def test_all_labels_train_and_nothing_is_tested(volume, tmp_path, prepared, caps
     results = train.run(config, tmp_path / "final")
     assert (results["split"], results["slices"]) == ("none", 0)
     assert "accuracy" not in results
+    calibration = results["calibration"]
+    assert calibration["temperature"] is None
+    assert calibration["reason"] == "the run has no validation slices"
     assert "not tested: the network was trained on every label" in capsys.readouterr().out
     assert len(read_json(tmp_path / "final" / "data.json")["split"]["train"]) == DEPTH
     again = train.run(config, tmp_path / "final")

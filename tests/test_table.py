@@ -101,6 +101,43 @@ def test_absent_classes_are_named_with_their_method():
     assert "absent" not in results_table(results({}, **scores(OTSU_KK, NAMES)))
 
 
+CALIBRATION = {
+    "temperature": 1.3149, "reason": None, "fitted": {"slices": 12}, "ece_before": 0.01234,
+    "ece": 0.004, "boundary": {"pixels": 70, "ece_before": 0.0801, "ece": 0.03},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {},
+            "expected error 0.0123, 0.0040 with temperature 1.31 (fitted on 12 validation slices); "
+            "at boundaries 0.0801, 0.0300",
+        ),
+        (
+            {"fitted": {"slices": 1}, "boundary": {"pixels": 0, "ece_before": None, "ece": None}},
+            "expected error 0.0123, 0.0040 with temperature 1.31 (fitted on 1 validation slice)",
+        ),
+        (
+            {
+                "temperature": None, "reason": "the run has no validation slices", "ece": None,
+                "boundary": {"pixels": 70, "ece_before": 0.0801, "ece": None},
+            },
+            "expected error 0.0123; at boundaries 0.0801; without a temperature: the run has no "
+            "validation slices",
+        ),
+    ],
+)  # fmt: skip
+def test_calibration_is_one_line_in_words(change, line):
+    lines = results_table(results(calibration=CALIBRATION | change)).split("\n")
+    assert [one for one in lines if one.startswith("calib")] == [f"calibration: {line}"]
+
+
+def test_results_of_an_earlier_version_have_no_line_of_calibration():
+    assert "calibration" not in results_table(results())
+
+
 def test_a_baseline_that_is_not_defined_says_why():
     text = results_table(results({"forest": FOREST_KK, "thresholding": None}))
     assert "thresholding: not defined for more than 8 classes" in text

@@ -9,7 +9,8 @@ import pytest
 from configs import tiny
 from xseg_jax.errors import DivergedError, InputError
 from xseg_jax.modes import fit, train
-from xseg_jax.modes.run import TrainedRun, checkpoint_used, read_config
+from xseg_jax.modes.run import checkpoint_used, read_config
+from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.runlog import read_metrics
 
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.rounding
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     config = tiny.get_config()
+    config.optimizer.learning_rate = 0.01  # It learns enough for a temperature.
     config.data.prepared_dir = str(tmp_path_factory.mktemp("prepared"))
     return config
 
@@ -68,6 +70,43 @@ def test_resumed_run_equals_an_uninterrupted_one(config, run, tmp_path, monkeypa
     monkeypatch.setattr(fit.Validation, "__call__", validate)
     assert without_time(train.run(config, tmp_path)) == without_time(results)
     assert read_metrics(tmp_path) == read_metrics(workdir)
+
+
+def test_a_run_keeps_the_temperature_of_its_checkpoint(run, tmp_path):
+    workdir, results = run
+    found, trained = results["calibration"], TrainedRun.load(workdir)
+    kept = json.loads((workdir / "calibration.json").read_text())
+    assert kept.pop("step") == trained.step
+    assert kept == trained.calibration.to_json()
+    assert kept == {key: found[key] for key in ("temperature", "reason")} | found["fitted"]
+    assert (kept["slices"], kept["labelled"], kept["pixels"]) == (1, 48 * 48, 48 * 48)
+    assert 1 < kept["temperature"] < 20
+    assert kept["nll"] < kept["nll_before"]
+    assert found["pixels"] == sum(found["bins"]["after"]["pixels"]) == results["pixels"]
+    assert sum(found["bins"]["before"]["pixels"]) == results["pixels"]
+    assert list(found["classes"]) == list(results["per_class"])
+    probability_HWK = np.array([[[0.7, 0.2, 0.1]]], np.float32)
+    scaled_HWK = probability_HWK ** (1 / kept["temperature"])
+    np.testing.assert_allclose(
+        trained.calibrated(probability_HWK), scaled_HWK / scaled_HWK.sum(), rtol=1e-5
+    )
+
+    for name, change, reason in (
+        ("earlier", None, "of an earlier version, which fitted none"),
+        ("other", {"step": 3}, f"for the checkpoint of step 3, not of step {trained.step}"),
+    ):
+        folder = shutil.copytree(workdir, tmp_path / name)
+        (folder / "calibration.json").unlink()
+        if change:
+            (folder / "calibration.json").write_text(json.dumps(kept | change))
+        without = TrainedRun.load(folder)
+        assert without.calibration.temperature is None
+        assert reason in without.calibration.reason
+        assert without.calibrated(probability_HWK) is probability_HWK
+    for text in ("{}", "[1]", json.dumps(kept | {"step": 8, "temperature": -1.0})):
+        (folder / "calibration.json").write_text(text)
+        with pytest.raises(InputError, match=r"calibration\.json: is not as the run wrote it"):
+            TrainedRun.load(folder)
 
 
 def test_config_json_repeats_the_run(config, run, tmp_path):

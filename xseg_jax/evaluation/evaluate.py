@@ -64,6 +64,7 @@ class Scorer:
         segment: Segment,
         planes: Sequence[Plane],
         advance: Callable[[], None] = lambda: None,
+        look: Callable[[np.ndarray, np.ndarray], None] = lambda probability_HWK, label_HW: None,
     ) -> Evaluation:
         """Sums over planes.
 
@@ -71,6 +72,7 @@ class Scorer:
           segment: gives the probabilities of planes.
           planes: what to score.
           advance: called after each plane of this process.
+          look: sees the probabilities and the label of each plane of this process.
         """
         mine = share_of(planes)
         labels_HW: deque[np.ndarray] = deque()
@@ -99,6 +101,7 @@ class Scorer:
 
         for place, probability_HWK in zip(mine, segment(labelled()), strict=True):
             label_HW = labels_HW.popleft()
+            look(probability_HWK, label_HW)
             padding = [(0, -n % SHAPE_MULTIPLE) for n in label_HW.shape]
             # Few shapes compile when sizes vary; the padding is ignored.
             label_HW = np.pad(label_HW, padding, constant_values=IGNORED)

@@ -15,8 +15,9 @@ from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, stre
 from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of
-from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash
+from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
 from xseg_jax.modes.score import Baselines, fit_baselines, score_and_report
+from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.progress import Progress
 from xseg_jax.report import degraded
 from xseg_jax.training.parallel import is_first_process, share_of

@@ -26,7 +26,8 @@ from xseg_jax.inference.volume import (
 from xseg_jax.modes import segment
 from xseg_jax.modes.folders import agree, refuse_foreign, working_in
 from xseg_jax.modes.inputs import sources_of
-from xseg_jax.modes.run import GreyScaleWatch, TrainedRun, pixel_hash
+from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
+from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.modes.volume import plan
 from xseg_jax.progress import Progress
 from xseg_jax.scans.write import FOLDER, OutputKind, output_kind
@@ -67,8 +68,8 @@ def run(
       workdir: folder of a trained run, or of several with commas between, whose mean is taken.
       source: a scan of any format, or a folder of images.
       output: a file or store, whose suffix says the format (`scans.write`), or a folder.
-      probabilities: also write class probabilities; in a folder (K, H, W) float32 an image, else
-        uint8, 255 for 1.
+      probabilities: also write class probabilities, at the run's temperature; in a folder (K, H, W)
+        float32 an image, else uint8, 255 for 1.
       uncertainty: also write the entropy of the probabilities, and how far axes and runs disagree,
         uint8, 255 for the most that there can be.
       axes: "z", or "all" to segment planes across z, y and x and take the mean.
@@ -98,6 +99,8 @@ def run(
         trained = trained.turning()
     made_by = trained.made_by(source) | {"probabilities": probabilities}
     made_by |= {"tta": True} if tta else {}
+    if probabilities or uncertainty:
+        made_by |= _temperature_of(trained)
     if kind is FOLDER:
         predict_images(trained, source, output, made_by, uncertainty=uncertainty)
         return
@@ -173,7 +176,8 @@ def predict_images(
         for image in images
     }
     check_names(images, outputs, output)
-    made_by = dict(made_by) | ({"uncertainty": True} if uncertainty else {})
+    if uncertainty:
+        made_by = dict(made_by) | {"uncertainty": True}
     refuse_other(output / CLAIM, made_by)
     with working_in(output, "--output"):
         _segment(trained, images, outputs, output, made_by, maps)
@@ -252,6 +256,23 @@ def _segment(
             "%s: files there of images that are not in the input any more: %d, %s for one",
             output, len(left), left[0],
         )  # fmt: skip
+
+
+def _temperature_of(trained: TrainedRun) -> dict[str, float]:
+    """What an output of probabilities says of their temperature; nothing where there is none."""
+    for run in trained.runs:
+        if run.calibration.temperature is None:
+            logger.info(
+                "%s: its probabilities are taken as the network gives them, without a temperature: "
+                "%s", run.workdir, run.calibration.reason,
+            )  # fmt: skip
+        else:
+            logger.info(
+                "%s: its probabilities are taken at temperature %.3f",
+                run.workdir, run.calibration.temperature,
+            )  # fmt: skip
+    temperature = trained.calibration.temperature
+    return {} if temperature is None else {"temperature": temperature}
 
 
 def made_from(trained: TrainedRun, plane: Plane) -> str:

@@ -13,12 +13,14 @@ from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import statistics
 from xseg_jax.evaluation.baselines import Classify, confusions
+from xseg_jax.evaluation.calibration import Reliability
 from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.evaluation.forest import Forest, Sample
 from xseg_jax.model.metrics import macro_scores, scores
-from xseg_jax.modes.run import Config, DataFacts, TrainedRun
+from xseg_jax.modes.run import Config, DataFacts
+from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.progress import Progress
-from xseg_jax.report import figures
+from xseg_jax.report import figures, reliability
 from xseg_jax.report.confusion import confusion
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import is_first_process, share_of
@@ -105,8 +107,10 @@ def score_and_report(
     facts = trained.facts
     names, overlaid = facts.label_map.names, overlaid_class(trained.config, facts)
     scorer = Scorer(trained.parallel, trained.learner.loss, len(names))
+    tally = Reliability(len(names), trained.joint_calibration.temperature)
     with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
-        found = scorer(trained.segment, planes, progress.advance)
+        found = scorer(trained.segment, planes, progress.advance, tally)
+    calibrated = tally.results(trained.joint_calibration, names)
     beside = None
     if len(between):
         confusion_KK = scorer(trained.segment, between).confusion_KK
@@ -130,6 +134,7 @@ def score_and_report(
                 for name in baselines
             },
             "verdict": judged,
+            "calibration": calibrated,
             "between": beside,
             "leak": leak,
             "label_map": facts.label_map.to_json(),
@@ -140,7 +145,8 @@ def score_and_report(
     if is_first_process():
         strongest = judged["against"] if judged else None
         classify = baselines[strongest] if strongest else None
-        draw_slices(output / "figures", planes, trained, found, overlaid, strongest, classify)
+        folder = output / "figures"
+        draw_slices(folder, planes, trained, found, calibrated, overlaid, strongest, classify)
         slices = [item.name for item in planes]
         rows = {
             name: dict(zip(slices, found_NKK.tolist(), strict=True))
@@ -203,7 +209,12 @@ def report_untested(
 ) -> dict[str, Any]:
     """Writes `results.json` of a run that trained on every label, and has nothing to test."""
     results = (
-        {"split": "none", "slices": 0, "label_map": trained.facts.label_map.to_json()}
+        {
+            "split": "none",
+            "slices": 0,
+            "calibration": trained.joint_calibration.summary(),
+            "label_map": trained.facts.label_map.to_json(),
+        }
         | _provenance(trained)
         | {"seconds": seconds()}
     )
@@ -238,17 +249,19 @@ def draw_slices(
     planes: Sequence[Plane],
     trained: TrainedRun,
     found: Evaluation,
+    calibrated: Mapping[str, Any],
     overlaid: int,
     strongest: str | None,
     classify: Classify | None,
 ) -> None:
-    """Draws spread-out planes, the worst planes and the confusion matrix.
+    """Draws spread-out planes, the worst planes, the confusion matrix and the reliability.
 
     Args:
       folder: of the figures.
       planes: that were scored.
       trained: what was scored.
       found: its scores.
+      calibrated: its calibration, as in `results.json`.
       overlaid: class in the collage's overlay.
       strongest: name of the best baseline, which stands beside it; None for none.
       classify: that baseline.
@@ -275,4 +288,5 @@ def draw_slices(
     figures.comparison(folder / "comparison.png", spread, names, beside)
     figures.collage(folder / "collage.png", spread, names, overlaid)
     confusion(folder / "confusion.png", found.confusion_KK, names)
+    reliability.draw(folder / "calibration.png", calibrated)
     figures.errors(folder / "errors.png", by_network(found.worst(3)), names)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 
 from xseg_jax.data.splits import check_between, check_fields
 from xseg_jax.errors import InputError
+from xseg_jax.evaluation.calibration import fit_temperature
 from xseg_jax.evaluation.forest import Sample
 from xseg_jax.files import user_path
 from xseg_jax.model.augment import check_augment
@@ -22,7 +24,6 @@ from xseg_jax.modes.run import (
     Config,
     DataFacts,
     Learner,
-    TrainedRun,
     checkpoint_used,
     make_learner,
     read_config,
@@ -36,14 +37,17 @@ from xseg_jax.modes.score import (
     report_untested,
     score_and_report,
 )
+from xseg_jax.modes.trained import CALIBRATION, TrainedRun
+from xseg_jax.progress import Progress
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import (
     Parallel,
     any_process,
     is_first_process,
+    share_of,
     wait_for_processes,
 )
-from xseg_jax.training.runlog import RUNTIME_FIELDS, claim, read_json, refuse_other
+from xseg_jax.training.runlog import RUNTIME_FIELDS, claim, read_json, refuse_other, write_json
 from xseg_jax.training.state import (
     TrainState,
     make_optimizer,
@@ -67,7 +71,7 @@ LOWEST = {
 """Smallest values of fields that have no further rule."""
 WRITTEN = (
     "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", "slices.json",
-    "figures", FOREST,
+    "figures", FOREST, CALIBRATION,
 )  # fmt: skip
 """What a run writes beside its config.json."""
 
@@ -138,6 +142,7 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         lambda: first_state(config, learner, facts, parallel),
     )
     trained = TrainedRun.load(workdir, parallel.local)
+    trained = with_temperature(trained, Selection(planes, split, "validation"))
 
     def seconds() -> float:
         return seconds_before + time.monotonic() - began
@@ -169,6 +174,22 @@ def keep_sample(path: Path, train: Selection, facts: DataFacts) -> None:
         if is_first_process():
             sample.write(path)
     wait_for_processes("the forest's pixels are written")
+
+
+def with_temperature(trained: TrainedRun, validation: Selection) -> TrainedRun:
+    """Fits the run's temperature, keeps it in the run folder, and gives the run with it."""
+    with Progress("Calibrating", len(share_of(validation)), "slice") as progress:
+        found = fit_temperature(trained.segment, validation, progress.advance)
+    if found.temperature is None:
+        logger.info("no temperature is fitted: %s", found.reason)
+    else:
+        logger.info(
+            "temperature %.3f: the negative log-likelihood of validation goes from %.4f to %.4f",
+            found.temperature, found.nll_before, found.nll,
+        )  # fmt: skip
+    if is_first_process():
+        write_json(trained.workdir / CALIBRATION, found.to_json() | {"step": trained.step})
+    return replace(trained, calibration=found)
 
 
 def first_state(

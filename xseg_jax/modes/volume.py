@@ -20,7 +20,7 @@ from xseg_jax.inference.volume import (
     PROBABILITIES,
     UNCERTAINTY,
 )
-from xseg_jax.modes.run import TrainedRun
+from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.scans.scan import open_scan
 from xseg_jax.scans.write import OutputKind, output_kind
 

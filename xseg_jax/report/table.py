@@ -40,6 +40,8 @@ def results_table(results: dict[str, Any]) -> str:
     lines += ["", "pixel accuracy: " + ", ".join(accuracy)]
     if results["verdict"]:
         lines.append(f"verdict: {verdict_line(results['verdict'])}")
+    if results.get("calibration"):  # Results of earlier versions have none.
+        lines.append(f"calibration: {calibration_line(results['calibration'])}")
     if "thresholding" in results["baselines"] and "thresholding" not in defined:
         lines.append(
             "thresholding: not defined for more than 8 classes, for a class without training "
@@ -89,6 +91,25 @@ def verdict_line(verdict: dict[str, Any]) -> str:
         f"U-Net is {'better' if better else 'worse'} than {against} by {abs(difference):.4f} of "
         f"mean IoU (95% interval {ends[0]:.4f} to {ends[1]:.4f} {over})"
     )
+
+
+def calibration_line(calibration: dict[str, Any]) -> str:
+    """How far off the network's probabilities are, before and with the temperature, in words."""
+
+    def errors(part: dict[str, Any]) -> str:
+        values = [part["ece_before"], part["ece"]]
+        return ", ".join(f"{value:.4f}" for value in values if value is not None)
+
+    said, temperature = f"expected error {errors(calibration)}", calibration["temperature"]
+    if temperature is not None:
+        slices = calibration["fitted"]["slices"]
+        of = f"{slices} validation slice{'s' * (slices > 1)}"
+        said += f" with temperature {temperature:.2f} (fitted on {of})"
+    if calibration["boundary"]["pixels"]:
+        said += f"; at boundaries {errors(calibration['boundary'])}"
+    if temperature is None:
+        said += f"; without a temperature: {calibration['reason']}"
+    return said
 
 
 def _cell(value: float | None) -> str:

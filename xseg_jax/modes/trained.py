@@ -1,0 +1,239 @@
+"""A run that has been trained, and segments: alone, or together with others."""
+
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.planes import Plane
+from xseg_jax.data.sources import Source
+from xseg_jax.errors import InputError
+from xseg_jax.evaluation.calibration import Fit, calibrate
+from xseg_jax.files import paths_in
+from xseg_jax.inference.predict import Predictor
+from xseg_jax.inference.symmetric import Predict, averaged, symmetries_of
+from xseg_jax.modes.run import (
+    Config,
+    DataFacts,
+    Learner,
+    checkpoint_used,
+    make_learner,
+    read_config,
+)
+from xseg_jax.training.checkpoint import Checkpoints
+from xseg_jax.training.parallel import Parallel
+from xseg_jax.training.runlog import read_json
+
+CALIBRATION = "calibration.json"
+"""The temperature of a run, and the step of the checkpoint that it was fitted for."""
+
+
+def read_calibration(workdir: Path, step: int) -> Fit:
+    """The temperature that was fitted for a checkpoint of a run, or why there is none.
+
+    Raises:
+      InputError: `calibration.json` is not as a run writes it.
+    """
+    path = workdir / CALIBRATION
+    if not path.exists():
+        return Fit(reason="the run is of an earlier version, which fitted none")
+    fields = read_json(path)
+    try:
+        fitted_for = fields.pop("step")
+        fit = Fit(**fields)
+        if fit.temperature is not None and not fit.temperature > 0:
+            raise ValueError(f"temperature={fit.temperature}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: is not as the run wrote it ({error}); bring that back, or remove the file to "
+            "do without a temperature"
+        ) from error
+    if fitted_for != step:
+        return Fit(
+            reason=f"it was fitted for the checkpoint of step {fitted_for}, not of step {step}"
+        )
+    return fit
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run that can segment: its config, facts, loss, and best checkpoint's network.
+
+    Attributes:
+      workdir: its folder.
+      parallel: devices of this process, which it segments on.
+      step: of the checkpoint.
+      variables: parameters and batch statistics, NumPy arrays.
+      predict: gives the probabilities (H, W, K) of network inputs (H, W, C).
+      calibration: the temperature of these probabilities, or why there is none.
+      others: runs that segment together with this one, as an ensemble.
+    """
+
+    workdir: Path
+    config: Config
+    facts: DataFacts
+    learner: Learner
+    parallel: Parallel
+    step: int
+    variables: Any
+    predict: Predict
+    calibration: Fit
+    others: tuple["TrainedRun", ...] = ()
+
+    @classmethod
+    def load_all(cls, workdirs: str, changes: Mapping[str, Any] | None = None) -> "TrainedRun":
+        """Reads run folders, "runs/a,runs/b"; the first segments together with the others.
+
+        Raises:
+          InputError: as `load`, and where two have other classes, or one is there twice.
+        """
+        folders = paths_in(workdirs)
+        if len({folder.resolve() for folder in folders}) < len(folders):
+            raise InputError(f"--workdir={workdirs}: names a run twice; name each once")
+        first, *others = (cls.load(folder, changes=changes) for folder in folders)
+        for other in others:
+            mine, theirs = first.facts.label_map.names, other.facts.label_map.names
+            if mine != theirs:
+                raise InputError(
+                    f"--workdir={workdirs}: {other.workdir} has the classes {', '.join(theirs)}, "
+                    f"{first.workdir} has {', '.join(mine)}; runs that segment together need the "
+                    "same"
+                )
+        return replace(first, others=tuple(others))
+
+    @classmethod
+    def load(
+        cls,
+        workdir: Path,
+        parallel: Parallel | None = None,
+        changes: Mapping[str, Any] | None = None,
+    ) -> "TrainedRun":
+        """Reads a run folder.
+
+        Args:
+          workdir: the folder.
+          parallel: devices of this process; all of them where it is None.
+          changes: dotted fields of the config that differ from the run's.
+
+        Raises:
+          InputError: the folder holds no run with a checkpoint, or a damaged one.
+        """
+        config, facts = read_config(workdir), DataFacts.read(workdir)
+        config.update_from_flattened_dict(dict(changes or {}))
+        parallel = parallel or Parallel.choose(config.parallel.mode).local
+        learner = make_learner(config, facts)
+        with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+            step = checkpoints.step_of(checkpoint_used(config, bool(facts.split["validation"])))
+            state, _ = checkpoints.restore(step, jax.eval_shape(learner.init))
+        predictor = Predictor(learner.model, parallel, **config.inference)
+        predict = functools.partial(predictor, parallel.replicate(state.variables))
+        fit = read_calibration(workdir, step)
+        return cls(workdir, config, facts, learner, parallel, step, state.variables, predict, fit)
+
+    def on(self, sources: Iterable[Source] = (), label_map: LabelMap | None = None) -> "TrainedRun":
+        """The run with the grey scales of other scans, and label values of other labels."""
+        by_scan = {}
+        if any(run.facts.grey_scales.kind == "scan" for run in self.runs):
+            by_scan = {source.name: source.grey_scale() for source in sources}
+
+        def facts_of(run: TrainedRun) -> DataFacts:
+            scales = run.facts.grey_scales
+            if scales.kind == "scan":
+                scales = replace(scales, by_scan=by_scan)
+            label_map_of = label_map or self.facts.label_map
+            return replace(run.facts, grey_scales=scales, label_map=label_map_of)
+
+        first, *others = (replace(run, facts=facts_of(run)) for run in self.runs)
+        return replace(first, others=tuple(others))
+
+    @property
+    def runs(self) -> tuple["TrainedRun", ...]:
+        """This one and those that segment together with it."""
+        return (replace(self, others=()), *self.others)
+
+    @property
+    def joint_calibration(self) -> Fit:
+        """The temperature of what `segment` gives; the mean of several runs has none of its own."""
+        if not self.others:
+            return self.calibration
+        return Fit(reason="it is the mean of several runs, each at its own temperature")
+
+    @property
+    def context(self) -> int:
+        """Neighbours on each side that a plane must have: the most that a network sees."""
+        return max(run.config.data.context for run in self.runs)
+
+    def turning(self) -> "TrainedRun":
+        """The run with each image seen in all ways in which training has turned and mirrored it.
+
+        Raises:
+          InputError: training has neither turned nor mirrored.
+        """
+        ways = symmetries_of(self.config.augment.flip, rotate90=self.config.augment.rotate90)
+        if len(ways) == 1:
+            raise InputError(
+                f"--tta: {self.workdir} was trained on images that were neither turned nor "
+                "mirrored, and would be shown what it has never seen; leave it out"
+            )
+        predict = functools.partial(averaged, self.predict, symmetries=ways)
+        others = tuple(other.turning() for other in self.others)
+        return replace(self, predict=predict, others=others)
+
+    def segment_each(self, planes: Iterable[Plane]) -> Iterator[np.ndarray]:
+        """Class probabilities (M, H, W, K) float32 of planes, in order, by each of M runs at its
+        own temperature."""
+        copies = itertools.tee(planes, len(self.runs))
+        found = (
+            map(run.calibrated, run._alone(copy))
+            for run, copy in zip(self.runs, copies, strict=True)
+        )
+        return map(np.stack, zip(*found, strict=True))
+
+    def segment(self, planes: Iterable[Plane]) -> Iterator[np.ndarray]:
+        """Class probabilities (H, W, K) float32 of planes, in order.
+
+        Of one run as its network says, and of several the mean of `segment_each`.
+        """
+        if not self.others:
+            return self._alone(planes)
+        return (found_MHWK.mean(axis=0) for found_MHWK in self.segment_each(planes))
+
+    def _alone(self, planes: Iterable[Plane]) -> Iterator[np.ndarray]:
+        return self.predict(map(self._input_of, planes))
+
+    def _input_of(self, plane: Plane) -> np.ndarray:
+        """What this network sees of a plane, whose neighbours may be more than it takes."""
+        input_HWC = self.facts.grey_scales.input_of(plane)
+        middle, context = input_HWC.shape[-1] // 2, self.config.data.context
+        return input_HWC[..., middle - context : middle + context + 1]
+
+    def calibrated(self, probability_HWK: np.ndarray) -> np.ndarray:
+        """What `segment` gives, at the run's temperature; as it is where the run has none."""
+        return calibrate(probability_HWK, self.calibration.temperature or 1.0)
+
+    def made_by(self, source: Path) -> dict[str, Any]:
+        """What a folder of results says of where they came from."""
+        others = [{"run": str(one.workdir.resolve()), "step": one.step} for one in self.others]
+        temperatures = [run.calibration.temperature for run in self.runs]
+        return {
+            "run": str(self.workdir.resolve()),
+            "step": self.step,
+            "fingerprint": self.facts.fingerprint,
+            "input": str(source.resolve()),
+            "inference": self.config.inference.to_dict(),
+        } | ({"others": others, "temperatures": temperatures} if others else {})
+
+    def check_pixel_type(self, path: object, dtype: np.dtype) -> None:
+        """Refuses an image whose grey scale cannot be that of the training images."""
+        if self.facts.grey_scales.shared is not None and dtype != self.facts.dtype:
+            raise InputError(
+                f"{path}: pixels are {dtype}, but the run was trained on "
+                f"{self.facts.dtype}; export the images as the training images were, or train "
+                "with --config.data.normalize=scan"
+            )
