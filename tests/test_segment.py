@@ -207,6 +207,13 @@ def test_a_run_twice_is_that_run_and_another_one_changes_the_labels(runs, scan, 
     found = np.stack([tifffile.imread(file) for file in files])
     np.testing.assert_array_equal(found, labels(tmp_path / "a.tif"))
     assert len(list((tmp_path / "folder").glob("*_disagreement_of_runs.tif"))) == SHAPE[0]
+    predict.run(f"{runs[0]},{runs[1]}", scan, tmp_path / "b.tif", uncertainty=True)
+    ranks = (tmp_path / "b.tif.next.csv").read_text()
+    assert ranks == (tmp_path / "folder" / "next.csv").read_text()
+    doubt_Z = tifffile.imread(tmp_path / "b_uncertainty.tif").mean(axis=(1, 2)) / 255
+    first = ranks.splitlines()[1].split(",")
+    assert first[:2] == ["1", f"scan_z{doubt_Z.argmax()}"]
+    assert float(first[2]) == pytest.approx(doubt_Z.max(), abs=1e-6)
 
 
 def test_another_run_or_a_changed_scan_is_refused_and_nothing_is_lost(runs, scan, tmp_path):

@@ -14,9 +14,11 @@ import tifffile
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
+from xseg_jax.inference.ranking import write_ranks
 from xseg_jax.inference.record import Record
 from xseg_jax.inference.volume import (
     BETWEEN_RUNS,
+    FULL,
     PROBABILITIES,
     UNCERTAINTY,
     disagreement,
@@ -31,13 +33,14 @@ from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.modes.volume import plan
 from xseg_jax.progress import Progress
 from xseg_jax.scans.write import FOLDER, OutputKind, output_kind
-from xseg_jax.training.parallel import is_first_process, share_of
+from xseg_jax.training.parallel import is_first_process, share_of, wait_for_processes
 from xseg_jax.training.runlog import claim, refuse_other
 
 logger = logging.getLogger(__name__)
 
 CLAIM = "prediction.json"
 """Says which run segmented which folder, and how."""
+RANKS = "next.csv"
 LONGEST_NAME = 255
 """Bytes, on the usual file systems."""
 
@@ -250,12 +253,22 @@ def _segment(
             progress.advance()
     watch.close()
     logger.info("%d label images are in %s", len(images), output)
+    if UNCERTAINTY in maps:
+        wait_for_processes("all images are segmented")
+        agree(lambda: rank_images(images, output))
     expected = {path.name for paths in outputs.values() for path in paths}
     if left := [name for name in record if name not in expected and (output / name).exists()]:
         logger.warning(
             "%s: files there of images that are not in the input any more: %d, %s for one",
             output, len(left), left[0],
         )  # fmt: skip
+
+
+def rank_images(images: Sequence[Image], output: Path) -> None:
+    """Writes `next.csv`: images in the order in which to label them, by doubt."""
+    names = [image.name for image in images]
+    doubt = [tifffile.imread(output / f"{name}_{UNCERTAINTY}.tif").mean() / FULL for name in names]
+    write_ranks(output / RANKS, names, doubt)
 
 
 def _temperature_of(trained: TrainedRun) -> dict[str, float]:

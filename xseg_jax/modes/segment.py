@@ -10,7 +10,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from xseg_jax.errors import InputError, RunError
 from xseg_jax.files import saving
 from xseg_jax.inference.blocks import Block, chunks_of
 from xseg_jax.inference.cost import prediction_bytes
+from xseg_jax.inference.ranking import write_ranks
 from xseg_jax.inference.volume import (
     FULL,
     LABEL,
     PROBABILITIES,
+    UNCERTAINTY,
     margins_of,
     planes_to_segment,
     segment_block,
@@ -304,6 +306,11 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
       InputError: the scan has changed since.
       SaveError: the output cannot be written.
     """
+    if UNCERTAINTY in job.maps and job.store.exists():
+        with ZarrStore.open(job.store, UNCERTAINTY) as store:
+            doubt_Z = [float(plane_YX.mean()) / FULL for plane_YX in _planes(store)]
+        names = [job.source.plane_name(z) for z in range(len(doubt_Z))]
+        write_ranks(job.ranks, names, doubt_Z)
     changed = identity_of(job)["input_changed"]
     if changed != made_by["input_changed"]:
         raise InputError(
@@ -327,8 +334,8 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
         "scale": dict.fromkeys(job.maps, f"{FULL} is 1"),
     }
     write_json(job.about, dict(made_by) | said | {"made_with": provenance()})
-    names = ", ".join(str(path) for path in job.files().values())
-    logger.info("written: %s", names)
+    files = [*job.files().values(), *([job.ranks] if UNCERTAINTY in job.maps else [])]
+    logger.info("written: %s", ", ".join(str(path) for path in files))
     print(f"open it with: {open_with(job.output)}")
 
 
@@ -340,25 +347,27 @@ def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
         for name, group in job.groups().items():
             with ZarrStore.open(job.store, group) as store:
                 for channel, part in enumerate([LABEL] if name == LABEL else job.parts(name)):
-
-                    def planes(store: ZarrStore = store, channel: int = channel) -> Any:
-                        depth = store.chunks[0]
-                        for start in range(0, shape[0], depth):
-                            stop = min(start + depth, shape[0])
-                            region = Block((start, 0, 0), (stop, *shape[1:])).region
-                            values = store.read(region)
-                            for plane_YX in values[channel] if store.channels else values:
-                                yield plane_YX
-                                progress.advance()
-
                     about = _about(made_by)
                     if name != LABEL:
                         about["holds"] = f"{part}, {FULL} is 1"
                     write_volume(
-                        files[part], planes(), shape=shape, dtype=store.dtype,
-                        geometry=job.source.scan.geometry,
+                        files[part], _planes(store, channel, progress.advance), shape=shape,
+                        dtype=store.dtype, geometry=job.source.scan.geometry,
                         legend=legend if name == LABEL else None, about=about,
                     )  # fmt: skip
+
+
+def _planes(
+    store: ZarrStore, channel: int = 0, advance: Callable[[], None] = lambda: None
+) -> Iterator[np.ndarray]:
+    """Planes (Y, X) of a store, or of one of its channels, in order."""
+    depth, *sides = store.shape
+    for start in range(0, depth, store.chunks[0]):
+        stop = min(start + store.chunks[0], depth)
+        values = store.read(Block((start, 0, 0), (stop, sides[0], sides[1])).region)
+        for plane_YX in values[channel] if store.channels else values:
+            yield plane_YX
+            advance()
 
 
 def _about(made_by: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,11 @@ class Prediction:
         """What says where the output comes from, and that it is finished."""
         return self.output.with_name(f"{self.output.name}.json")
 
+    @property
+    def ranks(self) -> Path:
+        """Planes by doubt, where it was asked for."""
+        return self.output.with_name(f"{self.output.name}.next.csv")
+
     @cached_property
     def blocks(self) -> list[Block]:
         """In the order in which they are numbered."""
