@@ -28,7 +28,7 @@ def test_a_way_that_is_better_in_all_seeds_and_blocks_is_called_better():
 
     def planes(wrong):
         counts = rng.poisson(wrong, (16, 2))
-        return np.stack([np.diag([900, 900]) + [[0, a], [b, 0]] for a, b in counts])
+        return np.stack([np.array([[900, a], [b, 900]]) for a, b in counts])
 
     found = {
         BASE: [Found(planes(50), 1.0, 0.5) for _ in range(3)],
