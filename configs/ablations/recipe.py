@@ -21,6 +21,7 @@ def get_config(base: str = "scan") -> Any:
             "best by validation": {"checkpoint.use": "best"},
             "dropout before the head": {"model.dropout": 0.2},
             "patches of 2": {"model.patch": 2, "model.features": (32, 64, 128, 256)},
-            "crops of 256": {"data.crop": 256, "data.crops_per_epoch": 40, "batch_size": 4},
+            "batches of 16": {"batch_size": 16},
+            "crops of 256": {"data.crop": 256, "data.crops_per_epoch": 225, "batch_size": 2},
         },
     )  # fmt: skip
