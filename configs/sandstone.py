@@ -10,6 +10,7 @@ def get_config() -> Any:
     config.data.source = "folder"
     config.data.classes = "0:air,1:clay,2:quartz,3:heavy mineral"
     config.data.crops_per_epoch = 512
+    config.batch_size = 8  # As many crops in twice as many steps.
     config.data.rare_fraction = 0.5
     # Nine slices, 50 apart: each block starts one slice after the last.
     config.data.split.train = (0, 200)
