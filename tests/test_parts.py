@@ -1,11 +1,13 @@
 """A volume that several processes segment: which are started, and what is said when some fail."""
 
+import contextlib
 import logging
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from xseg_jax.errors import RunError
 from xseg_jax.modes import parts
 
 
