@@ -217,21 +217,32 @@ def test_another_run_or_a_changed_scan_is_refused_and_nothing_is_lost(runs, scan
     shutil.copy(scan, mine)
     predict.run(runs[0], mine, tmp_path / "a.tif")
     before = content(tmp_path)
-    with pytest.raises(InputError, match=r"a\.tif\.json.*run: "):
+    with pytest.raises(InputError, match=r"a\.tif\.json: .* made otherwise; .* run: "):
         predict.run(runs[1], mine, tmp_path / "a.tif")
     with pytest.raises(InputError, match="maps"):
         predict.run(runs[0], mine, tmp_path / "a.tif", uncertainty=True)
     assert content(tmp_path) == before
     write_scan(mine, seed=1)
-    with pytest.raises(InputError, match="input_changed"):
+    with pytest.raises(
+        InputError,
+        match=changed,
+    ):
         predict.run(runs[0], mine, tmp_path / "a.tif")
     (tmp_path / "a.tif").unlink()  # Nor is it made again of another scan.
-    with pytest.raises(InputError, match="input_changed"):
+    with pytest.raises(
+        InputError,
+        match=changed,
+    ):
         predict.run(runs[0], mine, tmp_path / "a.tif")
     (tmp_path / "b.tif").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"b\.tif: is there already"):
         predict.run(runs[0], mine, tmp_path / "b.tif")
     assert (tmp_path / "b.tif").read_bytes() == b"mine"
+    for text in ("[1, 2]", '{"VoxelSize": 3}'):
+        (tmp_path / "c.tif.json").write_text(text)
+        with pytest.raises(InputError, match=r"c\.tif\.json: is there already and was not"):
+            predict.run(runs[0], mine, tmp_path / "c.tif")
+        assert (tmp_path / "c.tif.json").read_text() == text
 
 
 def test_a_scan_that_changes_while_it_is_read_is_no_result(runs, scan, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -83,7 +84,7 @@ def _segment_share(job: Prediction, made_by: Mapping[str, Any], share: tuple[int
     begun = job.work.is_dir()
     with job.sharing(alone=False) if begun else contextlib.nullcontext():
         if (job.work / CLAIM).exists():
-            refuse_other(job.work / CLAIM, made_by)
+            _refuse_other(job, job.work / CLAIM, made_by)
             _segment(job, [n for n in job.missing() if n % count == number])
         elif not is_finished(job, made_by):
             raise InputError(
@@ -132,14 +133,35 @@ def is_finished(job: Prediction, made_by: Mapping[str, Any]) -> bool:
     """Whether the output is there, of this scan and these runs; refuses somebody else's."""
     files = list(job.files().values())
     if job.about.exists():
-        more = flatten(read_json(job.about)).keys() - flatten(made_by).keys()
-        refuse_other(job.about, dict(made_by), free=frozenset(more))
+        _refuse_other(job, job.about, made_by)
         if all(path.exists() for path in files):
             logger.info("%s: is finished, from this scan by this run", job.output)
             return True
     elif not job.writing.exists():
         refuse_foreign([*files, job.about], "a prediction that can go on", "--output")
     return False
+
+
+def _refuse_other(job: Prediction, path: Path, made_by: Mapping[str, Any]) -> None:
+    """Refuses to go on with what was made otherwise, or of a scan that has changed since."""
+    if not path.exists():
+        return
+    old, field = read_json(path), "input_changed"
+    if not isinstance(old, dict) or field not in old:
+        raise InputError(
+            f"{path}: is there already and was not written by a prediction; move it away, or "
+            "choose another --output"
+        )
+    what = f"{job.output} and {job.about}" if path == job.about else job.work
+    remedy = f"choose another --output, or remove {what}"
+    if old.get("input") == made_by["input"] and old[field] != made_by[field]:
+        raise InputError(
+            f"{job.source.scan.source}: was changed since {job.output} was begun; {remedy} to "
+            "segment it as it is now"
+        )
+    more = flatten(old).keys() - flatten(made_by).keys() if path == job.about else ()
+    meaning = f"what is there was made otherwise; {remedy}"
+    refuse_other(path, made_by, free=frozenset(more), meaning=meaning)
 
 
 def begin(job: Prediction, made_by: Mapping[str, Any]) -> None:
@@ -150,7 +172,7 @@ def begin(job: Prediction, made_by: Mapping[str, Any]) -> None:
     """
 
     def make() -> None:
-        refuse_other(job.work / CLAIM, dict(made_by))
+        _refuse_other(job, job.work / CLAIM, made_by)
         with job.sharing(alone=True):  # Processes of a call that was killed may go on.
             pass
         if (job.work / CLAIM).exists():
