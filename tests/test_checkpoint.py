@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from xseg_jax.errors import InputError, SaveError
+from xseg_jax.errors import InputError, SaveError, StoppedError
 from xseg_jax.training.checkpoint import Checkpoints, DamagedError
 from xseg_jax.training.state import TrainState
 
@@ -184,6 +184,17 @@ def test_when_all_are_damaged_nothing_starts_anew(three):
         pytest.raises(InputError, match=r"no checkpoint can be read.*/3.*/2.*/1.*another --work"),
     ):
         checkpoints.restore_latest(state_at(0))
+
+
+def test_a_signal_while_a_checkpoint_is_read_does_not_make_it_a_damaged_one(three, monkeypatch):
+    def stopped(*arguments, **options):
+        raise StoppedError("stopped by SIGTERM")
+
+    with Checkpoints(three) as checkpoints:
+        monkeypatch.setattr(checkpoints._manager, "restore", stopped)
+        with pytest.raises(StoppedError):
+            checkpoints.restore_latest(state_at(0))
+    assert steps_on_disk(three) == [1, 2, 3]
 
 
 def test_a_damaged_best_is_named(three):

@@ -142,6 +142,30 @@ def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
     assert "probabilities: False there, True here" in said
 
 
+def test_two_processes_predict_a_volume_of_the_same_bytes_as_one(tiny, tmp_path):
+    folder, _, _ = tiny
+    rng = np.random.default_rng(0)
+    scan_ZYX = rng.integers(20000, 45000, (40, 40, 50)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "my scan [1].tif", scan_ZYX)
+    flags = [f"--workdir={folder / 'run'}", f"--input={tmp_path / 'my scan [1].tif'}"]
+    stores = []
+    for jobs in (1, 2):
+        output = tmp_path / f"{jobs}" / "labels.ome.zarr"
+        said = main(
+            "--mode=predict", *flags, f"--output={output}", "--uncertainty", f"--jobs={jobs}"
+        )
+        assert ("3 blocks are shared out to 2 processes" in said) == (jobs == 2)
+        assert f"napari --plugin napari-ome-zarr {output}" in said
+        names = sorted(path.name for path in output.parent.iterdir())
+        assert names == ["labels.ome.zarr", "labels.ome.zarr.json"]
+        stores.append({
+            str(path.relative_to(output)): path.read_bytes()
+            for path in output.rglob("*") if path.is_file()
+        })  # fmt: skip
+    assert len(stores[0]) > 8
+    assert stores[0] == stores[1]
+
+
 def test_evaluate_degrades_the_scan_and_scores_it_again(tiny, other_scan, tmp_path):
     folder, _, _ = tiny
     output = tmp_path / "scores"

@@ -3,16 +3,19 @@
 import json
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tifffile
 
 from configs import tiny
+from xseg_jax import locks
 from xseg_jax.errors import InputError, StoppedError
 from xseg_jax.inference import blocks
 from xseg_jax.modes import predict, segment, train
 from xseg_jax.modes.predict import parse_share
+from xseg_jax.modes.volume import SHARES
 from xseg_jax.scans.scan import open_scan
 from xseg_jax.scans.write_zarr import ZarrStore
 
@@ -232,21 +235,27 @@ def test_another_run_or_a_changed_scan_is_refused_and_nothing_is_lost(runs, scan
     shutil.copy(scan, mine)
     predict.run(runs[0], mine, tmp_path / "a.tif")
     before = content(tmp_path)
-    with pytest.raises(InputError, match=r"a\.tif\.json.*run: "):
+    with pytest.raises(InputError, match=r"a\.tif\.json: .* made otherwise; .* run: "):
         predict.run(runs[1], mine, tmp_path / "a.tif")
     with pytest.raises(InputError, match="maps"):
         predict.run(runs[0], mine, tmp_path / "a.tif", uncertainty=True)
     assert content(tmp_path) == before
     write_scan(mine, seed=1)
-    with pytest.raises(InputError, match="input_changed"):
+    changed = r"scan\.tif: was changed since .*a\.tif was begun; .* or remove .*a\.tif and"
+    with pytest.raises(InputError, match=changed):
         predict.run(runs[0], mine, tmp_path / "a.tif")
     (tmp_path / "a.tif").unlink()  # Nor is it made again of another scan.
-    with pytest.raises(InputError, match="input_changed"):
+    with pytest.raises(InputError, match=changed):
         predict.run(runs[0], mine, tmp_path / "a.tif")
     (tmp_path / "b.tif").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"b\.tif: is there already"):
         predict.run(runs[0], mine, tmp_path / "b.tif")
     assert (tmp_path / "b.tif").read_bytes() == b"mine"
+    for text in ("[1, 2]", '{"VoxelSize": 3}'):
+        (tmp_path / "c.tif.json").write_text(text)
+        with pytest.raises(InputError, match=r"c\.tif\.json: is there already and was not"):
+            predict.run(runs[0], mine, tmp_path / "c.tif")
+        assert (tmp_path / "c.tif.json").read_text() == text
 
 
 def test_a_scan_that_changes_while_it_is_read_is_no_result(runs, scan, tmp_path, monkeypatch):
@@ -307,3 +316,125 @@ def test_slices_with_a_gap_are_no_volume_and_without_one_they_are(runs, write, t
 def test_shares_are_numbered_from_0():
     assert parse_share("0/8") == (0, 8)
     assert parse_share(None) is None
+    for text in ("2/2", "1", "/3", "²/3", "-1/3", "1/3/5"):
+        with pytest.raises(InputError, match="must be K/N"):
+            parse_share(text)
+
+
+def begun(run, scan, output, monkeypatch):
+    """A prediction that was stopped before its first block."""
+    with monkeypatch.context() as patch:
+        patch.setattr(segment, "_segment", _stops)
+        with pytest.raises(StoppedError):
+            predict.run(run, scan, output)
+
+
+def test_a_folder_of_somebody_else_beside_the_output_is_not_emptied(runs, scan, tmp_path):
+    mine = tmp_path / "a.tif.part" / "notes.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.txt: is there already and was not written by"):
+        predict.run(runs[0], scan, tmp_path / "a.tif")
+    assert content(tmp_path) == {"a.tif.part/notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.zarr"])
+def test_a_file_that_appears_under_the_name_of_the_output_is_not_lost(
+    runs, scan, tmp_path, monkeypatch, name
+):
+    begun(runs[0], scan, tmp_path / name, monkeypatch)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        predict.run(runs[0], scan, tmp_path / name)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.zarr"])
+def test_a_kill_while_it_tidies_up_or_writes_leaves_nothing_behind(
+    runs, scan, tmp_path, monkeypatch, name
+):
+    def killed(*arguments):
+        raise StoppedError("stopped")
+
+    for function in ("_clear", "write_json"):
+        with monkeypatch.context() as patch:
+            patch.setattr(segment, function, killed)
+            with pytest.raises(StoppedError):
+                predict.run(runs[0], scan, tmp_path / name)
+        assert (tmp_path / f"{name}.part").is_dir()
+        predict.run(runs[0], scan, tmp_path / name)
+        assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.json"}
+        (tmp_path / f"{name}.json").unlink()
+        (tmp_path / name).rename(tmp_path.with_name(f"{tmp_path.name}_{function}"))
+
+
+def test_shares_of_a_killed_call_end_before_the_next_one_begins(
+    runs, scan, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(logging.getLogger("xseg_jax"), "propagate", True)
+    output = tmp_path / "a.tif"
+    begun(runs[0], scan, output, monkeypatch)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        (tmp_path / "a.tif.part" / SHARES).open("a") as share,
+    ):
+        locks.wait_for(share, alone=False)
+        command = pool.submit(predict.run, runs[0], scan, output)
+        while "waiting for processes of an earlier call" not in caplog.text:
+            assert not command.done()
+        assert not list((tmp_path / "a.tif.part" / "done").iterdir())
+        share.close()
+        command.result()
+    assert labels(output).shape == SHAPE
+    assert not (tmp_path / "a.tif.part").exists()
+
+
+def test_a_share_of_nothing_that_was_begun_is_refused_and_of_a_finished_one_does_nothing(
+    runs, scan, tmp_path
+):
+    with pytest.raises(InputError, match=r"--share=0/2: nothing was begun in .*; .* give --jobs"):
+        predict.run(runs[0], scan, tmp_path / "a.tif", share="0/2")
+    assert not list(tmp_path.iterdir())
+    predict.run(runs[0], scan, tmp_path / "a.tif")
+    before = content(tmp_path)
+    predict.run(runs[0], scan, tmp_path / "a.tif", share="0/2")
+    assert content(tmp_path) == before
+
+
+def test_an_output_within_what_is_read_is_refused(runs, write, tmp_path):
+    gray_HW = np.random.default_rng(0).integers(0, 60000, (33, 40)).astype("u2")
+    for z in range(2):
+        write(tmp_path / "in" / f"slice_{z}.tif", gray_HW)
+    before = content(tmp_path)
+    for name, match in (("in/a.tif", "lies in the folder"), ("b.h5::/seg", "place inside a file")):
+        with pytest.raises(InputError, match=match):
+            predict.run(runs[0], tmp_path / "in", tmp_path / name)
+    with pytest.raises(InputError, match="is the input itself"):
+        predict.run(runs[0], tmp_path / "in" / "slice_0.tif", tmp_path / "in" / "slice_0.tif")
+    assert content(tmp_path) == before
+
+
+def test_a_folder_of_one_scan_is_that_scan_and_of_two_asks_which(runs, scan, slices, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(scan, tmp_path / "in" / "a.tif")
+    predict.run(runs[0], tmp_path / "in", tmp_path / "a.tif")
+    np.testing.assert_array_equal(labels(tmp_path / "a.tif"), slices)
+    shutil.copy(scan, tmp_path / "in" / "b.tif")
+    with pytest.raises(InputError, match=r"in: holds 2 scans, .* --input=.*in/a\.tif, for"):
+        predict.run(runs[0], tmp_path / "in", tmp_path / "b.tif")
+
+
+def test_another_pixel_type_is_said_as_the_file_has_it(runs, tmp_path):
+    tifffile.imwrite(tmp_path / "scan.tif", np.zeros((5, 33, 33), np.int16))
+    with pytest.raises(InputError, match=r"scan\.tif \(int16, read as float32\): pixels are"):
+        predict.run(runs[0], tmp_path / "scan.tif", tmp_path / "a.tif")
+
+
+def test_neighbours_of_planes_at_the_edge_of_a_block_are_seen(runs, scan, tmp_path):
+    """Run 1 sees neighbours: 40 planes in blocks of 16 give what planes one by one give."""
+    predict.run(runs[1], scan, tmp_path / "a.nrrd")
+    predict.run(runs[1], scan, tmp_path / "out")
+    files = sorted((tmp_path / "out").glob("*.tif"))
+    found = np.stack([tifffile.imread(file) for file in files])
+    np.testing.assert_array_equal(labels(tmp_path / "a.nrrd"), found)

@@ -1,4 +1,4 @@
-"""Training and studies under a real SLURM on this machine."""
+"""Training, studies and predictions under a real SLURM on this machine."""
 
 import os
 import re
@@ -46,3 +46,13 @@ def test_a_study_is_one_job_array(tmp_path):
     assert sorted(index for _, index in jobs) == list("012")
     assert len(list((tmp_path / "study").glob("*/seed_*/results.json"))) == 3
     assert "| base | 1 |" in (tmp_path / "study" / "study.md").read_text()
+
+
+def test_a_volume_by_a_job_array_or_by_processes_of_a_job_has_the_same_bytes(tmp_path):
+    said = run("predict.sh", tmp_path)
+    jobs = re.findall(r"^ *(\d+)_(\d) +debug", said, re.MULTILINE)
+    assert len({array for array, _ in jobs}) == 1
+    assert sorted(index for _, index in jobs) == list("012")
+    assert "4 blocks are shared out to 3 processes" in said
+    assert said.count("of 4 blocks 0 are left") >= 1
+    assert said.endswith("array: the same bytes\nsrun: the same bytes\n")

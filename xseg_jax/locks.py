@@ -80,15 +80,22 @@ def _lock(folder: Path, flag: str) -> int:
         time.sleep(0.05)
 
 
-def wait_for(lock: IO[str], *, alone: bool) -> None:
+def wait_for(lock: IO[str], *, alone: bool, notice: str = "") -> None:
     """Waits for a file's lock, which goes when the file is closed.
 
     Args:
       lock: open for writing.
       alone: or together with others that do not want to be alone.
+      notice: said where it has to wait.
     """
+    how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        try:
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if notice:
+                logger.info("%s", notice)
+            fcntl.flock(lock, how)
     except OSError as error:
         _warn_or_raise(error, Path(lock.name).parent)
 

@@ -28,10 +28,12 @@ from xseg_jax.inference.volume import (
 from xseg_jax.modes import segment
 from xseg_jax.modes.folders import agree, refuse_foreign, working_in
 from xseg_jax.modes.inputs import sources_of
+from xseg_jax.modes.parts import run_in_parts
 from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.modes.volume import plan
 from xseg_jax.progress import Progress
+from xseg_jax.scans.scan import split_source
 from xseg_jax.scans.write import FOLDER, OutputKind, output_kind
 from xseg_jax.training.parallel import is_first_process, share_of, wait_for_processes
 from xseg_jax.training.runlog import claim, refuse_other
@@ -91,8 +93,7 @@ def run(
         wrote, or some that were changed since.
       SaveError: `output` cannot be written to.
     """
-    if output.exists() and source.exists() and output.samefile(source):
-        raise InputError(f"--output={output}: is the folder of the images; choose another folder")
+    _refuse_input_as_output(source, output)
     if jobs < 1:
         raise InputError(f"--jobs={jobs}: must be at least 1")
     kind = output_kind(output)
@@ -123,7 +124,26 @@ def run(
         }.items() if on),
         *(f"--config.{field}={value}" for field, value in (changes or {}).items()),
     ]  # fmt: skip
-    segment.run_in_parts(job, made_by, flags, executor=executor, jobs=jobs, slurm=slurm or {})
+    run_in_parts(job, made_by, flags, executor=executor, jobs=jobs, slurm=slurm or {})
+
+
+def _refuse_input_as_output(source: Path, output: Path) -> None:
+    """Refuses an output that would be, or be part of, what is read."""
+    if output.exists() and source.exists() and output.samefile(source):
+        what = "folder of the images; choose another folder" if source.is_dir() else "input itself"
+        raise InputError(f"--output={output}: is the {what}; choose another name")
+    if "::" in output.name or output.parent.name.endswith("::"):
+        raise InputError(
+            f"--output={output}: names a place inside a file, as an input can; choose a file of "
+            "its own"
+        )
+    folder = Path(split_source(str(source))[0])
+    inside = folder.is_dir() and output.resolve().is_relative_to(folder.resolve())
+    if inside and output_kind(output) is not FOLDER:
+        raise InputError(
+            f"--output={output}: lies in the folder that is read, and would be part of the scan; "
+            "choose a place outside"
+        )
 
 
 def _check_volume_flags(
@@ -153,7 +173,7 @@ def parse_share(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     number, _, count = text.partition("/")
-    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         raise InputError(f"--share={text}: must be K/N with K from 0 to N - 1, as 0/8")
     return int(number), int(count)
 

@@ -5,10 +5,10 @@ end the store becomes the output, or is copied into it, plane by plane. So memor
 block, and what was stopped goes on where it was.
 """
 
+import contextlib
 import functools
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +18,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from xseg_jax import locks
 from xseg_jax.data.planes import Place, Plane
-from xseg_jax.errors import InputError, RunError
+from xseg_jax.errors import InputError
 from xseg_jax.files import saving
 from xseg_jax.inference.blocks import Block, chunks_of
 from xseg_jax.inference.cost import prediction_bytes
@@ -33,10 +34,9 @@ from xseg_jax.inference.volume import (
     planes_to_segment,
     segment_block,
 )
-from xseg_jax.modes.executors import Command, run_here, run_on_slurm
 from xseg_jax.modes.folders import agree, refuse_foreign, working_in
 from xseg_jax.modes.run import GreyScaleWatch
-from xseg_jax.modes.volume import DONE, Prediction, identity_of
+from xseg_jax.modes.volume import DONE, SHARES, Prediction, identity_of
 from xseg_jax.progress import Progress
 from xseg_jax.scans.write import label_dtype, open_with, write_volume
 from xseg_jax.scans.write_zarr import ZarrStore
@@ -53,7 +53,6 @@ from xseg_jax.training.runlog import (
 logger = logging.getLogger(__name__)
 
 CLAIM = "prediction.json"
-LOG_LINES = 12
 
 
 def run(job: Prediction, made_by: Mapping[str, Any], share: tuple[int, int] | None = None) -> None:
@@ -71,99 +70,100 @@ def run(job: Prediction, made_by: Mapping[str, Any], share: tuple[int, int] | No
     """
     made_by = dict(made_by) | identity_of(job)
     if share:
-        refuse_other(job.work / CLAIM, made_by)
-        _segment(job, [n for n in job.missing() if n % share[1] == share[0]])
+        _segment_share(job, made_by, share)
         return
-    if is_finished(job, made_by):
-        return
-    with working_in(job.work, "--output"):
-        begin(job, made_by)
-        process, processes = jax.process_index(), jax.process_count()
-        _segment(job, [n for n in job.missing() if n % processes == process])
-        wait_for_processes("all blocks are done")
-        agree(lambda: finish(job, made_by))
-    agree(lambda: _clear(job))
+    with at_work(job, made_by) as unfinished:
+        if unfinished:
+            process, processes = jax.process_index(), jax.process_count()
+            _segment(job, [n for n in job.missing() if n % processes == process])
+            wait_for_processes("all blocks are done")
+            agree(lambda: finish(job, made_by))
 
 
-def run_in_parts(
-    job: Prediction,
-    made_by: Mapping[str, Any],
-    flags: Sequence[str],
-    *,
-    executor: str,
-    jobs: int,
-    slurm: Mapping[str, Any],
-) -> None:
-    """As `run`, by several processes, here or as a SLURM job array; this one then finishes.
+def _segment_share(job: Prediction, made_by: Mapping[str, Any], share: tuple[int, int]) -> None:
+    """Segments what is not done yet of a share of blocks that another process will finish."""
+    number, count = share
+    begun = job.work.is_dir()
+    with job.sharing(alone=False) if begun else contextlib.nullcontext():
+        if (job.work / CLAIM).exists():
+            _refuse_other(job, job.work / CLAIM, made_by)
+            _segment(job, [n for n in job.missing() if n % count == number])
+        elif not is_finished(job, made_by):
+            raise InputError(
+                f"--share={number}/{count}: nothing was begun in {job.work}; leave --share to the "
+                "processes that --jobs starts, and give --jobs"
+            )
 
-    Args:
-      job: from `plan`.
-      made_by: as `run`.
-      flags: of main.py, for this prediction.
-      executor: "local" or "slurm".
-      jobs: how many.
-      slurm: parameters of the job array.
+
+@contextlib.contextmanager
+def at_work(job: Prediction, made_by: Mapping[str, Any]) -> Iterator[bool]:
+    """Keeps other commands out while blocks are segmented, and tidies up when the output is there.
+
+    Gives whether there is anything to do; then the store is there for it.
 
     Raises:
-      RunError: some failed; what the others have done stays.
+      InputError: as `run`.
+      SaveError: as `run`.
     """
-    made_by = dict(made_by) | identity_of(job)
-    if is_finished(job, made_by):
+    if is_finished(job, made_by) and not job.work.exists():
+        yield False
         return
+    agree(lambda: _refuse_foreign_work(job))
     with working_in(job.work, "--output"):
-        begin(job, made_by)
-        if missing := job.missing():
-            logger.info("%d blocks are shared out to %d processes", len(missing), jobs)
-            main = Path(__file__).parents[2] / "main.py"
-            commands = [
-                Command(
-                    (sys.executable, str(main), *flags, f"--share={k}/{jobs}"),
-                    job.work.absolute() / f"part_{k}.log",
-                )
-                for k in range(jobs)
-            ]
-            if executor == "slurm":
-                ended = run_on_slurm(commands, job.work / "submitit", slurm)
-            else:
-                ended = run_here(commands, jobs)
-            for command in ended:
-                logger.info(
-                    "%s has ended; of %d blocks %d are left",
-                    command.log.stem, len(job.blocks), len(job.missing()),
-                )  # fmt: skip
-            _refuse_missing(job, [command.log for command in commands])
-        finish(job, made_by)
-    _clear(job)
+        # Looked at once more: another command may have come to its end in the meantime.
+        unfinished = not is_finished(job, made_by)
+        if unfinished:
+            begin(job, made_by)
+        yield unfinished
+        agree(lambda: _clear(job))
+    with contextlib.suppress(OSError):  # Somebody is at work there again.
+        job.work.rmdir()
 
 
-def _refuse_missing(job: Prediction, logs: Sequence[Path]) -> None:
-    """Raises RunError where processes have ended and blocks are missing; prints why."""
-    missing = job.missing()
-    if not missing:
+def _refuse_foreign_work(job: Prediction) -> None:
+    """Refuses a folder of somebody else's, for it is emptied in the end."""
+    if not job.work.is_dir() or (job.work / CLAIM).exists():
         return
-    failed = sorted({n % len(logs) for n in missing})
-    for log in (logs[k] for k in failed):
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        print(f"\nfailed: {log}\n" + "\n".join(f"    {line}" for line in lines[-LOG_LINES:]))
-    raise RunError(
-        f"{job.output}: {len(missing)} of {len(job.blocks)} blocks are missing, for {len(failed)} "
-        f"of {len(logs)} processes failed; their logs end as above. What is done stays; the same "
-        "command goes on"
-    )
+    mine = {locks.NAME, SHARES, DONE, job.store.name}
+    refuse_foreign(
+        (path for path in job.work.iterdir() if path.name not in mine and path.suffix != ".tmp"),
+        "a prediction that can go on", "--output",
+    )  # fmt: skip
 
 
 def is_finished(job: Prediction, made_by: Mapping[str, Any]) -> bool:
     """Whether the output is there, of this scan and these runs; refuses somebody else's."""
     files = list(job.files().values())
     if job.about.exists():
-        more = flatten(read_json(job.about)).keys() - flatten(made_by).keys()
-        refuse_other(job.about, dict(made_by), free=frozenset(more))
+        _refuse_other(job, job.about, made_by)
         if all(path.exists() for path in files):
             logger.info("%s: is finished, from this scan by this run", job.output)
             return True
-    elif not (job.work / CLAIM).exists():
+    elif not job.writing.exists():
         refuse_foreign([*files, job.about], "a prediction that can go on", "--output")
     return False
+
+
+def _refuse_other(job: Prediction, path: Path, made_by: Mapping[str, Any]) -> None:
+    """Refuses to go on with what was made otherwise, or of a scan that has changed since."""
+    if not path.exists():
+        return
+    old, field = read_json(path), "input_changed"
+    if not isinstance(old, dict) or field not in old:
+        raise InputError(
+            f"{path}: is there already and was not written by a prediction; move it away, or "
+            "choose another --output"
+        )
+    what = f"{job.output} and {job.about}" if path == job.about else job.work
+    remedy = f"choose another --output, or remove {what}"
+    if old.get("input") == made_by["input"] and old[field] != made_by[field]:
+        raise InputError(
+            f"{job.source.scan.source}: was changed since {job.output} was begun; {remedy} to "
+            "segment it as it is now"
+        )
+    more = flatten(old).keys() - flatten(made_by).keys() if path == job.about else ()
+    meaning = f"what is there was made otherwise; {remedy}"
+    refuse_other(path, made_by, free=frozenset(more), meaning=meaning)
 
 
 def begin(job: Prediction, made_by: Mapping[str, Any]) -> None:
@@ -174,7 +174,9 @@ def begin(job: Prediction, made_by: Mapping[str, Any]) -> None:
     """
 
     def make() -> None:
-        refuse_other(job.work / CLAIM, dict(made_by))
+        _refuse_other(job, job.work / CLAIM, made_by)
+        with job.sharing(alone=True):  # Processes of a call that was killed may go on.
+            pass
         if (job.work / CLAIM).exists():
             return
         scan, legend = job.source.scan, job.label_map.legend
@@ -317,16 +319,17 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
             f"{job.source.scan.source}: was changed while it was read; remove {job.work} and start "
             "again"
         )
-    if job.kind.blocks:
-        if job.store.exists():
+    with job.sharing(alone=True):
+        if not job.kind.blocks:
+            _convert(job, made_by)
+        elif job.store.exists():
             logger.info("making the smaller levels of %s", job.output)
             for group in reversed(job.groups().values()):
                 with ZarrStore.open(job.store, group) as store:
                     store.finish()
             with saving(job.output, "the volume"):
+                job.writing.touch()
                 job.store.rename(job.output)
-    else:
-        _convert(job, made_by)
     legend = job.label_map.legend
     said = {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -343,6 +346,8 @@ def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
     """Copies the store into files of another format, plane by plane."""
     shape, legend = job.source.scan.shape, job.label_map.legend
     files = job.files()
+    with saving(job.writing, "the volume"):
+        job.writing.touch()
     with Progress("Writing", len(files) * shape[0], "plane") as progress:
         for name, group in job.groups().items():
             with ZarrStore.open(job.store, group) as store:
@@ -376,6 +381,11 @@ def _about(made_by: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _clear(job: Prediction) -> None:
-    """Removes what was done so far, of an output that is finished."""
+    """Removes what was done so far, of an output that is finished; the claim last."""
     with saving(job.work, "the volume"):
-        shutil.rmtree(job.work)
+        paths = [path for path in job.work.iterdir() if path.name != locks.NAME]
+        for path in sorted(paths, key=lambda path: path.name == CLAIM):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

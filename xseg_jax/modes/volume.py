@@ -1,7 +1,9 @@
 """What is to come out of segmenting one scan into one volume: checked before any of it is done."""
 
+import contextlib
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from xseg_jax import locks
+from xseg_jax.data.images import gray_values
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.sources import Volume
 from xseg_jax.errors import InputError
+from xseg_jax.files import saving
 from xseg_jax.inference.blocks import ALL_AXES, Block, blocks_of
 from xseg_jax.inference.volume import (
     BETWEEN_AXES,
@@ -21,6 +26,7 @@ from xseg_jax.inference.volume import (
     UNCERTAINTY,
 )
 from xseg_jax.modes.trained import TrainedRun
+from xseg_jax.scans.folders import is_store, scans_in
 from xseg_jax.scans.scan import open_scan
 from xseg_jax.scans.write import OutputKind, output_kind
 
@@ -28,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 DONE = "done"
 """Folder of the marks of blocks that are done."""
+SHARES = "shares.lock"
+"""Locked by each process that segments a share of the blocks."""
 CUBE = 0.1
 """Voxels are cubes where their sides differ by no more than this share."""
 
@@ -68,6 +76,11 @@ class Prediction:
         return self.work / (self.output.name if self.kind.blocks else "volume.zarr")
 
     @property
+    def writing(self) -> Path:
+        """The file that says that all blocks are done, and what stands at the output is of them."""
+        return self.work / "writing"
+
+    @property
     def about(self) -> Path:
         """What says where the output comes from, and that it is finished."""
         return self.output.with_name(f"{self.output.name}.json")
@@ -91,6 +104,22 @@ class Prediction:
     def classes(self) -> int:
         """How many there are."""
         return len(self.label_map.names)
+
+    @contextlib.contextmanager
+    def sharing(self, *, alone: bool) -> Iterator[None]:
+        """Keeps out of each other who segments a share of the blocks, and who finishes, alone.
+
+        Who comes too late waits, and may find the folder emptied.
+
+        Raises:
+          SaveError: `work` cannot be written to.
+        """
+        with contextlib.ExitStack() as stack:
+            with saving(self.work, "the volume"):
+                lock = stack.enter_context((self.work / SHARES).open("a"))
+            said = f"{self.work}: waiting for processes of an earlier call, which are at work there"
+            locks.wait_for(lock, alone=alone, notice=said)
+            yield
 
     def groups(self) -> dict[str, str]:
         """In which group of the store labels and maps are, the labels first."""
@@ -139,7 +168,7 @@ def plan(
       InputError: the input is no one volume, its voxels are no cubes where all axes are wanted, or
         the run's grey scale knows no volume.
     """
-    scan = open_scan(source, number_pattern=trained.config.data.number_pattern)
+    scan = open_scan(_only_scan(source), number_pattern=trained.config.data.number_pattern)
     volume = Volume(scan)
     if scan.numbers and scan.numbers[-1] - scan.numbers[0] + 1 != len(scan.numbers):
         gaps = scan.numbers[-1] - scan.numbers[0] + 1 - len(scan.numbers)
@@ -152,7 +181,9 @@ def plan(
         _check_all_axes(trained, volume, anisotropic)
     elif anisotropic:
         raise InputError("--anisotropic: has no effect with --axes=z; add --axes=all")
-    trained.check_pixel_type(volume.where(0), volume.region(np.s_[0:1, 0:1, 0:1]).dtype)
+    read_as = gray_values(np.zeros((1, 1), scan.dtype), scan.source).dtype
+    where = scan.source + (f" ({scan.dtype}, read as {read_as})" if read_as != scan.dtype else "")
+    trained.check_pixel_type(where, read_as)
     maps = [PROBABILITIES] if probabilities else []
     if uncertainty:
         maps.append(UNCERTAINTY)
@@ -162,6 +193,23 @@ def plan(
         trained.on([volume]), volume, output, ALL_AXES if axes == "all" else (0,), tuple(maps),
         version,
     )  # fmt: skip
+
+
+def _only_scan(source: str) -> str:
+    """The scan that a path names: itself, or the only one in a folder.
+
+    Raises:
+      InputError: the folder holds several.
+    """
+    folder = Path(source)
+    scans = scans_in(folder) if folder.is_dir() and not is_store(folder) else []
+    if len(scans) > 1:
+        raise InputError(
+            f"{source}: holds {len(scans)} scans, and a volume is made of one; give --input="
+            f"{scans[0]}, for example, or a folder as --output, without a suffix, for a label "
+            "image a slice"
+        )
+    return str(scans[0]) if scans else source
 
 
 def _check_all_axes(trained: TrainedRun, volume: Volume, anisotropic: bool) -> None:

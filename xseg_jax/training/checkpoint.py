@@ -14,7 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from xseg_jax.errors import InputError, SaveError
+from xseg_jax.errors import InputError, SaveError, StoppedError
 from xseg_jax.files import PlainName, make_folder
 from xseg_jax.training.parallel import is_first_process, wait_for_processes
 from xseg_jax.training.state import TrainState, differences, summary
@@ -203,6 +203,8 @@ class Checkpoints:
             saved: Any = self._manager.item_metadata(step)["state"]
             differ = differences(saved.tree, target)
             restored: Any = None if differ else self._manager.restore(step, args=items)
+        except StoppedError:  # By a signal: the checkpoint is whole.
+            raise
         except Exception as error:  # Orbax and its storage raise all kinds.
             reason = self._plain.real(_reason(error))
             raise DamagedError(f"{path}: cannot be read ({reason})") from error

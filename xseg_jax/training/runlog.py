@@ -64,7 +64,11 @@ def read_json(path: Path) -> Any:
 
 
 def refuse_other(
-    path: Path, value: Mapping[str, Any], *, free: frozenset[str] = frozenset()
+    path: Path,
+    value: Mapping[str, Any],
+    *,
+    free: frozenset[str] = frozenset(),
+    meaning: str = "this folder holds another run; choose another folder or remove it",
 ) -> None:
     """Does nothing where a JSON file that identifies a run is missing or says the same.
 
@@ -72,6 +76,7 @@ def refuse_other(
       path: the file.
       value: what this run is.
       free: dotted fields that may differ.
+      meaning: what it means where others do, and the remedy.
 
     Raises:
       InputError: it says something else; names the fields that differ.
@@ -85,10 +90,7 @@ def refuse_other(
         if old.get(key) != new.get(key)
     )
     if differ:
-        raise InputError(
-            f"{path}: this folder holds another run; choose another folder or remove it. "
-            f"Fields that differ: {'; '.join(differ)}"
-        )
+        raise InputError(f"{path}: {meaning}. Fields that differ: {'; '.join(differ)}")
 
 
 def claim(path: Path, value: Mapping[str, Any], *, free: frozenset[str] = frozenset()) -> None:
