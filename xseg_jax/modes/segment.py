@@ -133,14 +133,13 @@ def _refuse_foreign_work(job: Prediction) -> None:
 
 def is_finished(job: Prediction, made_by: Mapping[str, Any]) -> bool:
     """Whether the output is there, of this scan and these runs; refuses somebody else's."""
-    files = list(job.files().values())
     if job.about.exists():
         _refuse_other(job, job.about, made_by)
-        if all(path.exists() for path in files):
+        if all(path.exists() for path in job.written()):
             logger.info("%s: is finished, from this scan by this run", job.output)
             return True
     elif not job.writing.exists():
-        refuse_foreign([*files, job.about], "a prediction that can go on", "--output")
+        refuse_foreign([*job.written(), job.about], "a prediction that can go on", "--output")
     return False
 
 
@@ -308,11 +307,6 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
       InputError: the scan has changed since.
       SaveError: the output cannot be written.
     """
-    if UNCERTAINTY in job.maps and job.store.exists():
-        with ZarrStore.open(job.store, UNCERTAINTY) as store:
-            doubt_Z = [float(plane_YX.mean()) / FULL for plane_YX in _planes(store)]
-        names = [job.source.plane_name(z) for z in range(len(doubt_Z))]
-        write_ranks(job.ranks, names, doubt_Z)
     changed = identity_of(job)["input_changed"]
     if changed != made_by["input_changed"]:
         raise InputError(
@@ -320,6 +314,10 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
             "again"
         )
     with job.sharing(alone=True):
+        with saving(job.writing, "the volume"):
+            job.writing.touch()
+        if UNCERTAINTY in job.maps and job.store.exists():
+            _rank(job)
         if not job.kind.blocks:
             _convert(job, made_by)
         elif job.store.exists():
@@ -328,7 +326,6 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
                 with ZarrStore.open(job.store, group) as store:
                     store.finish()
             with saving(job.output, "the volume"):
-                job.writing.touch()
                 job.store.rename(job.output)
     legend = job.label_map.legend
     said = {
@@ -337,8 +334,7 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
         "scale": dict.fromkeys(job.maps, f"{FULL} is 1"),
     }
     write_json(job.about, dict(made_by) | said | {"made_with": provenance()})
-    files = [*job.files().values(), *([job.ranks] if UNCERTAINTY in job.maps else [])]
-    logger.info("written: %s", ", ".join(str(path) for path in files))
+    logger.info("written: %s", ", ".join(str(path) for path in job.written()))
     print(f"open it with: {open_with(job.output)}")
 
 
@@ -346,8 +342,6 @@ def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
     """Copies the store into files of another format, plane by plane."""
     shape, legend = job.source.scan.shape, job.label_map.legend
     files = job.files()
-    with saving(job.writing, "the volume"):
-        job.writing.touch()
     with Progress("Writing", len(files) * shape[0], "plane") as progress:
         for name, group in job.groups().items():
             with ZarrStore.open(job.store, group) as store:
@@ -360,6 +354,13 @@ def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
                         dtype=store.dtype, geometry=job.source.scan.geometry,
                         legend=legend if name == LABEL else None, about=about,
                     )  # fmt: skip
+
+
+def _rank(job: Prediction) -> None:
+    """Writes the planes in the order in which to label them."""
+    with ZarrStore.open(job.store, UNCERTAINTY) as store:
+        doubt_Z = [float(plane_YX.mean()) / FULL for plane_YX in _planes(store)]
+    write_ranks(job.ranks, [job.source.plane_name(z) for z in range(len(doubt_Z))], doubt_Z)
 
 
 def _planes(

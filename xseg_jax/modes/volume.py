@@ -146,6 +146,10 @@ class Prediction:
                 files[part] = self.output.with_name(f"{stem}_{part}{end}")
         return files
 
+    def written(self) -> list[Path]:
+        """All files and stores that come out."""
+        return [*self.files().values(), *([self.ranks] if UNCERTAINTY in self.maps else [])]
+
     def parts(self, name: str) -> list[str]:
         """Files that a map takes: one, or one a class."""
         if name != PROBABILITIES:
