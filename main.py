@@ -51,13 +51,15 @@ def run(mode: str) -> None:
     for flag in NEEDED[mode]:
         if not FLAGS[flag].value:
             raise InputError(f"--mode={mode} needs --{flag}; see README.md")
+    interrupt = import_module("xseg_jax.training.interrupt")
+    interrupt.obey_signals()
     # Imported late: --help answers at once, and predict needs no TensorFlow.
     module = import_module(f"xseg_jax.modes.{mode}")
     parallel = import_module("xseg_jax.training.parallel")
     if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
         mute()
+    interrupt.obey_signals()  # Once more: JAX takes SIGTERM for itself when processes join.
     import_module("xseg_jax.training.compilation").keep_compiled()
-    import_module("xseg_jax.training.interrupt").obey_signals()
     options = {flag: FLAGS[flag].value for flag in OPTIONS[mode]}
     given = config_flags.get_override_values(FLAGS["config"]) if FLAGS.config else {}
     if trains:

@@ -5,6 +5,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import forked
@@ -211,3 +212,25 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(base, un
         assert_same_run(workdir, uninterrupted)
     finally:
         subprocess.run(["umount", "-l", str(workdir)], check=True)
+
+
+EARLY = """
+import os, signal, sys
+import main
+given = main.import_module
+def taken(name):
+    if name.startswith("xseg_jax.modes"):
+        os.kill(os.getpid(), signal.SIGINT)
+    return given(name)
+main.import_module = taken
+main.FLAGS(["main.py", "--mode=predict", "--workdir=a", "--input=b", "--output=c"])
+main.main(["main.py"])
+"""
+
+
+def test_a_signal_while_modules_are_imported_is_one_line():
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY], cwd=forked.ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == StoppedError.exit_code
+    assert done.stderr == "error: stopped by SIGINT; the same command continues\n"
