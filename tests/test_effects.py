@@ -15,7 +15,7 @@ from configs.ablations import study
 from xseg_jax.data import builders
 from xseg_jax.errors import InputError
 from xseg_jax.modes import commandline, evaluate, fit, options, predict, score, sweep, train
-from xseg_jax.modes import run as shared
+from xseg_jax.modes import trained as shared
 from xseg_jax.training import runlog
 from xseg_jax.training.parallel import Parallel
 from xseg_jax.training.runlog import flatten
@@ -178,6 +178,7 @@ class Footprint(dict):
             patch.setattr(train, "score_and_report", lambda *arguments, **options: {})
             patch.setattr(train, "keep_sample", lambda *arguments: self.update(sampled=True))
             patch.setattr(train, "fit_baselines", lambda trained: {})
+            patch.setattr(train, "with_temperature", lambda trained, validation: trained)
             patch.setattr(builders, "PreparedPlanes", self.prepared(builders.PreparedPlanes))
             patch.setattr(train, "find_facts", self.facts(train.find_facts))
             train.run(config, workdir)

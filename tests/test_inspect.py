@@ -264,7 +264,7 @@ def test_files_of_somebody_else_and_edited_configs_stay(place, look, tmp_path):
     look(place / "scan.tif")
     look(place / "scan.tif")  # The same again takes the place of the one before.
     config = tmp_path / "out" / "config.py"
-    config.write_text(config.read_text().replace("config.batch_size = 16", "config.batch_size = 4"))
+    config.write_text(config.read_text().replace("config.batch_size = 8", "config.batch_size = 4"))
     with pytest.raises(InputError, match=r"config.py: was changed since --mode=inspect wrote it"):
         look(place / "scan.tif")
     assert "config.batch_size = 4" in config.read_text()

@@ -40,5 +40,5 @@ predict "srun -n 2 --mem=3000" srun
 
 for name in array srun; do
     diff -r "$folder"/{alone,$name}/a.ome.zarr && echo "$name: the same bytes"
-    [ "$(ls -A "$folder/$name" | tr '\n' ' ')" = "a.ome.zarr a.ome.zarr.json " ]
+    [ "$(ls -A "$folder/$name" | tr '\n' ' ')" = "a.ome.zarr a.ome.zarr.json a.ome.zarr.next.csv " ]
 done

@@ -56,12 +56,12 @@ class OutputKind:
 
 FOLDER = OutputKind(
     "a folder of TIFF slices", (),
-    opens="ImageJ: File > Import > Image Sequence..., {path}; or: napari --stack {path}/*.tif",
+    opens="ImageJ: File > Import > Image Sequence..., {path}; or: napari {path}",
 )  # fmt: skip
 KINDS = (
     OutputKind(
         "OME-Zarr", (".zarr",), "write_zarr", blocks=True,
-        opens="napari --plugin napari-ome-zarr {path}  (pip install 'napari[all]' "
+        opens="napari {path}  (pip install 'napari[all]' "
         "napari-ome-zarr); or Fiji: File > Import > HDF5/N5/Zarr/OME-NGFF...",
     ),
     OutputKind(
