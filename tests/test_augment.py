@@ -204,7 +204,8 @@ def test_noise_weakens_the_rest_where_an_image_is_normalised_by_its_own_spread(o
     one_B = np.sum(worse_BHWC * plain_BHWC, axis=(1, 2, 3)) / np.sum(plain_BHWC**2, axis=(1, 2, 3))
     np.testing.assert_allclose(worse_BHWC, one_B[:, None, None, None] * plain_BHWC, atol=1e-4)
     still_BHWC, _ = drawn(image_BHWC, label_BHW, own_spread=True, chance=0.0, **options)
-    np.testing.assert_array_equal(still_BHWC, image_BHWC)
+    # XLA may round a factor of 1 differently in what it fuses.
+    np.testing.assert_allclose(still_BHWC, image_BHWC, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)
