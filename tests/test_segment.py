@@ -230,6 +230,19 @@ def test_a_run_twice_is_that_run_and_another_one_changes_the_labels(runs, scan, 
     assert float(first[2]) == pytest.approx(doubt_Z.max(), abs=1e-6)
 
 
+def test_a_pixel_type_that_one_of_the_runs_does_not_know_is_refused(first, runs, tmp_path):
+    """The second has one grey scale for all, of uint16; the first is told to have each scan's."""
+    data = json.loads((first / "data.json").read_text())
+    data["grey_scales"] |= {"kind": "scan", "shared": None}
+    own = tmp_path / "own"
+    shutil.copytree(first, own)
+    (own / "data.json").write_text(json.dumps(data))
+    np.save(tmp_path / "scan.npy", np.arange(4 * 33 * 33, dtype="f4").reshape(4, 33, 33))
+    predict.run(own, tmp_path / "scan.npy", tmp_path / "a.tif")
+    with pytest.raises(InputError, match="pixels are float32, but the run was trained on uint16"):
+        predict.run(f"{own},{runs[1]}", tmp_path / "scan.npy", tmp_path / "b.tif")
+
+
 def test_another_run_or_a_changed_scan_is_refused_and_nothing_is_lost(runs, scan, tmp_path):
     mine = tmp_path / "scan.tif"
     shutil.copy(scan, mine)
@@ -281,6 +294,7 @@ def test_a_scan_that_changes_while_it_is_read_is_no_result(runs, scan, tmp_path,
         (0.5, {"ome_zarr": "0.5"}, "--ome_zarr=0.5: has no effect on TIFF"),
         (0.5, {"share": "3/3"}, "must be K/N"),
         (0.5, {"jobs": 0}, "--jobs=0"),
+        (0.5, {"jobs": 2, "share": "0/2"}, "--share: is what --jobs gives"),
     ],
 )
 def test_what_would_go_wrong_or_has_no_effect_is_said(runs, tmp_path, spacing, flags, message):
@@ -296,7 +310,13 @@ def test_who_knows_better_may_see_voxels_that_are_no_cubes_along_all_axes(runs, 
     assert labels(tmp_path / "a.tif").shape == (12, 33, 33)
 
 
-@pytest.mark.parametrize("flags", [{"axes": "all"}, {"share": "0/2"}, {"jobs": 2}])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"axes": "all"}, {"share": "0/2"}, {"jobs": 2}, {"anisotropic": True},
+        {"executor": "slurm"},
+    ],
+)  # fmt: skip
 def test_a_folder_of_label_images_knows_no_volume(runs, scan, tmp_path, flags):
     with pytest.raises(InputError, match="has no effect on a folder of label images"):
         predict.run(runs[0], scan, tmp_path / "out", **flags)

@@ -10,7 +10,11 @@ from xseg_jax.model.augment import ARTEFACTS
 Config = Any
 
 PROCESSES = ("coordinator", "processes", "process")
-MAPS = ("probabilities", "uncertainty", "anisotropic")
+VOLUMES = (
+    "axes", "anisotropic", "tta", "probabilities", "uncertainty", "ome_zarr", "share", "executor",
+    "jobs", "slurm",
+)  # fmt: skip
+"""Flags of predict, that it takes by name."""
 TEXTS = {
     "workdir": "Folder of the run, runs/<config name> by default; or of several: runs/a,runs/b.",
     "input": "Scan or folder to inspect, evaluate or predict.",
@@ -32,21 +36,7 @@ FLAGS = {
     "train": ("config", "workdir", *PROCESSES),
     "evaluate": ("config", "workdir", "input", "labels", "output", "degrade", "tta", *PROCESSES),
     "inspect": ("config", "input", "labels", "output"),
-    "predict": (
-        "config",
-        "workdir",
-        "input",
-        "output",
-        "axes",
-        "tta",
-        "ome_zarr",
-        "share",
-        "executor",
-        "jobs",
-        "slurm",
-        *MAPS,
-        *PROCESSES,
-    ),
+    "predict": ("config", "workdir", "input", "output", *VOLUMES, *PROCESSES),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
 }
 """Flags that a mode uses."""
@@ -62,16 +52,7 @@ OPTIONS = {
     "train": (),
     "evaluate": ("labels", "degrade", "tta"),
     "inspect": ("labels", "config"),
-    "predict": (
-        "axes",
-        "tta",
-        "ome_zarr",
-        "share",
-        "executor",
-        "jobs",
-        "slurm",
-        *MAPS,
-    ),
+    "predict": VOLUMES,
     "sweep": ("executor", "jobs", "slurm"),
 }
 """Flags that a mode takes by name, behind paths and config."""

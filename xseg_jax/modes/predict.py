@@ -97,7 +97,11 @@ def run(
     if jobs < 1:
         raise InputError(f"--jobs={jobs}: must be at least 1")
     kind = output_kind(output)
-    _check_volume_flags(kind, output, axes=axes, ome_zarr=ome_zarr, share=share, jobs=jobs)
+    given = {
+        "axes=all": axes != "z", "anisotropic": anisotropic, "share": share is not None,
+        "jobs": jobs > 1, "executor": executor != "local",
+    }  # fmt: skip
+    _check_volume_flags(kind, output, given, ome_zarr)
     trained = TrainedRun.load_all(str(workdir), changes=changes)
     if tta:
         trained = trained.turning()
@@ -147,16 +151,16 @@ def _refuse_input_as_output(source: Path, output: Path) -> None:
 
 
 def _check_volume_flags(
-    kind: OutputKind, output: Path, *, axes: str, ome_zarr: str, share: str | None, jobs: int
+    kind: OutputKind, output: Path, given: Mapping[str, bool], ome_zarr: str
 ) -> None:
-    """Refuses what has no effect on an output of this kind."""
-    if kind is FOLDER:
-        for flag, given in (("axes=all", axes != "z"), ("share", bool(share)), ("jobs", jobs > 1)):
-            if given:
-                raise InputError(
-                    f"--{flag}: has no effect on a folder of label images; choose a volume as "
-                    f"--output, as {output}.ome.zarr or {output}.tif"
-                )
+    """Refuses what has no effect on an output of this kind, or beside another flag."""
+    for flag in (flag for flag, on in given.items() if on and kind is FOLDER):
+        raise InputError(
+            f"--{flag}: has no effect on a folder of label images; choose a volume as "
+            f"--output, as {output}.ome.zarr or {output}.tif"
+        )
+    if given["share"] and (given["jobs"] or given["executor"]):
+        raise InputError("--share: is what --jobs gives the processes that it starts; leave it out")
     if ome_zarr != "0.4" and not kind.blocks:
         raise InputError(
             f"--ome_zarr={ome_zarr}: has no effect on {kind.name}; choose an --output that ends in "

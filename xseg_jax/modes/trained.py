@@ -230,10 +230,11 @@ class TrainedRun:
         } | ({"others": others, "temperatures": temperatures} if others else {})
 
     def check_pixel_type(self, path: object, dtype: np.dtype) -> None:
-        """Refuses an image whose grey scale cannot be that of the training images."""
-        if self.facts.grey_scales.shared is not None and dtype != self.facts.dtype:
-            raise InputError(
-                f"{path}: pixels are {dtype}, but the run was trained on "
-                f"{self.facts.dtype}; export the images as the training images were, or train "
-                "with --config.data.normalize=scan"
-            )
+        """Refuses an image whose grey scale cannot be that of the training images of every run."""
+        for facts in (run.facts for run in self.runs):
+            if facts.grey_scales.shared is not None and dtype != facts.dtype:
+                raise InputError(
+                    f"{path}: pixels are {dtype}, but the run was trained on "
+                    f"{facts.dtype}; export the images as the training images were, or train "
+                    "with --config.data.normalize=scan"
+                )
