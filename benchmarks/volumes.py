@@ -1,11 +1,11 @@
 """What all axes, turns, neighbours and several runs gain on a volume, and what they cost.
 
     python -m benchmarks.volumes --runs=runs/a,runs/b,runs/c --scan=scan.tif --labels=labels.tif \\
-        [--wide=runs/d,runs/e,runs/f] [--output=benchmarks/results/volumes.json]
+        [--wide=runs/d,runs/e,runs/f] [--planes=32:64] [--output=benchmarks/results/volumes.json]
 
 Runs are one config with several seeds, `--wide` the same with `data.context`. Each way segments
-the scan by `main.py --mode=predict` in a process of its own, and is scored on all planes;
-differences to plane by plane are judged as those of a study, over seeds and blocks of z
+the scan by `main.py --mode=predict` in a process of its own, and is scored on all planes or on
+those that lie far from the labelled ones; differences to plane by plane are judged as those of a study, over seeds and blocks of z
 (docs/ablations.md).
 """
 
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,24 +67,19 @@ def main() -> None:
     parser.add_argument("--wide", default="", help="the same runs with neighbours")
     parser.add_argument("--scan", required=True, help="a scan of any format")
     parser.add_argument("--labels", required=True, help="a volume of its shape, labelled all over")
+    parser.add_argument("--planes", type=planes_of, default=slice(None), help="score from:to alone")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/volumes.json"))
     options = parser.parse_args()
     runs, wide = (text.split(",") if text else [] for text in (options.runs, options.wide))
-    found = {
-        name: [segment([run], flags, options.scan, options.labels) for run in runs]
-        for name, flags in WAYS.items()
-    }
+    found_by = partial(segment, scan=options.scan, labels=options.labels, planes=options.planes)
+    found = {name: [found_by([run], flags) for run in runs] for name, flags in WAYS.items()}
     if wide:
-        found["with neighbours"] = [
-            segment([run], (), options.scan, options.labels) for run in wide
-        ]
+        found["with neighbours"] = [found_by([run], ()) for run in wide]
         flags = ("--axes=all",)
-        found["with neighbours, --axes=all"] = [
-            segment([run], flags, options.scan, options.labels) for run in wide
-        ]
+        found["with neighbours, --axes=all"] = [found_by([run], flags) for run in wide]
     if len(runs) > 1:
         # One volume of all seeds: beside each of them.
-        together = segment(runs, (), options.scan, options.labels)
+        together = found_by(runs, ())
         found[f"{len(runs)} runs together"] = [together] * len(runs)
     rows = judge(found)
     print(f"{options.scan}, {len(runs)} seeds, {jax.devices()[0].device_kind}\n")
@@ -102,11 +98,20 @@ def main() -> None:
             for row in rows
         ],
     )  # fmt: skip
-    save(options.output, {"options": vars(options) | {"output": None}, "rows": rows})
+    used = vars(options) | {"output": None, "planes": str(options.planes)}
+    save(options.output, {"options": used, "rows": rows})
 
 
-def segment(runs: Sequence[str], flags: Sequence[str], scan: str, labels: str) -> Found:
-    """Segments a scan in a process of its own, and scores it."""
+def planes_of(text: str) -> slice:
+    """From "32:64" the planes 32 to 63."""
+    first, _, end = text.partition(":")
+    return slice(int(first), int(end))
+
+
+def segment(
+    runs: Sequence[str], flags: Sequence[str], *, scan: str, labels: str, planes: slice
+) -> Found:
+    """Segments a scan in a process of its own, and scores planes of it."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "labels.ome.zarr"
         began = time.perf_counter()
@@ -120,17 +125,19 @@ def segment(runs: Sequence[str], flags: Sequence[str], scan: str, labels: str) -
             raise SystemExit(f"{runs}, {flags}: the prediction failed; see above")
         label_map = DataFacts.read(Path(runs[0])).label_map
         with open_scan(output) as predicted, open_scan(labels) as true:
-            confusion_NKK = score(predicted, true, label_map, Path(labels))
+            confusion_NKK = score(predicted, true, label_map, Path(labels), planes)
     return Found(confusion_NKK, minutes, usage.ru_maxrss / 2**20)
 
 
-def score(predicted: Scan, true: Scan, label_map: LabelMap, labels: Path) -> np.ndarray:
-    """Confusion matrices (N, K, K) of all planes."""
+def score(
+    predicted: Scan, true: Scan, label_map: LabelMap, labels: Path, planes: slice
+) -> np.ndarray:
+    """Confusion matrices (N, K, K) of planes."""
     classes = len(label_map.names)
     values = np.array(label_map.legend.values)
     order = np.argsort(values)
     rows = []
-    for n in range(true.shape[0]):
+    for n in range(true.shape[0])[planes]:
         label_HW = label_map.encode(true.plane(n).astype(np.int64), labels)
         class_HW = order[np.searchsorted(values, predicted.plane(n), sorter=order)]
         rows.append(
