@@ -5,8 +5,8 @@
 
 Runs are one config with several seeds, `--wide` the same with `data.context`. Each way segments
 the scan by `main.py --mode=predict` in a process of its own, and is scored on all planes or on
-those that lie far from the labelled ones; differences to plane by plane are judged as those of a study, over seeds and blocks of z
-(docs/ablations.md).
+those that lie far from the labelled ones; differences to plane by plane are judged as those of a
+study, over seeds and blocks of z (docs/ablations.md).
 """
 
 import argparse

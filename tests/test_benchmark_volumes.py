@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.volumes import BASE, Found, judge, score
+from benchmarks.volumes import BASE, Found, judge, planes_of, score
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.scans.scan import open_scan
 
@@ -16,7 +16,9 @@ def test_a_volume_is_scored_by_class_whatever_its_values(tmp_path):
     np.save(tmp_path / "true.npy", true_ZYX)
     np.save(tmp_path / "found.npy", found_ZYX)
     with open_scan(tmp_path / "true.npy") as true, open_scan(tmp_path / "found.npy") as found:
-        confusion_NKK = score(found, true, label_map, tmp_path / "true.npy")
+        confusion_NKK = score(found, true, label_map, tmp_path / "true.npy", slice(None))
+        last_NKK = score(found, true, label_map, tmp_path / "true.npy", planes_of("2:3"))
+    np.testing.assert_array_equal(last_NKK, confusion_NKK[2:])
     for i, row in enumerate((200, 3, 10)):
         for j, column in enumerate((200, 3, 10)):
             expected = ((true_ZYX == row) & (found_ZYX == column)).sum(axis=(1, 2))
