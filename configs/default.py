@@ -23,6 +23,7 @@ def get_config() -> Any:
     config.data.labelled = ""  # Labelled planes of label volumes, "z=10,50; y=30"; "" finds them.
     config.data.classes = ""  # "0:pore,128:YSZ,255:nickel"; "" maps values by sorted order.
     config.data.ignore = ""  # Label values left out of loss and scores, as "255" or "254,255".
+    config.data.voxel_size = ""  # "0.5 um", or "2,0.5,0.5 um" along z, y, x; "" as files say.
     # One grey scale; "scan" for each scan's own, "image" for each image's own.
     config.data.normalize = "volume"
     config.data.context = 0  # Neighbouring planes on each side that the network sees too.

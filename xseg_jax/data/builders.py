@@ -20,6 +20,7 @@ from xseg_jax.data.intensity import Normalizer
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.planes import Place, Plane
 from xseg_jax.errors import InputError, RunError
+from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +44,12 @@ class XrayPlanes(tfds.core.GeneratorBasedBuilder):
       dtype: of the images.
       channels: of a plane and its neighbours.
       label_map: saved with the planes.
+      voxel_size: saved with the planes, where it is known.
       grey_scales: of each scan, saved with the planes.
       planes: gives them.
     """
 
-    VERSION = tfds.core.Version("2.0.0")  # Goes up where files are read otherwise.
+    VERSION = tfds.core.Version("2.1.0")  # Goes up where files are read otherwise.
 
     def __init__(
         self,
@@ -57,10 +59,12 @@ class XrayPlanes(tfds.core.GeneratorBasedBuilder):
         dtype: np.dtype,
         channels: int,
         label_map: LabelMap,
+        voxel_size: VoxelSize | None,
         grey_scales: Callable[[], Mapping[str, Normalizer]],
         planes: GivePlanes,
     ) -> None:
         self._dtype, self._channels, self._label_map = dtype, channels, label_map
+        self._voxel_size = voxel_size
         self._grey_scales, self._planes = grey_scales, planes
         config = tfds.core.BuilderConfig(name=fingerprint, version=self.VERSION)
         super().__init__(data_dir=prepared_dir, config=config, file_format="array_record")
@@ -75,7 +79,10 @@ class XrayPlanes(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             features=tfds.features.FeaturesDict(features),
-            metadata=tfds.core.MetadataDict(label_map=self._label_map.to_json()),
+            metadata=tfds.core.MetadataDict(
+                label_map=self._label_map.to_json(),
+                voxel_size=self._voxel_size and self._voxel_size.to_json(),
+            ),
             disable_shuffling=True,
         )
 
@@ -104,6 +111,7 @@ class PreparedPlanes(Sequence[Plane]):
       shapes: (height, width) of each plane.
       grey_scales: of each scan by name, from an even sample of all its planes.
       label_map: label values and class names.
+      voxel_size: of all scans, where it is known and the same.
       dtype: of the images.
       fingerprint: names the content.
     """
@@ -120,6 +128,8 @@ class PreparedPlanes(Sequence[Plane]):
         self.grey_scales = {s: Normalizer(**one) for s, one in about["grey_scales"].items()}
         self.shapes = [(int(height), int(width)) for height, width in about["shapes"]]
         self.label_map = LabelMap.from_json(about["label_map"])
+        voxel_size = about["voxel_size"]
+        self.voxel_size = VoxelSize.from_json(voxel_size) if voxel_size else None
         self._source = builder.as_data_source(SPLIT)  # pyright: ignore[reportCallIssue]
         pixels = sum(height * width for height, width in self.shapes)
         self.dtype = np.dtype(features["image"].np_dtype)

@@ -14,7 +14,7 @@ from skimage.transform import resize
 from xseg_jax.data import faults
 from xseg_jax.data.faults import Step, Suspicion
 from xseg_jax.data.intensity import Normalizer, sample_of
-from xseg_jax.data.sources import Slices, Source, Volume
+from xseg_jax.data.sources import Slices, Source
 from xseg_jax.errors import InputError
 from xseg_jax.progress import Progress
 
@@ -227,14 +227,13 @@ def fingerprint(source: Source, *, ordered: bool = True) -> Fingerprint:
         ))  # fmt: skip
     saturated, said = _saturated(looks)
     height, width = max(shapes, key=lambda shape: shape[0] * shape[1])
-    geometry = source.scan.geometry if isinstance(source, Volume) else None
     return Fingerprint(
         name=source.name,
         shape=(len(source), height, width),
         sizes=len(shapes),
         dtype=str(first.dtype),
-        voxel_size=geometry.voxel_size if geometry else None,
-        unit=geometry.unit if geometry else None,
+        voxel_size=source.geometry.voxel_size,
+        unit=source.geometry.unit,
         looks=tuple(looks),
         mean=float(np.mean([one.mean for one in looks])),
         std=std,

@@ -18,6 +18,7 @@ from xseg_jax.data.planes import Place, Plane
 from xseg_jax.data.sources import Source, sample_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.progress import Progress
+from xseg_jax.scans.voxels import VoxelSize
 
 PHANTOM_NAMES = ("pore", "ceramic", "metal")
 PHANTOM = "phantom"
@@ -31,6 +32,7 @@ def prepare_scans(
     context: int,
     one_type: bool,
     own_scales: bool,
+    voxel_size: VoxelSize | None,
     prepared_dir: Path,
     memory_gib: float,
 ) -> PreparedPlanes:
@@ -43,6 +45,7 @@ def prepare_scans(
       context: neighbours on each side that belong to a plane.
       one_type: refuse scans of different pixel types.
       own_scales: measure the grey scale of each scan.
+      voxel_size: of the scans, where it is known.
       prepared_dir: where data sets are kept.
       memory_gib: planes stay decoded in memory up to this size.
 
@@ -55,7 +58,7 @@ def prepare_scans(
     scales = {source.name: source.grey_scale() for source in sources}
     made_from = [
         classes, ignore, context, str(checked.dtype), *checked.hashes,
-        *(asdict(scale) for scale in scales.values()),
+        *(asdict(scale) for scale in scales.values()), voxel_size and voxel_size.to_json(),
     ]  # fmt: skip
 
     def make(target: dict[str, Any]) -> XrayPlanes:
@@ -67,7 +70,7 @@ def prepare_scans(
 
         return XrayPlanes(
             dtype=checked.dtype, channels=2 * context + 1, label_map=checked.label_map,
-            grey_scales=lambda: scales, planes=read, **target,
+            voxel_size=voxel_size, grey_scales=lambda: scales, planes=read, **target,
         )  # fmt: skip
 
     return prepare(made_from, make, prepared_dir, memory_gib)
@@ -125,7 +128,7 @@ def prepare_phantom(
         label_map = LabelMap(tuple(str(k) for k in range(phases)), names)
         return XrayPlanes(
             dtype=np.dtype(np.uint16), channels=2 * context + 1, label_map=label_map,
-            grey_scales=grey_scales, planes=simulate, **target,
+            voxel_size=None, grey_scales=grey_scales, planes=simulate, **target,
         )  # fmt: skip
 
     return prepare([PHANTOM, context, parameters], make, prepared_dir, memory_gib)

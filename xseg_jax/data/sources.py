@@ -15,7 +15,8 @@ from xseg_jax.data.planes import AXES, Place, Plane
 from xseg_jax.errors import InputError
 from xseg_jax.scans.folders import is_store, scans_in
 from xseg_jax.scans.names import LAST_NUMBER, list_images, number_in
-from xseg_jax.scans.scan import Region, Scan, open_scan
+from xseg_jax.scans.scan import Geometry, Region, Scan, open_scan
+from xseg_jax.scans.slices import geometry_of_files
 
 SAMPLED_PLANES = 32
 """Planes of a scan that its grey scale is measured on, evenly spread."""
@@ -37,6 +38,11 @@ class Source(ABC):
 
     name: str
     numbers: Sequence[int | None]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Voxel size, as far as the files say it."""
+        return Geometry()
 
     def __len__(self) -> int:
         """How many planes there are across z."""
@@ -114,6 +120,10 @@ class Slices(Source):
         known = [number for number in self.numbers if number is not None]
         self._ends = (min(known), max(known)) if known else (0, 0)
 
+    @property
+    def geometry(self) -> Geometry:  # noqa: D102
+        return geometry_of_files(self.files)
+
     def image(self, index: int, axis: int = 0) -> np.ndarray:  # noqa: D102
         if axis != 0:
             raise InputError(f"{self.name}: a folder of slices has no planes across {AXES[axis]}")
@@ -142,6 +152,10 @@ class Volume(Source):
     def __init__(self, scan: Scan) -> None:
         self.scan, self.name = scan, scan.name
         self.numbers = list(scan.numbers or range(scan.shape[0]))
+
+    @property
+    def geometry(self) -> Geometry:  # noqa: D102
+        return self.scan.geometry
 
     def image(self, index: int, axis: int = 0) -> np.ndarray:  # noqa: D102
         return gray_values(self.scan.plane(index, axis), self.where(index, axis))

@@ -19,6 +19,7 @@ from xseg_jax.evaluation.baselines import Classify
 from xseg_jax.evaluation.evaluate import Scorer, Segment
 from xseg_jax.model import artefacts
 from xseg_jax.model.metrics import confusion_matrix, macro_scores
+from xseg_jax.scans.scan import Geometry
 from xseg_jax.training.parallel import sum_over_processes
 
 NETWORK = "U-Net"
@@ -156,6 +157,10 @@ class Degraded(Source):
         self._key = jax.random.key(0)
         for number in (zlib.crc32(name.encode()), step, zlib.crc32(source.name.encode())):
             self._key = jax.random.fold_in(self._key, number)
+
+    @property
+    def geometry(self) -> Geometry:  # noqa: D102
+        return self.source.geometry
 
     def image(self, index: int, axis: int = 0) -> np.ndarray:  # noqa: D102
         plane = self.source.plane(index, 0, axis)

@@ -18,7 +18,14 @@ from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
 from xseg_jax.files import make_folder, user_path
-from xseg_jax.modes.inputs import describe, find_planes, refuse_unclear, sources_of, split_at
+from xseg_jax.modes.inputs import (
+    describe,
+    find_planes,
+    refuse_unclear,
+    sources_of,
+    split_at,
+    voxel_size_of,
+)
 from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
 
 logger = logging.getLogger(__name__)
@@ -52,6 +59,7 @@ def prepare_data(config: Config) -> PreparedPlanes:
         ignore=data.ignore,
         one_type=data.normalize == "volume",
         own_scales=data.normalize == "scan",
+        voxel_size=voxel_size_of(sources, data.voxel_size),
         **where,
     )
 
@@ -123,6 +131,7 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
         fingerprint=planes.fingerprint,
         dtype=str(planes.dtype),
         label_map=planes.label_map,
+        voxel_size=planes.voxel_size,
         grey_scales=grey_scales,
         thresholds=Thresholds.fit(train, grey_scales, len(names)),
         train_pixels=pixels_K,

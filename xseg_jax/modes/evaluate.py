@@ -14,7 +14,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, strengths_of
 from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
-from xseg_jax.modes.inputs import find_planes, sources_of
+from xseg_jax.modes.inputs import find_planes, sources_of, voxel_size_of
 from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
 from xseg_jax.modes.score import Baselines, fit_baselines, score_and_report
 from xseg_jax.modes.trained import TrainedRun
@@ -79,6 +79,9 @@ def run(
     baselines = fit_baselines(trained)
     config = trained.config
     sources = sources_of(config, images)
+    voxel_size = voxel_size_of(sources, changes.get("data.voxel_size"))
+    if voxel_size:
+        trained.warn_of_voxels(images, voxel_size)
     planes = find_planes(config, sources, labels)
     trained = trained.on(sources, label_map)
     one_type = config.data.normalize == "volume"

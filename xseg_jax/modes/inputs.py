@@ -14,6 +14,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.files import user_path
 from xseg_jax.modes.run import Config
 from xseg_jax.scans.folders import left_out
+from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,15 @@ def sources_of(config: Config, images: str) -> list[Source]:
             images, len(sources),
         )  # fmt: skip
     return sources
+
+
+def voxel_size_of(sources: Sequence[Source], given: str | None) -> VoxelSize | None:
+    """The voxel size that scans share: the one given, or what all files say alike.
+
+    Raises:
+      InputError: what is given is no voxel size.
+    """
+    return VoxelSize.parse(given) if given else VoxelSize.of(one.geometry for one in sources)
 
 
 def refuse_unclear(sources: Sequence[Source]) -> None:

@@ -60,20 +60,21 @@ OPTIONS = {
 MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
-        "data.labelled", "report.baselines",
+        "data.labelled", "data.voxel_size", "report.baselines",
     ),
     "inspect": (
         "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
         "data.labelled", "data.normalize", "data.context", "data.split",
     ),
-    "predict": ("inference",),
+    "predict": ("inference", "data.voxel_size"),
 }  # fmt: skip
 """Fields that may be given where a mode has its config from elsewhere. They may differ from a run's
 own: a smaller machine takes smaller tiles, other labels have other values. Inspection writes them
 as they are. One that holds fields stands for all of them."""
 
 MEANT = (
-    "data.root", "data.images", "data.labels", "data.classes", "data.ignore", "loss.class_weights",
+    "data.root", "data.images", "data.labels", "data.classes", "data.ignore", "data.voxel_size",
+    "loss.class_weights",
 )  # fmt: skip
 """Fields that are empty unless somebody means them: they are checked wherever they come from.
 Others may be left over in a config file whose other fields were overridden, and are checked where
@@ -102,7 +103,7 @@ def _has_ranges(config: Config) -> bool:
 
 FILES = (
     "root", "images", "labels", "classes", "ignore", "number_pattern", "skip_unlabelled",
-    "labelled",
+    "labelled", "voxel_size",
 )  # fmt: skip
 
 RULES = (

@@ -97,9 +97,11 @@ def run(
     if jobs < 1:
         raise InputError(f"--jobs={jobs}: must be at least 1")
     kind = output_kind(output)
+    voxel_size = (changes or {}).get("data.voxel_size")
     given = {
         "axes=all": axes != "z", "anisotropic": anisotropic, "share": share is not None,
         "jobs": jobs > 1, "executor": executor != "local",
+        "config.data.voxel_size": voxel_size is not None,
     }  # fmt: skip
     _check_volume_flags(kind, output, given, ome_zarr)
     trained = TrainedRun.load_all(str(workdir), changes=changes)
@@ -115,6 +117,7 @@ def run(
     job = plan(
         trained, str(source), output, axes=axes, anisotropic=anisotropic,
         probabilities=probabilities, uncertainty=uncertainty, version=ome_zarr,
+        voxel_size=voxel_size,
     )  # fmt: skip
     if jobs == 1 and executor == "local":
         segment.run(job, made_by, parse_share(share))

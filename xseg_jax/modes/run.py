@@ -21,6 +21,7 @@ from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.model.augment import augment
 from xseg_jax.model.losses import Loss, make_loss
 from xseg_jax.model.unet import UNet
+from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.parallel import AXIS
 from xseg_jax.training.runlog import read_json
 from xseg_jax.training.state import TrainState, init_state, make_optimizer
@@ -40,6 +41,7 @@ class DataFacts:
       fingerprint: names the content of the prepared data.
       dtype: pixel type of the images.
       label_map: label values and class names.
+      voxel_size: of the scans, where it is known; runs of earlier versions do not know it.
       grey_scales: grey values to network input.
       thresholds: multi-Otsu fitted on the training slices; None where not defined.
       train_pixels: labelled training pixels of each class.
@@ -61,6 +63,7 @@ class DataFacts:
     split: dict[str, tuple[str, ...]]
     slabs: dict[str, Any] | None
     leak: dict[str, Any]
+    voxel_size: VoxelSize | None = None
 
     @classmethod
     def read(cls, workdir: Path) -> "DataFacts":
@@ -75,16 +78,18 @@ class DataFacts:
                 f"{workdir / 'data.json'}: was written by an earlier version of xseg_jax; use that "
                 "version for this run, or train again in another folder"
             )
-        thresholds = fields["thresholds"]
+        thresholds, voxel_size = fields["thresholds"], fields.get("voxel_size")
         return cls(**fields | {
             "label_map": LabelMap.from_json(fields["label_map"]),
             "grey_scales": GreyScales.from_json(fields["grey_scales"]),
             "thresholds": Thresholds(**thresholds) if thresholds else None,
+            "voxel_size": VoxelSize.from_json(voxel_size) if voxel_size else None,
         })  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """Fields as plain JSON."""
-        return dataclasses.asdict(self)
+        voxel_size = self.voxel_size and self.voxel_size.to_json()
+        return dataclasses.asdict(self) | {"voxel_size": voxel_size}
 
 
 def read_config(workdir: Path) -> Config:

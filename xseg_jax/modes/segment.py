@@ -184,7 +184,7 @@ def begin(job: Prediction, made_by: Mapping[str, Any]) -> None:
             if job.store.exists():  # Cut off: the claim comes last.
                 shutil.rmtree(job.store)
         common: dict[str, Any] = {
-            "path": job.store, "shape": scan.shape, "geometry": scan.geometry,
+            "path": job.store, "shape": scan.shape, "geometry": job.source.geometry,
             "chunks": chunks_of(scan.shape), "version": job.version, "about": _about(made_by),
         }  # fmt: skip
         ZarrStore.create(dtype=label_dtype(legend.values), legend=legend, **common).close()
@@ -351,7 +351,7 @@ def _convert(job: Prediction, made_by: Mapping[str, Any]) -> None:
                         about["holds"] = f"{part}, {FULL} is 1"
                     write_volume(
                         files[part], _planes(store, channel, progress.advance), shape=shape,
-                        dtype=store.dtype, geometry=job.source.scan.geometry,
+                        dtype=store.dtype, geometry=job.source.geometry,
                         legend=legend if name == LABEL else None, about=about,
                     )  # fmt: skip
 

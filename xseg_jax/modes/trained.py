@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +27,12 @@ from xseg_jax.modes.run import (
     make_learner,
     read_config,
 )
+from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.parallel import Parallel
 from xseg_jax.training.runlog import read_json
+
+logger = logging.getLogger(__name__)
 
 CALIBRATION = "calibration.json"
 """The temperature of a run, and the step of the checkpoint that it was fitted for."""
@@ -228,6 +232,18 @@ class TrainedRun:
             "input": str(source.resolve()),
             "inference": self.config.inference.to_dict(),
         } | ({"others": others, "temperatures": temperatures} if others else {})
+
+    def warn_of_voxels(self, where: object, voxel_size: VoxelSize) -> None:
+        """Warns of a scan whose voxels are smaller or larger than those of training."""
+        for run in self.runs:
+            trained_on = run.facts.voxel_size
+            if trained_on and voxel_size.unlike(trained_on):
+                logger.warning(
+                    "%s: voxels are %s, but %s was trained on voxels of %s: shapes are larger or "
+                    "smaller than those that the network has seen. Bring the scan to the same "
+                    "voxel size, or label some of it and train on it",
+                    where, voxel_size, run.workdir, trained_on,
+                )  # fmt: skip
 
     def check_pixel_type(self, path: object, dtype: np.dtype) -> None:
         """Refuses an image whose grey scale cannot be that of the training images of every run."""

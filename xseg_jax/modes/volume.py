@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from xseg_jax.inference.volume import (
     PROBABILITIES,
     UNCERTAINTY,
 )
+from xseg_jax.modes.inputs import voxel_size_of
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.scans.folders import is_store, scans_in
 from xseg_jax.scans.scan import open_scan
@@ -164,7 +165,7 @@ def _plain(name: str) -> str:
 
 def plan(
     trained: TrainedRun, source: str, output: Path, *, axes: str, anisotropic: bool,
-    probabilities: bool, uncertainty: bool, version: str,
+    probabilities: bool, uncertainty: bool, version: str, voxel_size: str | None,
 ) -> Prediction:  # fmt: skip
     """What is to be done, checked before any of it.
 
@@ -174,6 +175,9 @@ def plan(
     """
     scan = open_scan(_only_scan(source), number_pattern=trained.config.data.number_pattern)
     volume = Volume(scan)
+    if known := voxel_size_of([volume], voxel_size):
+        scan.geometry = replace(scan.geometry, voxel_size=known.size, unit=known.unit)
+        trained.warn_of_voxels(scan.source, known)
     if scan.numbers and scan.numbers[-1] - scan.numbers[0] + 1 != len(scan.numbers):
         gaps = scan.numbers[-1] - scan.numbers[0] + 1 - len(scan.numbers)
         raise InputError(
@@ -217,7 +221,7 @@ def _only_scan(source: str) -> str:
 
 
 def _check_all_axes(trained: TrainedRun, volume: Volume, anisotropic: bool) -> None:
-    sizes = volume.scan.voxel_size
+    sizes = volume.geometry.voxel_size
     where = volume.scan.source
     for run in trained.runs:
         if run.facts.grey_scales.kind == "image":
@@ -230,9 +234,9 @@ def _check_all_axes(trained: TrainedRun, volume: Volume, anisotropic: bool) -> N
     elif max(sizes) > (1 + CUBE) * min(sizes) and not anisotropic:
         text = " x ".join(f"{size:.4g}" for size in sizes)
         raise InputError(
-            f"--axes=all: voxels of {where} are {text} {volume.scan.unit or ''}: across other axes "
-            "the network would see shapes that it was not trained on. Leave it out, or, if you "
-            "know better, add --anisotropic"
+            f"--axes=all: voxels of {where} are {text} {volume.geometry.unit or ''}: across other "
+            "axes the network would see shapes that it was not trained on. Leave it out, or, if "
+            "you know better, add --anisotropic"
         )
 
 

@@ -4,7 +4,7 @@ A slice is what every viewer shows of its file; z is the number in its name.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,7 @@ def open_folder(
     """A folder of slices, ordered by the numbers in their names, or by name where one has none.
 
     Numbers may have gaps, as where only some slices are labelled: see `Scan.numbers`. Voxel size
-    is that of the first file's tags, or of a SkyScan log (`*_rec.log`) in the folder.
+    is that of a SkyScan log (`*_rec.log`) in the folder, or of the first file's tags.
 
     Args:
       folder: of TIFF, PNG, JPEG, BMP or NumPy files; others are left out.
@@ -114,10 +114,16 @@ def open_folder(
         numbers = tuple(number for number in sorted_numbers if number is not None)
     files = [listed[stem] for stem in order]
     scan = SlicesScan(source, files, numbers, colours)
-    if files[0].suffix.lower() in (".tif", ".tiff"):
-        scan.geometry = geometry_of_slice(files[0])
-    scan.geometry = _log_geometry(folder) or scan.geometry
+    scan.geometry = geometry_of_files(files)
     return scan
+
+
+def geometry_of_files(files: Sequence[Path]) -> Geometry:
+    """Voxel size of slices: of a SkyScan log beside several, or of the first file's tags."""
+    first = files[0]
+    tagged = first.suffix.lower() in (".tif", ".tiff")
+    logged = _log_geometry(first.parent) if len(files) > 1 else None
+    return logged or (geometry_of_slice(first) if tagged else Geometry())
 
 
 def _log_geometry(folder: Path) -> Geometry | None:
