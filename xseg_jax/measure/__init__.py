@@ -1,0 +1,1 @@
+"""Quantities of a labelled volume: arrays and a spacing in, numbers with units out."""
