@@ -1,1 +1,1 @@
-"""Quantities of a labelled volume: arrays and a spacing in, numbers with units out."""
+"""Quantities of a segmented volume: arrays and spacings in, numbers out. No config, no files."""
