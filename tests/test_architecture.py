@@ -29,6 +29,7 @@ LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # Stricter than the order: what draws takes arrays and knows no other part.
 ONLY = {
     "report": {"colours", "errors", "files", "progress"},
+    "measure": {"errors", "files", "progress"},
     "model": {"errors", "memory", "progress"},
     "main": {"errors", "files", "memory", "progress", "training", "modes"},
 }
