@@ -45,7 +45,7 @@ def prepare(tmp_path):
             asked.append(target)
             return XrayPlanes(
                 dtype=planes[0].image_HWC.dtype, channels=planes[0].image_HWC.shape[-1],
-                label_map=LABEL_MAP, grey_scales=lambda: SCALES,
+                label_map=LABEL_MAP, voxel_size=None, grey_scales=lambda: SCALES,
                 planes=give or (lambda: iter(planes)), **target,
             )  # fmt: skip
 
@@ -145,6 +145,7 @@ def test_the_builder_is_one_of_tfds(tmp_path):
         dtype=np.dtype(np.uint16),
         channels=1,
         label_map=LABEL_MAP,
+        voxel_size=None,
         grey_scales=lambda: {},
         planes=lambda: iter(planes),
     )

@@ -214,7 +214,7 @@ def test_planes_on_disk_and_in_memory_give_the_same_batches(tmp_path, write_fold
     for memory_gib in (0, 1):
         planes = prepare_scans(
             found, classes="", ignore="", context=1, one_type=True, own_scales=False,
-            prepared_dir=tmp_path / "p", memory_gib=memory_gib,
+            voxel_size=None, prepared_dir=tmp_path / "p", memory_gib=memory_gib,
         )  # fmt: skip
         assert (planes._kept is None) == (memory_gib == 0)
         crops = make(planes, rare_fraction=0.5, grey_scales=fit_scales("volume", planes))

@@ -20,6 +20,7 @@ from xseg_jax.data.prepare import prepare_phantom, prepare_scans, sources_of
 from xseg_jax.data.sources import sample_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.scans.picture import read_picture
+from xseg_jax.scans.voxels import VoxelSize
 
 PHANTOM = {
     "size": 16,
@@ -48,6 +49,7 @@ def prepare(tmp_path):
         context=0,
         one_type=True,
         own_scales=True,
+        voxel_size=None,
         memory_gib=1.0,
         **options,
     ):
@@ -58,6 +60,7 @@ def prepare(tmp_path):
             context=context,
             one_type=one_type,
             own_scales=own_scales,
+            voxel_size=voxel_size,
             prepared_dir=tmp_path / "prepared",
             memory_gib=memory_gib,
         )
@@ -435,3 +438,12 @@ def test_few_slices_of_a_large_phantom_are_in_memory(tmp_path, monkeypatch, z_st
     last = prepared[-1]
     assert last.image_HWC.shape[-1] == 2 * context + 1
     assert last.image_HW[1, 1] == 399 * z_step
+
+
+def test_another_voxel_size_is_another_data_set(prepare, write_folder, tmp_path):
+    images, labels = write_folder(tmp_path, 2)
+    unknown = prepare(images, labels)
+    known = prepare(images, labels, voxel_size=VoxelSize((2.0, 0.5, 0.5), "um"))
+    assert unknown.voxel_size is None
+    assert known.voxel_size == VoxelSize((2.0, 0.5, 0.5), "um")
+    assert known.fingerprint != unknown.fingerprint
