@@ -1,0 +1,213 @@
+"""What is measured of a segmented volume: families of quantities, their names and their units."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xseg_jax.measure.connectivity import connectivity, percolating
+from xseg_jax.measure.edges import (
+    OVERLAP,
+    active_densities,
+    edge_sums,
+    triple_densities,
+    triples,
+)
+from xseg_jax.measure.fractions import fraction_sums, volume_fractions
+from xseg_jax.measure.lattice import UNLABELLED
+from xseg_jax.measure.surfaces import (
+    interface_densities,
+    surface_densities,
+    surface_sums,
+)
+from xseg_jax.measure.thickness import thickness
+
+AXES = ("z", "y", "x")
+
+Spacing = tuple[float, float, float]
+
+
+class Key(NamedTuple):
+    """Which number it is.
+
+    Attributes:
+      quantity: a name of `MEANINGS`.
+      phase: that it is of; None of all.
+      other: phases that it is shared with.
+      axis: along which, "z", "y" or "x".
+    """
+
+    quantity: str
+    phase: str | None = None
+    other: str | None = None
+    axis: str | None = None
+
+
+class Meaning(NamedTuple):
+    """What a quantity is called, and its unit: the unit of length to a power."""
+
+    label: str
+    power: int = 0
+
+
+MEANINGS: Mapping[str, Meaning] = {
+    "volume_fraction": Meaning("volume fraction"),
+    "surface_density": Meaning("surface area per volume", -1),
+    "interface_density": Meaning("interface area per volume", -1),
+    "triple_line_density": Meaning("triple-phase boundary per volume", -2),
+    "active_triple_line_density": Meaning("triple-phase boundary of percolating phases", -2),
+    "percolating_fraction": Meaning("share of the phase that percolates"),
+    "largest_cluster": Meaning("share of the phase in its largest cluster"),
+    "isolated_fraction": Meaning("share of the phase that touches no face"),
+    "cluster_density": Meaning("clusters per volume", -3),
+    "mean_thickness": Meaning("mean local thickness", 1),
+    "thickness_deviation": Meaning("standard deviation of the local thickness", 1),
+}
+
+
+def unit_of(quantity: str, length: str) -> str:
+    """The unit of a quantity, as "1/um^2", where lengths are in another one."""
+    power = MEANINGS[quantity].power
+    if not power:
+        return "1"
+    raised = length if abs(power) == 1 else f"{length}^{abs(power)}"
+    return raised if power > 0 else f"1/{raised}"
+
+
+class Curve(NamedTuple):
+    """A quantity over another: x (N,) and y (N,), and what they are, as "share of chords"."""
+
+    key: Key
+    label: str
+    x: np.ndarray
+    x_label: str
+    x_power: int
+    y: np.ndarray
+    y_label: str
+
+
+class Found(NamedTuple):
+    """What a family has found in a volume."""
+
+    values: dict[Key, float]
+    curves: tuple[Curve, ...] = ()
+
+
+@dataclass(frozen=True)
+class Additive:
+    """Quantities that are made of sums over slabs.
+
+    Attributes:
+      sums: of a slab (class_ZYX, classes, spacing, before, after); they add.
+      values: the numbers of sums, for phases of these names.
+      overlap: planes of its neighbours that a slab sees, before and after.
+    """
+
+    sums: Callable[[np.ndarray, int, Spacing, int, int], Any]
+    values: Callable[[Any, Sequence[str]], dict[Key, float]]
+    overlap: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Quantities that have to see all of a volume at once.
+
+    Attributes:
+      found: the numbers and curves of class_ZYX, for phases of these names.
+      bytes_per_voxel: that it needs at once, beside the volume.
+    """
+
+    found: Callable[[np.ndarray, Sequence[str], Spacing], Found]
+    bytes_per_voxel: int
+
+
+def _fractions(sums: Any, names: Sequence[str]) -> dict[Key, float]:
+    return _by_phase("volume_fraction", names, volume_fractions(sums))
+
+
+def _surfaces(sums: Any, names: Sequence[str]) -> dict[Key, float]:
+    found = _by_phase("surface_density", names, surface_densities(sums))
+    pairs_KK = interface_densities(sums)
+    for a, phase in enumerate(names):
+        for b in range(a + 1, len(names)):
+            found[Key("interface_density", phase, names[b])] = float(pairs_KK[a, b])
+    return found
+
+
+def _edges(sums: Any, names: Sequence[str]) -> dict[Key, float]:
+    return _by_triple("triple_line_density", names, triple_densities(sums))
+
+
+def _connectivity(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) -> Found:
+    values: dict[Key, float] = {}
+    allowed_ZYX = np.zeros(class_ZYX.shape, bool)
+    volume = class_ZYX.size * float(np.prod(spacing))
+    for k, phase in enumerate(names):
+        phase_ZYX = class_ZYX == k
+        found = connectivity(phase_ZYX)
+        for axis, share in zip(AXES, found.percolating, strict=True):
+            values[Key("percolating_fraction", phase, axis=axis)] = share
+        values[Key("largest_cluster", phase)] = found.largest
+        values[Key("isolated_fraction", phase)] = found.isolated
+        values[Key("cluster_density", phase)] = found.clusters / volume
+        if len(names) > 2:
+            allowed_ZYX |= percolating(phase_ZYX)
+    if len(names) > 2:
+        sums = edge_sums(class_ZYX, len(names), spacing, allowed_ZYX=allowed_ZYX)
+        values |= _by_triple("active_triple_line_density", names, active_densities(sums))
+    return Found(values)
+
+
+def _thickness(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) -> Found:
+    values: dict[Key, float] = {}
+    curves = []
+    labelled_ZYX = class_ZYX != UNLABELLED
+    for k, phase in enumerate(names):
+        found = thickness(class_ZYX == k, spacing, labelled_ZYX=labelled_ZYX)
+        values[Key("mean_thickness", phase)] = found.mean
+        values[Key("thickness_deviation", phase)] = found.deviation
+        middle_B = (found.edge_B[:-1] + found.edge_B[1:]) / 2
+        curves.append(Curve(
+            Key("thickness", phase), "local thickness", middle_B, "local thickness", 1,
+            found.share_B, "share of the phase's volume",
+        ))  # fmt: skip
+    return Found(values, tuple(curves))
+
+
+def _by_phase(quantity: str, names: Sequence[str], value_K: np.ndarray) -> dict[Key, float]:
+    return {Key(quantity, name): float(v) for name, v in zip(names, value_K, strict=True)}
+
+
+def _by_triple(quantity: str, names: Sequence[str], value_T: np.ndarray) -> dict[Key, float]:
+    return {
+        Key(quantity, names[a], f"{names[b]}, {names[c]}"): float(value)
+        for (a, b, c), value in zip(triples(len(names)), value_T, strict=True)
+    }
+
+
+FAMILIES: Mapping[str, Additive | Whole] = {
+    "fractions": Additive(
+        lambda class_ZYX, classes, spacing, before, after: fraction_sums(
+            class_ZYX[before : len(class_ZYX) - after], classes
+        ),
+        _fractions,
+    ),
+    "surfaces": Additive(
+        lambda class_ZYX, classes, spacing, before, after: surface_sums(
+            class_ZYX[before:], classes, spacing, after=after
+        ),
+        _surfaces,
+        (0, 1),
+    ),
+    "triple_lines": Additive(
+        lambda class_ZYX, classes, spacing, before, after: edge_sums(
+            class_ZYX, classes, spacing, before=before, after=after
+        ),
+        _edges,
+        (OVERLAP, OVERLAP),
+    ),
+    "connectivity": Whole(_connectivity, 14),
+    "thickness": Whole(_thickness, 20),
+}
+"""By the names that `config.measure.quantities` chooses from."""
