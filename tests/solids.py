@@ -1,6 +1,7 @@
 """Solids of known fractions, areas and edges, as segmented volumes."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 
 def coordinates(shape, spacing=(1.0, 1.0, 1.0), offset=(0.0, 0.0, 0.0)):
@@ -42,6 +43,31 @@ def laminate(shape, period, axis):
     """Layers of classes 0 and 1, each half a period thick."""
     layer_N = (np.arange(shape[axis]) // (period // 2) % 2).astype(np.uint8)
     return np.broadcast_to(np.expand_dims(layer_N, [a for a in range(3) if a != axis]), shape)
+
+
+def wedges(shape, direction, angles, seed, spacing=(1.0, 1.0, 1.0)):
+    """Three wedges (degrees) around a line through the middle: the volume, and what lies along it.
+
+    The second array has the place along the line of voxel centres in the unit of spacing.
+    """
+    rng = np.random.default_rng(seed)
+    along_3 = np.array(direction) / np.linalg.norm(direction)
+    first_3 = np.cross(along_3, rng.normal(size=3))
+    first_3 /= np.linalg.norm(first_3)
+    second_3 = np.cross(along_3, first_3)
+    place = coordinates(shape, spacing, rng.random(3) - 0.5)
+    along, first, second = (
+        sum(one * part for one, part in zip(place, unit_3, strict=True))
+        for unit_3 in (along_3, first_3, second_3)
+    )
+    angle_ZYX = np.degrees(np.arctan2(second, first)) % 360
+    return np.digitize(angle_ZYX, np.cumsum(angles)[:2]).astype(np.uint8), along
+
+
+def random_field(shape, width, seed):
+    """A Gaussian random field: noise smoothed over so many voxels, as if the volume repeated."""
+    noise_ZYX = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return gaussian_filter(noise_ZYX, width, mode="wrap")
 
 
 def random_classes(seed, shape, classes, unlabelled=0.1):
