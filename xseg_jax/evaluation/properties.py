@@ -1,18 +1,18 @@
 """Quantities of a segmented volume with intervals, alone or beside those of the true one.
 
-Sums over slabs are resampled by blocks of z, as scores are (`evaluation.statistics`). What has to see
-a whole volume is measured on subvolumes too, and its interval comes from their spread: the error of
-a mean over n parts is their standard deviation / sqrt(n) (Kanit et al. 2003, doi:10.1016/
-S0020-7683(03)00143-4). Intervals are Student's, with one degree of freedom less than parts. They say
-how far another place of the same material may differ, and not what the segmentation does to it: that is
-what the error against a labelled volume is for.
+Sums over slabs are resampled by blocks of z, as scores are (`evaluation.statistics`). What has to
+see a whole volume is measured on subvolumes too, and its interval comes from their spread: the
+error of a mean over n parts is their standard deviation / sqrt(n) (Kanit et al. 2003,
+doi:10.1016/S0020-7683(03)00143-4). Intervals are Student's, with one degree of freedom less than
+parts. They say how far another place of the same material may differ, and not what the segmentation
+does: that is what the error against a labelled volume is for.
 """
 
 import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -20,14 +20,14 @@ from scipy import stats
 
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.lattice import slabs
-from xseg_jax.measure.quantities import MEANINGS, Additive, Curve, Key, Spacing, Whole, unit_of
+from xseg_jax.measure.quantities import MEANINGS, Additive, Found, Key, Spacing, Whole, unit_of
 
 REPLICATES = 400
 BLOCKS = 8
 SLAB_VOXELS = 1 << 25
 """Voxels that additive quantities are measured on at once."""
 AT_ONCE = 1 << 26
-"""Voxels that a whole volume may have; of a larger one subvolumes of an eighth of them are measured."""
+"""Voxels that a whole volume may have; of a larger one subvolumes of an eighth are measured."""
 LEAST_SIDE = 32
 """Voxels: a side that is shorter than two of these is not halved into subvolumes."""
 
@@ -125,7 +125,7 @@ def measure_whole(
     spacing: Spacing,
     *,
     advance: Callable[[], None] = lambda: None,
-) -> tuple[list[Property], dict[str, tuple[Curve, ...]]]:
+) -> tuple[list[Property], dict[str, Found]]:
     """Quantities that see a whole volume, with intervals from its subvolumes.
 
     Args:
@@ -136,19 +136,19 @@ def measure_whole(
       advance: is called after each subvolume of each volume.
 
     Returns:
-      The quantities; and the curves of each volume, of all of it or of its first subvolume.
+      The quantities; and what was found in each volume, in all of it or in its first subvolume.
     """
     began = time.monotonic()
     shape = next(iter(volumes.values())).shape
     whole, regions = subvolumes(shape)
     measured = [tuple(slice(0, n) for n in shape), *regions] if whole else regions
     rows: dict[str, list[dict[Key, float]]] = {name: [] for name in volumes}
-    curves: dict[str, tuple[Curve, ...]] = {}
+    first: dict[str, Found] = {}
     for name, volume in volumes.items():
         for region in measured:
             found = family.found(np.ascontiguousarray(volume[region]), names, spacing)
             rows[name].append(found.values)
-            curves.setdefault(name, found.curves)
+            first.setdefault(name, found)
             advance()
     sides = " x ".join(str(part.stop - part.start) for part in regions[0]) if regions else ""
     parts = f"{len(regions)} subvolumes of {sides}" if regions else ""
@@ -166,14 +166,14 @@ def measure_whole(
         _property(key, of_key(key), _spread_of_mean, len(regions) - 1, parts, seconds)
         for key in keys
     ]
-    return found, curves
+    return found, first
 
 
 def subvolumes(shape: Sequence[int]) -> tuple[bool, list[Region]]:
     """Whether a volume is measured in one piece, and its subvolumes.
 
-    A side of at least twice `LEAST_SIDE` voxels is halved; of a volume of more than `AT_ONCE` voxels
-    the middles of these parts are taken, as large as can be measured.
+    A side of at least twice `LEAST_SIDE` voxels is halved; of a volume of more than `AT_ONCE`
+    voxels the middles of these parts are taken, as large as can be measured.
     """
     whole = math.prod(shape) <= AT_ONCE
     halves = [
@@ -257,7 +257,11 @@ def _property(
     parts: str,
     seconds: float,
 ) -> Property:
-    of = {name: _interval(value_N, spread, freedom) for name, value_N in values.items()}
+    largest = MEANINGS[key.quantity].largest
+    of = {
+        name: _within(_interval(value_N, spread, freedom), largest)
+        for name, value_N in values.items()
+    }
     error: dict[str, Interval] = {}
     if TRUTH in values:
         true_N = values[TRUTH]
@@ -276,6 +280,11 @@ def _interval(value_N: np.ndarray, spread: Spread, freedom: int) -> Interval:
     return Interval(value, value - half, value + half)
 
 
+def _within(found: Interval, largest: float) -> Interval:
+    """An interval that holds no number that cannot be."""
+    return Interval(found.value, max(found.low, 0.0), min(found.high, largest))
+
+
 def to_json(one: Property, name: str, length: str) -> dict[str, Any]:
     """A row of `measured.json`.
 
@@ -284,7 +293,7 @@ def to_json(one: Property, name: str, length: str) -> dict[str, Any]:
       name: of the volume that the row is about; the others stand in "against".
       length: unit of length.
     """
-    against = None
+    against: dict[str, Any] | None = None
     if TRUTH in one.of:
         against = {"truth": _finite(one.of[TRUTH].value)} | _ends("truth", one.of[TRUTH])
         against |= {"error": _finite(one.error[name].value)} | _ends("error", one.error[name])
@@ -326,10 +335,3 @@ def parts_of(family: Additive | Whole, shape: Sequence[int], blocks: int = BLOCK
         return min(blocks, shape[0])
     whole, regions = subvolumes(shape)
     return whole + len(regions)
-
-
-def planes_of(volume: ClassVolume) -> Iterator[np.ndarray]:
-    """Planes (Y, X) of a volume."""
-    depth, height, width = volume.shape
-    for z in range(depth):
-        yield volume[z : z + 1, 0:height, 0:width][0]

@@ -1,11 +1,15 @@
 """What is measured of a segmented volume: families of quantities, their names and their units."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from xseg_jax.measure.chords import chord_distribution, chord_sums, corrected_mean_chords
 from xseg_jax.measure.connectivity import connectivity, percolating
 from xseg_jax.measure.edges import (
     OVERLAP,
@@ -16,6 +20,7 @@ from xseg_jax.measure.edges import (
 )
 from xseg_jax.measure.fractions import fraction_sums, volume_fractions
 from xseg_jax.measure.lattice import UNLABELLED
+from xseg_jax.measure.objects import object_table, split
 from xseg_jax.measure.surfaces import (
     interface_densities,
     surface_densities,
@@ -24,6 +29,9 @@ from xseg_jax.measure.surfaces import (
 from xseg_jax.measure.thickness import thickness
 
 AXES = ("z", "y", "x")
+
+OBJECT_MEANS = {"mean_object_diameter": "equivalent_diameter", "mean_sphericity": "sphericity"}
+"""Quantities that are means of a column of `object_table`, over objects that no face cuts."""
 
 Spacing = tuple[float, float, float]
 
@@ -45,24 +53,30 @@ class Key(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """What a quantity is called, and its unit: the unit of length to a power."""
+    """What a quantity is called, its unit, the unit of length to a power, and the largest it can
+    be; none is below 0."""
 
     label: str
     power: int = 0
+    largest: float = math.inf
 
 
 MEANINGS: Mapping[str, Meaning] = {
-    "volume_fraction": Meaning("volume fraction"),
+    "volume_fraction": Meaning("volume fraction", largest=1),
     "surface_density": Meaning("surface area per volume", -1),
     "interface_density": Meaning("interface area per volume", -1),
     "triple_line_density": Meaning("triple-phase boundary per volume", -2),
     "active_triple_line_density": Meaning("triple-phase boundary of percolating phases", -2),
-    "percolating_fraction": Meaning("share of the phase that percolates"),
-    "largest_cluster": Meaning("share of the phase in its largest cluster"),
-    "isolated_fraction": Meaning("share of the phase that touches no face"),
+    "percolating_fraction": Meaning("share of the phase that percolates", largest=1),
+    "largest_cluster": Meaning("share of the phase in its largest cluster", largest=1),
+    "isolated_fraction": Meaning("share of the phase that touches no face", largest=1),
     "cluster_density": Meaning("clusters per volume", -3),
+    "mean_chord": Meaning("mean chord length", 1),
     "mean_thickness": Meaning("mean local thickness", 1),
     "thickness_deviation": Meaning("standard deviation of the local thickness", 1),
+    "object_density": Meaning("objects per volume", -3),
+    "mean_object_diameter": Meaning("mean equivalent diameter of objects", 1),
+    "mean_sphericity": Meaning("mean sphericity of objects"),
 }
 
 
@@ -88,10 +102,11 @@ class Curve(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a family has found in a volume."""
+    """What a family has found in a volume: numbers, curves, and a table of objects a phase."""
 
     values: dict[Key, float]
-    curves: tuple[Curve, ...] = ()
+    curves: Sequence[Curve] = ()
+    tables: Mapping[str, pd.DataFrame] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -172,7 +187,48 @@ def _thickness(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) ->
             Key("thickness", phase), "local thickness", middle_B, "local thickness", 1,
             found.share_B, "share of the phase's volume",
         ))  # fmt: skip
-    return Found(values, tuple(curves))
+    return Found(values, curves)
+
+
+def _chords(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) -> Found:
+    sums = chord_sums(class_ZYX, len(names), spacing)
+    mean_AK = corrected_mean_chords(sums)
+    values = {
+        Key("mean_chord", phase, axis=axis): float(mean_AK[a, k])
+        for k, phase in enumerate(names)
+        for a, axis in enumerate(AXES)
+    }
+    curves = [
+        Curve(
+            Key("chord_length", phase, axis=axis), "chord length",
+            *_with_labels(chord_distribution(sums, a, k), "chord length", "share of whole chords"),
+        )
+        for k, phase in enumerate(names)
+        for a, axis in enumerate(AXES)
+    ]  # fmt: skip
+    return Found(values, curves)
+
+
+def _objects(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) -> Found:
+    values: dict[Key, float] = {}
+    tables = {}
+    volume = class_ZYX.size * float(np.prod(spacing))
+    for k, phase in enumerate(names):
+        table = object_table(*split(class_ZYX == k, spacing), spacing)
+        values[Key("object_density", phase)] = len(table) / volume
+        whole_N = ~table["at_face"].to_numpy()  # Others are cut.
+        for quantity, column in OBJECT_MEANS.items():
+            value_N = table[column].to_numpy()[whole_N]
+            values[Key(quantity, phase)] = float(value_N.mean()) if value_N.size else math.nan
+        tables[phase] = table
+    return Found(values, tables=tables)
+
+
+def _with_labels(
+    curve: tuple[np.ndarray, np.ndarray], x_label: str, y_label: str
+) -> tuple[np.ndarray, str, int, np.ndarray, str]:
+    """The fields of a `Curve` over a length."""
+    return curve[0], x_label, 1, curve[1], y_label
 
 
 def _by_phase(quantity: str, names: Sequence[str], value_K: np.ndarray) -> dict[Key, float]:
@@ -208,6 +264,8 @@ FAMILIES: Mapping[str, Additive | Whole] = {
         (OVERLAP, OVERLAP),
     ),
     "connectivity": Whole(_connectivity, 14),
+    "chords": Whole(_chords, 4),
     "thickness": Whole(_thickness, 20),
+    "objects": Whole(_objects, 44),
 }
 """By the names that `config.measure.quantities` chooses from."""

@@ -13,6 +13,8 @@ from xseg_jax.files import one_line, paths_in, user_path
 from xseg_jax.modes.options import MAY_DIFFER, may_differ
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+WITHOUT_RUN = ("inspect", "measure")
+"""Modes that have a config of their own, and no run's."""
 FROM_RUN, OF_SCAN = CONFIGS / "from_run.py", CONFIGS / "scan.py"
 
 
@@ -63,7 +65,7 @@ def config_of(run: str) -> Path:
 def find_config(argv: list[str]) -> None:
     """Lets evaluate and predict take some --config.FIELD, on top of the run's own config.
 
-    Inspection takes some on top of configs/scan.py, which its own config begins with.
+    Inspection and measurement take some on top of configs/scan.py.
 
     Raises:
       InputError: the config is missing, or one is given, or another field, where a mode has its
@@ -84,14 +86,14 @@ def find_config(argv: list[str]) -> None:
     wrong = [flag for flag in given if not may_differ(known.mode, flag.removeprefix("--config."))]
     if known.config or wrong:
         fields = ", ".join(f"--config.{field}" for field in MAY_DIFFER[known.mode])
-        inspects = known.mode == "inspect"
-        whose = "configs/scan.py" if inspects else "the run in --workdir"
-        example = "--config.data.ignore=255" if inspects else "--config.inference.tile=256"
+        own = known.mode in WITHOUT_RUN
+        whose = "configs/scan.py" if own else "the run in --workdir"
+        example = "--config.data.ignore=255" if own else "--config.inference.tile=256"
         raise InputError(
             f"{wrong[0] if wrong else '--config'}: --mode={known.mode} takes the configuration of "
             f"{whose}; what can be given is {fields}, as in {example}"
         )
-    if known.mode == "inspect":
+    if known.mode in WITHOUT_RUN:
         argv.insert(1, f"--config={OF_SCAN}")
     elif given and known.workdir:
         first = str(paths_in(known.workdir)[0])

@@ -17,9 +17,11 @@ VOLUMES = (
 """Flags of predict, that it takes by name."""
 TEXTS = {
     "workdir": "Folder of the run, runs/<config name> by default; or of several: runs/a,runs/b.",
-    "input": "Scan or folder to inspect, evaluate or predict.",
-    "labels": "inspect, evaluate: labels of --input, where it holds none.",
+    "input": "Scan or folder to inspect, evaluate or predict; measure: a segmented volume.",
+    "labels": "inspect, evaluate, measure: labels of --input, where it holds none.",
     "output": "What is written: a folder; predict: or a volume, as labels.tif or labels.ome.zarr.",
+    "quantities": "measure: all, or names, as fractions,surfaces,tortuosity.",
+    "meshes": "measure: surfaces of the phases too: ply, stl.",
     "degrade": "evaluate: score it made worse too: all, or names.",
     "share": "predict: K/N, a share of a volume, as --jobs gives its processes.",
     "coordinator": "host:port of process 0, where no launcher tells.",
@@ -37,6 +39,7 @@ FLAGS = {
     "evaluate": ("config", "workdir", "input", "labels", "output", "degrade", "tta", *PROCESSES),
     "inspect": ("config", "input", "labels", "output"),
     "predict": ("config", "workdir", "input", "output", *VOLUMES, *PROCESSES),
+    "measure": ("config", "input", "labels", "output", "quantities", "meshes"),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
 }
 """Flags that a mode uses."""
@@ -45,6 +48,7 @@ NEEDED = {
     "evaluate": ("workdir", "input", "output"),
     "inspect": ("input", "output"),
     "predict": ("workdir", "input", "output"),
+    "measure": ("input", "output"),
     "sweep": ("config",),
 }
 """Flags that a mode cannot do without."""
@@ -53,6 +57,7 @@ OPTIONS = {
     "evaluate": ("labels", "degrade", "tta"),
     "inspect": ("labels", "config"),
     "predict": VOLUMES,
+    "measure": ("labels", "quantities", "meshes", "config"),
     "sweep": ("executor", "jobs", "slurm"),
 }
 """Flags that a mode takes by name, behind paths and config."""
@@ -67,6 +72,7 @@ MAY_DIFFER = {
         "data.labelled", "data.normalize", "data.context", "data.split",
     ),
     "predict": ("inference", "data.voxel_size"),
+    "measure": ("data.classes", "data.ignore", "data.number_pattern", "data.voxel_size"),
 }  # fmt: skip
 """Fields that may be given where a mode has its config from elsewhere. They may differ from a run's
 own: a smaller machine takes smaller tiles, other labels have other values. Inspection writes them

@@ -1,0 +1,325 @@
+"""Measures a segmented volume: physical quantities with intervals, beside the true ones."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xseg_jax.data.labels import IGNORED, LabelMap
+from xseg_jax.errors import InputError
+from xseg_jax.evaluation import properties
+from xseg_jax.evaluation.properties import ClassVolume, measure_additive, measure_whole, parts_of
+from xseg_jax.files import write_text
+from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
+from xseg_jax.measure.quantities import FAMILIES, Additive, Found, Spacing
+from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.run import Config
+from xseg_jax.modes.volume import newest_change
+from xseg_jax.progress import Progress
+from xseg_jax.report import measured
+from xseg_jax.scans.scan import Region, Scan, open_scan
+from xseg_jax.scans.voxels import VoxelSize
+from xseg_jax.training.runlog import claim, provenance, read_json, refuse_other, write_json
+
+logger = logging.getLogger(__name__)
+
+CLAIM = "measurement.json"
+"""Says what was measured."""
+RESULT = "measured.json"
+WRITTEN = (RESULT, "measured.csv")
+MESHES = {"ply": write_ply, "stl": write_stl}
+VOXEL = "voxel"
+"""The unit of length where no voxel size is known."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A label volume of a file as classes, read where it is asked for."""
+
+    scan: Scan
+    label_map: LabelMap
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Z, Y, X."""
+        return self.scan.shape
+
+    def __getitem__(self, region: Region) -> np.ndarray:
+        values_ZYX = self.scan.region(region).astype(np.int64)
+        return self.label_map.encode(values_ZYX, Path(self.scan.source))
+
+
+def run(
+    source: Path,
+    output: Path,
+    *,
+    config: Config,
+    labels: str | None = None,
+    quantities: str | None = None,
+    meshes: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes `measured.json`, `measured.csv`, tables of objects and meshes to `output`.
+
+    Args:
+      source: a segmented volume of any format.
+      output: folder, made if missing.
+      config: of which `data` says what label values mean.
+      labels: the true volume, of the same shape.
+      quantities: names of families, "fractions,surfaces"; all where None.
+      meshes: "ply", "stl" or both: the surface of each phase.
+      changes: dotted fields that the command line gave.
+
+    Raises:
+      InputError: a file cannot be used, or `output` holds another measurement or files that none
+        wrote, or is in use.
+      SaveError: `output` cannot be written to.
+    """
+    began = time.monotonic()
+    chosen = choose(quantities)
+    formats = _formats(meshes)
+    with ExitStack() as stack:
+        pattern = config.data.number_pattern
+        scan = stack.enter_context(open_scan(str(source), number_pattern=pattern))
+        true = labels and stack.enter_context(open_scan(labels, number_pattern=pattern))
+        if true and true.shape != scan.shape:
+            raise InputError(
+                f"{labels}: has {true.shape} voxels, but {source} has {scan.shape}; give the "
+                "labels of this volume"
+            )
+        label_map = _label_map(config, scan, source)
+        volumes: dict[str, ClassVolume] = {SEGMENTED: Labelled(scan, label_map)}
+        if true:
+            volumes[properties.TRUTH] = Labelled(true, label_map)
+        voxel_size = _voxel_size(config, scan)
+        made_by = {
+            "input": str(source.resolve()),
+            "input_changed": newest_change(Path(str(source).partition("::")[0])),
+            "labels": labels,
+            "quantities": list(chosen),
+            "meshes": list(formats),
+            "changes": dict(changes or {}),
+        }
+        refuse_other(output / CLAIM, made_by)
+        if not (output / CLAIM).exists():
+            refuse_foreign((output / name for name in WRITTEN), "a measurement", "--output")
+        with working_in(output, "--output"):
+            claim(output / CLAIM, made_by)
+            names = label_map.names
+            result, found = measure(volumes, names, voxel_size, chosen)
+            for phase, table in found.tables.items():
+                text = table.to_csv(index=False, float_format="%.6g")
+                write_text(output / f"objects_{_plain(phase)}.csv", text, "this table")
+            for k, phase in enumerate(names):
+                _write_meshes(output, volumes[SEGMENTED], k, phase, result["voxel_size"], formats)
+            result |= {"input": str(source), "labels": labels, "seconds": time.monotonic() - began}
+            write_json(output / RESULT, result | provenance())
+            measured.write_csv(output / "measured.csv", result)
+    print(measured.measured_table(result))
+    logger.info("written: %s", output)
+    return result
+
+
+SEGMENTED = "segmented"
+"""The name of the volume that is measured."""
+
+
+def measure(
+    volumes: Mapping[str, ClassVolume],
+    names: Sequence[str],
+    voxel_size: VoxelSize | None,
+    chosen: Sequence[str],
+    name: str = SEGMENTED,
+) -> tuple[dict[str, Any], Found]:
+    """Quantities of a volume beside those of others, as `measured.json` holds them.
+
+    Args:
+      volumes: of one shape, by name.
+      names: of the phases.
+      voxel_size: None where it is not known.
+      chosen: names of families.
+      name: of the volume that is measured.
+
+    Returns:
+      What `measured.json` holds, and the tables of objects.
+    """
+    shape = volumes[name].shape
+    unit = voxel_size.unit if voxel_size else VOXEL
+    spacing: Spacing = voxel_size.size if voxel_size else (1.0, 1.0, 1.0)
+    left_out, rows, curves, tables = [], [], [], {}
+    wanted = []
+    for family in chosen:
+        reason = why_not(family, names)
+        if reason:
+            left_out.append({"quantity": family, "phase": None, "reason": reason})
+            logger.warning("%s: %s; it is left out", family, reason)
+        else:
+            wanted.append(family)
+    _estimate(volumes, wanted, name)
+    parts = len(volumes) * sum(parts_of(FAMILIES[one], shape) for one in wanted)
+    with Progress("Measuring", parts, "part") as progress:
+        for family in wanted:
+            kind = FAMILIES[family]
+            if isinstance(kind, Additive):
+                found = measure_additive(kind, volumes, names, spacing, advance=progress.advance)
+            else:
+                found, first = measure_whole(
+                    kind, volumes, names, spacing, advance=progress.advance
+                )
+                curves += list(_curves(first, name, unit))
+                tables |= first[name].tables
+            rows += [properties.to_json(one, name, unit) for one in found]
+    result = {
+        "shape": list(shape),
+        "voxel_size": list(spacing),
+        "unit": unit,
+        "dimension": 3,
+        "phases": list(names),
+        "quantities": rows,
+        "curves": curves,
+        "left_out": left_out,
+    }
+    return result, Found({}, tables=tables)
+
+
+def why_not(family: str, names: Sequence[str]) -> str:
+    """Why a family cannot be measured; "" where it can."""
+    if family == "triple_lines" and len(names) < 3:
+        return f"three phases meet nowhere where there are {len(names)}"
+    return ""
+
+
+def choose(text: str | None) -> tuple[str, ...]:
+    """Families by name, in the order of `FAMILIES`.
+
+    Raises:
+      InputError: there is none of a name.
+    """
+    if text is None or text == "all":
+        return tuple(FAMILIES)
+    given = [name.strip() for name in text.split(",")]
+    for name in given:
+        if name not in FAMILIES:
+            raise InputError(
+                f"--quantities={text}: there is no {name!r}; choose among {', '.join(FAMILIES)}"
+            )
+    return tuple(name for name in FAMILIES if name in given)
+
+
+def _formats(text: str | None) -> tuple[str, ...]:
+    given = [name.strip() for name in text.split(",")] if text else []
+    for name in given:
+        if name not in MESHES:
+            raise InputError(f"--meshes={text}: there is no {name!r}; choose among ply, stl")
+    return tuple(given)
+
+
+def _label_map(config: Config, scan: Scan, source: Path) -> LabelMap:
+    """What the values of a segmented volume mean: as given, as `predict` says, or as found.
+
+    Raises:
+      InputError: as `LabelMap.parse`, or there are too many values.
+    """
+    data = config.data
+    if data.classes:
+        return LabelMap.parse(data.classes, data.ignore)
+    about = source.with_name(f"{source.name}.json")
+    if about.exists():
+        classes = read_json(about).get("classes", [])
+        if classes:
+            text = ",".join(f"{row['value']}:{row['name']}" for row in classes)
+            return LabelMap.parse(text, data.ignore)
+    found: set[int] = set()
+    for plane_YX in _planes(scan):
+        found |= set(np.unique(plane_YX).tolist())
+        if len(found) > IGNORED:
+            raise InputError(
+                f"{source}: holds more than {IGNORED} values: it is no segmented volume; segment "
+                "it with --mode=predict, or name the classes with --config.data.classes"
+            )
+    label_map = LabelMap.guess(found, data.ignore)
+    logger.info("label values to classes: %s", label_map)
+    return label_map
+
+
+def _planes(scan: Scan) -> Iterator[np.ndarray]:
+    for z in range(scan.shape[0]):
+        yield scan.plane(z)
+
+
+def _voxel_size(config: Config, scan: Scan) -> VoxelSize | None:
+    """Of the volume, as given or as its file says; None, with a notice, where it is not known."""
+    given = config.data.voxel_size
+    known = VoxelSize.parse(given) if given else VoxelSize.of([scan.geometry])
+    if known is None or any(np.isnan(known.size)):
+        logger.warning(
+            "%s: says no voxel size; lengths are in voxels. Give it as "
+            '--config.data.voxel_size="0.5 um"', scan.source,
+        )  # fmt: skip
+        return None
+    return known
+
+
+def _estimate(volumes: Mapping[str, ClassVolume], wanted: Sequence[str], name: str) -> None:
+    """Says how much memory it takes."""
+    shape = volumes[name].shape
+    whole, regions = properties.subvolumes(shape)
+    sides = shape if whole else [part.stop - part.start for part in regions[0]]
+    most = max(
+        (kind.bytes_per_voxel for one in wanted
+         if not isinstance(kind := FAMILIES[one], Additive)), default=0,
+    )  # fmt: skip
+    logger.info(
+        "measuring %s of %s voxels%s: about %.1f GiB of memory", ", ".join(wanted),
+        " x ".join(map(str, shape)),
+        "" if whole else f", where it has to be seen at once in {len(regions)} subvolumes of "
+        + " x ".join(map(str, sides)),
+        (np.prod(sides, dtype=float) * (1 + most) + 12 * properties.SLAB_VOXELS) / 2**30,
+    )  # fmt: skip
+
+
+def _curves(first: Mapping[str, Found], name: str, unit: str) -> Iterator[dict[str, Any]]:
+    """Curves of a volume, beside those of the true one where both have the same x."""
+    true = first.get(properties.TRUTH)
+    for n, curve in enumerate(first[name].curves):
+        beside = true.curves[n] if true else None
+        same = beside is not None and np.array_equal(beside.x, curve.x)
+        yield {
+            "quantity": curve.key.quantity,
+            "label": curve.label,
+            "phase": curve.key.phase,
+            "axis": curve.key.axis,
+            "x": curve.x.tolist(),
+            "y": curve.y.tolist(),
+            "x_label": curve.x_label,
+            "x_unit": unit if curve.x_power else "1",
+            "y_label": curve.y_label,
+            "truth_x": beside.x.tolist() if beside and not same else None,
+            "truth_y": beside.y.tolist() if beside else None,
+        }
+
+
+def _write_meshes(
+    output: Path,
+    volume: ClassVolume,
+    k: int,
+    phase: str,
+    spacing: Sequence[float],
+    formats: Sequence[str],
+) -> None:
+    if not formats:
+        return
+    z, y, x = spacing
+    phase_ZYX = volume[tuple(slice(0, n) for n in volume.shape)] == k  # pyright: ignore[reportArgumentType]
+    mesh = surface_mesh(phase_ZYX, (z, y, x))
+    for name in formats:
+        MESHES[name](output / f"{_plain(phase)}.{name}", mesh)
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
