@@ -59,7 +59,8 @@ def clusters(phase_ZYX: np.ndarray, *, neighbours: int = 6) -> tuple[np.ndarray,
     """
     structure = ndimage.generate_binary_structure(3, _rank(neighbours))
     label_ZYX = np.empty(phase_ZYX.shape, np.int32)
-    return label_ZYX, int(ndimage.label(phase_ZYX, structure, output=label_ZYX))
+    ndimage.label(phase_ZYX, structure, output=label_ZYX)
+    return label_ZYX, int(label_ZYX.max(initial=0))
 
 
 def connectivity(phase_ZYX: np.ndarray, *, neighbours: int = 6, smallest: int = 1) -> Connectivity:
@@ -100,8 +101,8 @@ largest=0.8, isolated=0.2)
         voxels=total,
         clusters=int((size_N >= max(smallest, 1)).sum()),
         percolating=(z, y, x),
-        percolating_any=share(through_AN.any(axis=0)),
-        largest=share(np.arange(count + 1) == size_N.argmax()),
+        percolating_any=share(np.any(through_AN, axis=0)),
+        largest=share(np.equal(np.arange(count + 1), size_N.argmax())),
         isolated=share(~touching_N),
     )
 

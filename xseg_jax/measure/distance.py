@@ -67,7 +67,7 @@ def covered(radius_ZYX: np.ndarray, spacing: tuple[float, float, float]) -> np.n
         if inner_YX.any():
             _spread(squared_YX.T, spacing[2], reach)
             _spread(squared_YX, spacing[1], reach)
-    reached_Z = (squared_ZYX < 0).any(axis=(1, 2))
+    reached_Z = np.any(squared_ZYX < 0, axis=(1, 2))
     covered_ZYX = np.zeros(radius_ZYX.shape, bool)
     for z in range(len(radius_ZYX)):
         best_YX = squared_ZYX[z].copy()

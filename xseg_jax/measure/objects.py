@@ -66,7 +66,8 @@ def split(
         height_ZYX[~phase_ZYX] = 0
     peak_ZYX = (ndimage.maximum_filter(height_ZYX, 3) == height_ZYX) & phase_ZYX
     marker_ZYX = np.empty(phase_ZYX.shape, np.int32)
-    count = int(ndimage.label(peak_ZYX, np.ones((3, 3, 3)), output=marker_ZYX))
+    ndimage.label(peak_ZYX, np.ones((3, 3, 3)), output=marker_ZYX)
+    count = int(marker_ZYX.max(initial=0))
     height_N = np.zeros(count + 1)
     height_N[marker_ZYX[peak_ZYX]] = height_ZYX[peak_ZYX]
     label_ZYX = watershed(-height_ZYX, marker_ZYX, mask=phase_ZYX)
@@ -108,11 +109,11 @@ def _merged(
     def root_of(basin: int) -> int:
         while root_N[basin] != basin:
             root_N[basin] = root_N[root_N[basin]]
-            basin = root_N[basin]
+            basin = int(root_N[basin])
         return basin
 
     for place in np.argsort(-pass_P, kind="stable"):
-        one, other = root_of(first_P[place]), root_of(second_P[place])
+        one, other = root_of(int(first_P[place])), root_of(int(second_P[place]))
         low, high = sorted((one, other), key=lambda basin: height_N[basin])
         if low != high and height_N[low] - pass_P[place] < depth:
             root_N[low] = high

@@ -73,7 +73,9 @@ def thickness(
     map_ZYX, bound = local_thickness(phase_ZYX, spacing, labelled_ZYX=labelled_ZYX, radii=radii)
     value_N = map_ZYX[phase_ZYX].astype(float)
     if not value_N.size:
-        return Thickness(*4 * [np.nan], np.linspace(0, 1, bins + 1), np.zeros(bins))
+        nothing = np.nan
+        edge_B, share_B = np.linspace(0, 1, bins + 1), np.zeros(bins)
+        return Thickness(nothing, nothing, nothing, nothing, edge_B, share_B)
     edge_B = np.linspace(0, value_N.max() * (1 + 1 / (2 * bins)), bins + 1)
     count_B, _ = np.histogram(value_N, edge_B)
     return Thickness(
