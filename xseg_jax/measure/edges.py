@@ -127,8 +127,8 @@ def triple_densities(sums: EdgeSums) -> np.ndarray:
     count double; without t the staircase counts, 1.5 times the line in the mean over directions.
 
     A sum of edges times 2/3 is the formula of Crofton for curves (Ohser and Mücklich 2000,
-    section 2.3). Estimators of this kind are compared by Jørgensen, Yakal-Kremski, Wilson,
-    Barnett and Bowen (2014), J. Power Sources 261:198, doi:10.1016/j.jpowsour.2014.03.051.
+    section 2.3). What is wrong with counts of edges, corrected or smoothed, is measured by
+    Jørgensen, Yakal-Kremski, Wilson, Bowen and Barnett (2014), J. Power Sources 261:198.
 
     Where four phases meet at one edge, two lines pass: each of the four triples counts half.
 
