@@ -9,8 +9,10 @@ does: that is what the error against a labelled volume is for.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -20,7 +22,17 @@ from scipy import stats
 
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.lattice import slabs
-from xseg_jax.measure.quantities import MEANINGS, Additive, Found, Key, Spacing, Whole, unit_of
+from xseg_jax.measure.planes import plane_sums
+from xseg_jax.measure.quantities import (
+    MEANINGS,
+    Additive,
+    Found,
+    Key,
+    Spacing,
+    Whole,
+    plane_values,
+    unit_of,
+)  # fmt: skip
 
 REPLICATES = 400
 BLOCKS = 8
@@ -96,25 +108,70 @@ def measure_additive(
     """
     began = time.monotonic()
     depth = next(iter(volumes.values())).shape[0]
-    edges = np.linspace(0, depth, min(blocks, depth) + 1).astype(int)
-    sums = {name: [] for name in volumes}
+    sums: dict[str, list[Any]] = {name: [] for name in volumes}
     for name, volume in volumes.items():
-        for start, stop in itertools.pairwise(edges.tolist()):
+        for start, stop in stretches(depth, blocks):
             sums[name].append(_block_sums(family, volume, len(names), spacing, start, stop))
             advance()
-    replicate_RB = _replicates(len(edges) - 1)
+    return _of_sums(family.values, sums, names, "blocks of z", began)
+
+
+def measure_planes(
+    slices: Mapping[str, Sequence[np.ndarray]],
+    names: Sequence[str],
+    spacing: tuple[float, float],
+    *,
+    blocks: int = BLOCKS,
+) -> list[Property]:
+    """Quantities of a volume that single slices let estimate, with intervals over their groups.
+
+    Args:
+      slices: classes (H, W) uint8 of the same places by name, in order; `TRUTH` as for volumes.
+      names: of the phases.
+      spacing: (y, x) edge lengths of a pixel.
+      blocks: groups of neighbours, at most.
+    """
+    began = time.monotonic()
+    count = len(next(iter(slices.values())))
+    sums = {
+        name: [
+            functools.reduce(
+                operator.add, (plane_sums(one_HW, len(names), spacing) for one_HW in some[a:b])
+            )
+            for a, b in stretches(count, blocks)
+        ]
+        for name, some in slices.items()
+    }
+    return _of_sums(plane_values, sums, names, "groups of slices", began)
+
+
+def stretches(count: int, blocks: int) -> list[tuple[int, int]]:
+    """Starts and stops of so many stretches, or of as many as there are planes."""
+    edges = np.linspace(0, count, min(blocks, count) + 1).astype(int).tolist()
+    return list(itertools.pairwise(edges))
+
+
+def _of_sums(
+    values_of: Callable[[Any, Sequence[str]], dict[Key, float]],
+    sums: Mapping[str, Sequence[Any]],
+    names: Sequence[str],
+    parts: str,
+    began: float,
+) -> list[Property]:
+    """Quantities of the sums of blocks, which are resampled together."""
+    blocks = len(next(iter(sums.values())))
+    replicate_RB = _replicates(blocks)
     found = {
-        name: [family.values(_weighted(sums_B, one_B), names) for one_B in replicate_RB]
+        name: [values_of(_weighted(sums_B, one_B), names) for one_B in replicate_RB]
         for name, sums_B in sums.items()
     }
-    parts, seconds = f"{len(edges) - 1} blocks of z", time.monotonic() - began
-    keys = list(next(iter(found.values()))[0])
-    values = {name: {key: np.array([one[key] for one in rows]) for key in keys}
-              for name, rows in found.items()}  # fmt: skip
+    seconds = time.monotonic() - began
     return [
-        _property(key, {name: values[name][key] for name in volumes}, _spread_of_replicates,
-                  len(edges) - 2, parts, seconds)
-        for key in keys
+        _property(
+            key, {name: np.array([one[key] for one in rows]) for name, rows in found.items()},
+            _spread_of_replicates, blocks - 1, f"{blocks} {parts}", seconds,
+        )
+        for key in next(iter(found.values()))[0]
     ]  # fmt: skip
 
 

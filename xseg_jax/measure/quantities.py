@@ -1,5 +1,6 @@
 """What is measured of a segmented volume: families of quantities, their names and their units."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from xseg_jax.measure import planes
 from xseg_jax.measure.chords import chord_distribution, chord_sums, corrected_mean_chords
 from xseg_jax.measure.connectivity import connectivity, percolating
+from xseg_jax.measure.correlation import radial_correlation
 from xseg_jax.measure.edges import (
     OVERLAP,
     active_densities,
@@ -21,6 +24,7 @@ from xseg_jax.measure.edges import (
 from xseg_jax.measure.fractions import fraction_sums, volume_fractions
 from xseg_jax.measure.lattice import UNLABELLED
 from xseg_jax.measure.objects import object_table, split
+from xseg_jax.measure.planes import PlaneSums
 from xseg_jax.measure.surfaces import (
     interface_densities,
     surface_densities,
@@ -32,6 +36,9 @@ AXES = ("z", "y", "x")
 
 OBJECT_MEANS = {"mean_object_diameter": "equivalent_diameter", "mean_sphericity": "sphericity"}
 """Quantities that are means of a column of `object_table`, over objects that no face cuts."""
+
+FARTHEST = 64
+"""Voxels: two points that are correlated are no farther apart, and than a quarter of a side."""
 
 Spacing = tuple[float, float, float]
 
@@ -143,11 +150,7 @@ def _fractions(sums: Any, names: Sequence[str]) -> dict[Key, float]:
 
 def _surfaces(sums: Any, names: Sequence[str]) -> dict[Key, float]:
     found = _by_phase("surface_density", names, surface_densities(sums))
-    pairs_KK = interface_densities(sums)
-    for a, phase in enumerate(names):
-        for b in range(a + 1, len(names)):
-            found[Key("interface_density", phase, names[b])] = float(pairs_KK[a, b])
-    return found
+    return found | _by_pair("interface_density", names, interface_densities(sums))
 
 
 def _edges(sums: Any, names: Sequence[str]) -> dict[Key, float]:
@@ -224,6 +227,31 @@ def _objects(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) -> F
     return Found(values, tables=tables)
 
 
+def _correlation(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) -> Found:
+    shortest = min(n * edge for n, edge in zip(class_ZYX.shape, spacing, strict=True))
+    reach = min(shortest / 4, FARTHEST * max(spacing))
+    distance_R, share_KR = radial_correlation(class_ZYX, len(names), spacing, reach)
+    label, y_label = "two-point correlation", "probability that both ends are in the phase"
+    curves = [
+        Curve(
+            Key("two_point_correlation", phase), label,
+            *_with_labels((distance_R, share_R), "distance", y_label),
+        )
+        for phase, share_R in zip(names, share_KR, strict=True)
+    ]  # fmt: skip
+    return Found({}, curves)
+
+
+def plane_values(sums: PlaneSums, names: Sequence[str]) -> dict[Key, float]:
+    """The quantities of a volume that slices let estimate: see `measure.planes`."""
+    found = _by_phase("volume_fraction", names, planes.area_fractions(sums))
+    found |= _by_phase("surface_density", names, planes.surface_densities(sums))
+    found |= _by_pair("interface_density", names, planes.interface_densities(sums))
+    if len(names) > 2:
+        found |= _by_triple("triple_line_density", names, planes.triple_densities(sums))
+    return found
+
+
 def _with_labels(
     curve: tuple[np.ndarray, np.ndarray], x_label: str, y_label: str
 ) -> tuple[np.ndarray, str, int, np.ndarray, str]:
@@ -233,6 +261,13 @@ def _with_labels(
 
 def _by_phase(quantity: str, names: Sequence[str], value_K: np.ndarray) -> dict[Key, float]:
     return {Key(quantity, name): float(v) for name, v in zip(names, value_K, strict=True)}
+
+
+def _by_pair(quantity: str, names: Sequence[str], value_KK: np.ndarray) -> dict[Key, float]:
+    return {
+        Key(quantity, names[a], names[b]): float(value_KK[a, b])
+        for a, b in itertools.combinations(range(len(names)), 2)
+    }
 
 
 def _by_triple(quantity: str, names: Sequence[str], value_T: np.ndarray) -> dict[Key, float]:
@@ -266,6 +301,7 @@ FAMILIES: Mapping[str, Additive | Whole] = {
     "connectivity": Whole(_connectivity, 14),
     "chords": Whole(_chords, 4),
     "thickness": Whole(_thickness, 20),
+    "correlation": Whole(_correlation, 64),
     "objects": Whole(_objects, 44),
 }
 """By the names that `config.measure.quantities` chooses from."""

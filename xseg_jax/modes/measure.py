@@ -16,7 +16,7 @@ from xseg_jax.evaluation import properties
 from xseg_jax.evaluation.properties import ClassVolume, measure_additive, measure_whole, parts_of
 from xseg_jax.files import write_text
 from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
-from xseg_jax.measure.quantities import FAMILIES, Additive, Found, Spacing
+from xseg_jax.measure.quantities import FAMILIES, MEANINGS, Additive, Found, Spacing
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.volume import newest_change
@@ -116,7 +116,7 @@ def run(
                 text = table.to_csv(index=False, float_format="%.6g")
                 write_text(output / f"objects_{_plain(phase)}.csv", text, "this table")
             for k, phase in enumerate(names):
-                _write_meshes(output, volumes[SEGMENTED], k, phase, result["voxel_size"], formats)
+                _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
             result |= {"input": str(source), "labels": labels, "seconds": time.monotonic() - began}
             write_json(output / RESULT, result | provenance())
             measured.write_csv(output / "measured.csv", result)
@@ -152,7 +152,7 @@ def measure(
     unit = voxel_size.unit if voxel_size else VOXEL
     spacing: Spacing = voxel_size.size if voxel_size else (1.0, 1.0, 1.0)
     left_out, rows, curves, tables = [], [], [], {}
-    wanted = []
+    wanted, order = [], {quantity: n for n, quantity in enumerate(MEANINGS)}
     for family in chosen:
         reason = why_not(family, names)
         if reason:
@@ -173,6 +173,7 @@ def measure(
                 )
                 curves += list(_curves(first, name, unit))
                 tables |= first[name].tables
+            found.sort(key=lambda one: (order[one.key.quantity], one.key.axis or ""))
             rows += [properties.to_json(one, name, unit) for one in found]
     result = {
         "shape": list(shape),
@@ -309,16 +310,16 @@ def _write_meshes(
     volume: ClassVolume,
     k: int,
     phase: str,
-    spacing: Sequence[float],
+    result: Mapping[str, Any],
     formats: Sequence[str],
 ) -> None:
     if not formats:
         return
-    z, y, x = spacing
+    z, y, x = result["voxel_size"]
     phase_ZYX = volume[tuple(slice(0, n) for n in volume.shape)] == k  # pyright: ignore[reportArgumentType]
     mesh = surface_mesh(phase_ZYX, (z, y, x))
     for name in formats:
-        MESHES[name](output / f"{_plain(phase)}.{name}", mesh)
+        MESHES[name](output / f"{_plain(phase)}.{name}", mesh, result["unit"])
 
 
 def _plain(name: str) -> str:

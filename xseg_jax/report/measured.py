@@ -34,7 +34,8 @@ def measured_table(found: Mapping[str, Any]) -> str:
         label = row["label"] + (f" along {row['axis']}" if row["axis"] else "")
         phases = ", ".join(name for name in (row["phase"], row["with"]) if name)
         line = f"{label if label != before else '':<44}{phases:<16}{_number(row['value']):>12}  "
-        line += f"{_interval(row['low'], row['high']):<24}{row['unit'] if row['unit'] != '1' else '':<8}"
+        unit = "" if row["unit"] == "1" else row["unit"]
+        line += f"{_interval(row['low'], row['high']):<24}{unit:<8}"
         if against := row["against"]:
             line += f"{_number(against['truth']):>12}{_percent(against['error']):>9}  "
             ends = against["error_low"], against["error_high"]
