@@ -88,6 +88,12 @@ class BoundarySums:
         # All of it is a sum of the two, so that rounding makes no share more than 1.
         return np.stack([within_XK, within_XK + beyond_XK], axis=-1)
 
+    @property
+    def apart_XK2(self) -> np.ndarray:
+        """Length times distance, and length, of what has a counterpart: what the mean divides."""
+        matched_XK = self.length_XKDE[..., :-1].sum(axis=(-2, -1))
+        return np.stack([self.distance_XKD.sum(axis=-1), matched_XK], axis=-1)
+
 
 def bin_edges(tolerance: float, spacing: Spacing = (1.0, 1.0)) -> np.ndarray:
     """Upper edges (E,) of the bins of distance, from 0 to infinity; the tolerance is one."""
@@ -207,8 +213,8 @@ def mean_distance(sums: BoundarySums) -> np.ndarray:
     The average symmetric surface distance, of what has a counterpart in its plane; NaN where
     nothing has. Read it beside `unmatched`.
     """
-    matched_XK = sums.length_XKDE[..., :-1].sum(axis=(-2, -1))
-    return ratio(sums.distance_XKD.sum(axis=-1), matched_XK)
+    apart_XK2 = sums.apart_XK2
+    return ratio(apart_XK2[..., 0], apart_XK2[..., 1])
 
 
 def unmatched(sums: BoundarySums) -> np.ndarray:

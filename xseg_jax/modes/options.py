@@ -60,7 +60,7 @@ OPTIONS = {
 MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
-        "data.labelled", "report.baselines",
+        "data.labelled", "report.baselines", "report.tolerance",
     ),
     "inspect": (
         "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
