@@ -117,6 +117,7 @@ OTHER = {
     "inference.batch_size": (2, {}),
     "report.baselines": (("thresholding",), {}),
     "report.overlay_class": ("pore", {}),
+    "report.tolerance": (3.0, {}),
 }  # fmt: skip
 REFUSED = {  # What a field that names something says where it is not there.
     "init_from": ("nowhere", "nowhere/config.json: no such file"),
@@ -197,6 +198,7 @@ class Footprint(dict):
             facts = find(config, planes, split)
             self["facts"] = facts.to_json()
             self["overlaid"] = score.overlaid_class(config, facts)
+            self["tolerance"] = score.tolerance_of(config)
             self["kept"] = planes._kept is not None
             return facts
 
@@ -377,7 +379,7 @@ LABELS = {
     "data.skip_unlabelled": True,
     "data.labelled": "z=0-9",
 }
-BESIDE = {"report.baselines": ("thresholding",)}
+BESIDE = {"report.baselines": ("thresholding",), "report.tolerance": 1.0}
 TAKEN = {"evaluate": INFERENCE | LABELS | BESIDE, "predict": INFERENCE}
 
 
@@ -437,7 +439,9 @@ def test_a_field_that_may_differ_has_an_effect(trained, tmp_path, monkeypatch, m
             if mode == "evaluate":
                 output = tmp_path / name
                 results = evaluate.run(trained, Path(SHOWN_BY[field]), output, changes=changes)
-                told = (results[key] for key in ("confusion", "label_map", "baselines"))
+                told = (
+                    results[key] for key in ("confusion", "label_map", "baselines", "boundaries")
+                )
                 return *told, *seen
             source = Path(SHOWN_BY[field]) / "images"
             predict.run(trained, source, tmp_path / name, probabilities=False, changes=changes)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
-from xseg_jax.model.metrics import confusion_matrix, scores
+from xseg_jax.model.metrics import class_scores, confusion_matrix, scores
 
 sk: Any = metrics  # Its annotations leave out values that its documentation allows.
 NAMES = ("pore", "ceramic", "metal", "resin")
@@ -79,6 +79,17 @@ def test_a_class_in_neither_has_no_score_and_one_only_predicted_has_zero():
     assert found["accuracy"] == pytest.approx(14 / 16)
     assert found["confusion"] == confusion_KK
     assert json.loads(json.dumps(found)) == found
+
+
+def test_class_scores_of_many_are_those_of_each():
+    one_KK = np.array([[6, 0, 2, 0], [0, 8, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    many_XKK = np.stack([one_KK, one_KK.T, 0 * one_KK])
+    found = class_scores(many_XKK)
+    for place, confusion_KK in enumerate(many_XKK):
+        for k, row in enumerate(scores(confusion_KK, NAMES)["per_class"].values()):
+            for key, values_XK in found.items():
+                wanted = np.nan if row[key] is None else row[key]
+                np.testing.assert_equal(float(values_XK[place, k]), wanted)
 
 
 def test_no_pixel_at_all_scores_zero_with_every_class_absent():

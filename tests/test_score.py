@@ -9,6 +9,7 @@ from scipy import stats
 
 from configs import tiny
 from xseg_jax.errors import InputError
+from xseg_jax.evaluation.boundaries import boundary_scores, read_sums
 from xseg_jax.modes import evaluate, score, train
 from xseg_jax.modes.score import check_baselines, verdict
 from xseg_jax.training.runlog import read_json, write_json
@@ -127,6 +128,40 @@ def test_a_run_without_a_forest_keeps_nothing_for_it(trained):
     assert results["verdict"]["against"] == "thresholding"
 
 
+def test_every_score_has_an_interval_and_every_plane_its_boundaries(trained):
+    workdir, results = trained
+    slices = read_json(workdir / "slices.json")
+    planes = len(slices["network"])
+    for name, scored in (
+        ("network", results),
+        ("thresholding", results["baselines"]["thresholding"]),
+    ):
+        confusion_NKK = np.array(list(slices[name].values()))
+        sums = read_sums(workdir / "boundaries.npz", name)
+        assert len(sums.length_XKDE) == planes == len(confusion_NKK)
+        names = list(scored["per_class"])
+        assert scored["boundaries"] == boundary_scores(sums.total, names)
+        assert scored["boundaries"]["tolerance"] == 2.0
+        found = scored["intervals"]
+        assert (found["level"], found["units"]) == (0.95, min(4, planes))
+        assert found["unit"] == ("blocks of z" if planes > 4 else "slices")
+        for key in ("accuracy", "precision", "recall", "f1", "miou"):
+            assert 0 <= found[key]["low"] <= scored[key] <= found[key]["high"] <= 1
+        for one, row in found["per_class"].items():
+            assert row["f1"]["low"] <= scored["per_class"][one]["f1"] <= row["f1"]["high"]
+            dice = scored["boundaries"]["per_class"][one]["surface_dice"]
+            assert row["surface_dice"]["low"] <= dice <= row["surface_dice"]["high"]
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, float("nan"), float("inf")])
+def test_a_tolerance_that_is_none_is_refused_before_any_work(tmp_path, tolerance):
+    config = tiny.get_config()
+    config.report.tolerance = tolerance
+    with pytest.raises(InputError, match=r"config\.report\.tolerance=.*: must be from 0 to 1000"):
+        train.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_forest_that_the_run_does_not_have_is_refused(trained, scan, tmp_path):
     changes = {"report.baselines": ("forest",)}
     with pytest.raises(InputError, match=r"forest\.npz: no such file, so that no forest"):
@@ -146,12 +181,13 @@ def test_no_baselines_at_all(trained, scan, tmp_path, capsys):
 def test_a_run_of_an_earlier_version_is_scored_beside_what_it_has(trained, scan, tmp_path, caplog):
     earlier = shutil.copytree(trained[0], tmp_path / "earlier")
     config = read_json(earlier / "config.json")
-    del config["report"]["baselines"]
+    del config["report"]["baselines"], config["report"]["tolerance"]
     write_json(earlier / "config.json", config)
     with caplog.at_level("INFO", "xseg_jax"):
         results = evaluate.run(earlier, scan, tmp_path / "out")
     assert "of an earlier version, which kept nothing that a forest needs" in caplog.text
     assert list(results["baselines"]) == ["thresholding"]
+    assert results["boundaries"]["tolerance"] == 2.0
     # Training there says which field is new.
     config = tiny.get_config()
     with pytest.raises(InputError, match=r"report\.baselines: None there"):

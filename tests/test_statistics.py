@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from xseg_jax.evaluation import statistics
-from xseg_jax.evaluation.statistics import Difference, difference, holm
+from xseg_jax.evaluation.statistics import Difference, difference, holm, interval
 
 TRUTH = 0.02
 PIXELS = 1e6
@@ -149,6 +149,104 @@ def test_what_a_corrected_interval_shows_is_what_its_p_says():
     for _ in range(100):
         for one in holm([of(value) for value in 3 * rng.normal(size=6)]):
             assert one.shown == (one.p < 0.05)
+
+
+@pytest.mark.parametrize("blocks", [3, 4, 8, 16])
+def test_the_interval_of_a_score_holds_it_as_often_as_it_says(blocks):
+    rng = np.random.default_rng([7, blocks])
+    trials, held = 400, 0
+    for _ in range(trials):
+        found = interval(confusions(0.8 + 0.03 * rng.normal(size=(1, blocks))), accuracy)
+        held += found.low <= 0.8 <= found.high
+        assert found.freedom == pytest.approx(blocks - 1)
+    assert lowest_of(held, trials) >= 0.95
+    assert held / trials == pytest.approx(0.95, abs=0.03)
+
+
+def test_the_interval_over_seeds_and_blocks_holds_the_score_too():
+    rng = np.random.default_rng(8)
+    trials, held = 300, 0
+    for _ in range(trials):
+        base, _ = simulated(rng, 3, 6, (0, 0, 0))
+        found = interval(base, accuracy)
+        held += found.low <= 0.8 <= found.high
+    assert lowest_of(held, trials) >= 0.95
+
+
+def test_the_interval_of_equal_blocks_is_students(monkeypatch):
+    accuracy_B = np.array([0.7, 0.72, 0.69, 0.75])
+    monkeypatch.setattr(statistics, "REPLICATES", 20000)
+    found = interval(confusions(accuracy_B[None]), accuracy)
+    half = stats.t.ppf(0.975, 3) * accuracy_B.std(ddof=1) / 2
+    assert found.estimate == pytest.approx(accuracy_B.mean())
+    assert [found.low, found.high] == pytest.approx(
+        [found.estimate - half, found.estimate + half], abs=0.02 * half
+    )
+
+
+def test_an_interval_is_cut_where_the_score_ends():
+    accuracy_SB = np.array([[1.0, 1.0, 0.99, 1.0]])
+    found = interval(confusions(accuracy_SB), accuracy)
+    assert found.estimate < found.high == 1.0
+    wide = interval(confusions(accuracy_SB), accuracy, bounds=(-np.inf, np.inf))
+    assert wide.high > 1.0
+    assert wide.low == found.low
+
+
+def test_sums_need_not_be_matrices():
+    part_SB, whole_SB = np.array([[30.0, 50.0, 10.0]]), np.array([[100.0, 100.0, 50.0]])
+    sums_SB2 = np.stack([part_SB, whole_SB], axis=-1)
+    share = interval(sums_SB2, lambda sums_X2: sums_X2[..., 0] / sums_X2[..., 1])
+    assert share.estimate == pytest.approx(90 / 250)
+    square = np.zeros((1, 3, 2, 2))
+    square[..., 0, 0], square[..., 0, 1] = part_SB, whole_SB - part_SB
+    assert interval(square, accuracy) == share
+
+
+def share_of(sums_X2):
+    with np.errstate(invalid="ignore"):
+        return sums_X2[..., 0] / sums_X2[..., 1]
+
+
+def test_blocks_in_which_nothing_is_defined_are_no_units():
+    some = np.array([[[3.0, 10.0], [0.0, 0.0], [5.0, 10.0], [0.0, 0.0], [4.0, 10.0]]])
+    found = interval(some, share_of)
+    assert found == interval(some[:, ::2], share_of)
+    assert found.freedom == pytest.approx(2)
+    alone = interval(some[:, :2], share_of)
+    assert (alone.estimate, alone.known, alone.low, alone.high) == (0.3, False, -np.inf, np.inf)
+    nothing = interval(some[:, 1:2], share_of)
+    assert np.isnan(nothing.estimate)
+    assert not nothing.known
+
+
+def test_a_block_that_one_of_two_has_a_score_in_stays():
+    base = np.array([[[8.0, 10.0], [0.0, 0.0], [9.0, 10.0], [8.0, 10.0]]])
+    variant = np.array([[[8.0, 10.0], [0.0, 5.0], [9.0, 10.0], [8.0, 10.0]]])
+    found = difference(base, variant, share_of, paired=True)
+    assert found.estimate == pytest.approx(25 / 35 - 25 / 30)
+    assert found.error > 0
+
+
+def test_what_is_defined_nowhere_does_not_differ():
+    nothing = np.zeros((1, 3, 2))
+    found = difference(nothing, nothing, share_of, paired=True)
+    assert np.isnan(found.estimate)
+    assert (found.verdict, found.p) == ("no interval known", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "error", "words"),
+    [
+        (0.1, 0.3, 0.05, "better"),
+        (-0.3, -0.1, 0.05, "worse"),
+        (-0.1, 0.3, 0.1, "no difference shown"),
+        (-np.inf, np.inf, np.inf, "no interval known"),
+    ],
+)
+def test_an_interval_in_words(low, high, error, words):
+    centre = 0.2 if np.isinf(low) else (low + high) / 2
+    assert Difference(centre, error, 3, low, high, 0.1).verdict == words
 
 
 def test_blocks_are_stretches_of_slices_that_lose_none():

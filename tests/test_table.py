@@ -93,6 +93,42 @@ def test_without_a_verdict_there_is_no_line_of_it():
     assert "verdict" not in results_table(results(baselines={}))
 
 
+INTERVALS = {
+    "level": 0.95, "units": 4, "unit": "blocks of z",
+    "accuracy": {"low": 0.95123, "high": 0.9789}, "surface_dice": {"low": 0.9, "high": 1.0},
+}  # fmt: skip
+
+
+def with_boundaries(values=(0.96541, 0.91, None), intervals=INTERVALS):
+    table = results(intervals=intervals)
+    for scored, value in zip((table, *table["baselines"].values()), values, strict=True):
+        scored["boundaries"] = {"tolerance": 2.0, "surface_dice": value}
+    return results_table(table).split("\n")
+
+
+def test_scores_stand_with_their_intervals():
+    lines = with_boundaries()
+    assert (
+        "pixel accuracy: U-Net 0.9667 (95% interval 0.9512 to 0.9789 over 4 blocks of z), "
+        "forest 0.9333, thresholding 0.1667"
+    ) in lines
+    assert (
+        "boundaries within 2 pixels (surface Dice): U-Net 0.9654 (0.9000 to 1.0000), forest "
+        "0.9100, thresholding -"
+    ) in lines
+    assert max(map(len, lines)) <= 120
+
+
+def test_without_an_interval_scores_stand_alone():
+    alone = INTERVALS | {"units": 1, "unit": "slices", "accuracy": None, "surface_dice": None}
+    lines = with_boundaries(intervals=alone)
+    assert "pixel accuracy: U-Net 0.9667, forest 0.9333, thresholding 0.1667" in lines
+    assert (
+        "boundaries within 2 pixels (surface Dice): U-Net 0.9654, forest 0.9100, thresholding -"
+    ) in lines
+    assert "boundaries" not in results_table(results())
+
+
 def test_absent_classes_are_named_with_their_method():
     text = results_table(results())
     note = "U-Net: absent in truth and prediction, not in the macro mean: metal"

@@ -93,6 +93,7 @@ def confusions(
     grey_scales: GreyScales,
     classes: int,
     advance: Callable[[], None] = lambda: None,
+    look: Callable[[np.ndarray, np.ndarray], None] = lambda label_HW, prediction_HW: None,
 ) -> np.ndarray:
     """Pixel counts (N, K, K) of each plane, row the true class, column the predicted.
 
@@ -104,6 +105,7 @@ def confusions(
       grey_scales: grey values to what `classify` takes.
       classes: K.
       advance: called after each plane of this process.
+      look: sees the label and the classes of each plane of this process.
     """
     total_NKK = np.zeros((len(planes), classes, classes), np.int32)
     for place in share_of(planes):
@@ -112,6 +114,7 @@ def confusions(
         cell = item.label_HW.astype(np.int64) * classes + prediction_HW
         counts = np.bincount(cell[item.label_HW != IGNORED], minlength=classes**2)
         total_NKK[place] = counts.reshape(classes, classes)
+        look(item.label_HW, prediction_HW)
         advance()
     # A plane is in one process alone: the sums are exact, and the same for any number.
     return sum_over_processes(total_NKK).astype(np.int64)

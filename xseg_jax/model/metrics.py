@@ -65,6 +65,12 @@ def macro_scores(confusion_XKK: np.ndarray) -> dict[str, np.ndarray]:
     return {"accuracy": _ratio(hits_X, confusion_XKK.sum(axis=(-2, -1))), **macro}
 
 
+def class_scores(confusion_XKK: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall, f1 and iou of each class, (X, K), of many; NaN where `scores` has none."""
+    columns, present_XK, _ = _columns(confusion_XKK)
+    return {key: np.where(present_XK, column_XK, np.nan) for key, column_XK in columns.items()}
+
+
 def _columns(
     confusion_XKK: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:

@@ -16,7 +16,14 @@ from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of, voxel_size_of
 from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
-from xseg_jax.modes.score import Baselines, fit_baselines, score_and_report
+from xseg_jax.modes.score import (
+    BOUNDARIES,
+    SLICES,
+    Baselines,
+    fit_baselines,
+    score_and_report,
+    tolerance_of,
+)
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.progress import Progress
 from xseg_jax.report import degraded
@@ -28,7 +35,7 @@ logger = logging.getLogger(__name__)
 CLAIM = "evaluation.json"
 """Says which run scored which folder."""
 DEGRADED = "degraded.json"
-WRITTEN = ("results.json", "slices.json", "figures", DEGRADED, "degraded.csv")
+WRITTEN = ("results.json", SLICES, BOUNDARIES, "figures", DEGRADED, "degraded.csv")
 
 
 def run(
@@ -76,6 +83,7 @@ def run(
     images = str(source)
     if labels is None:
         images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
+    tolerance_of(trained.config)  # Before the work, not after it.
     baselines = fit_baselines(trained)
     config = trained.config
     sources = sources_of(config, images)

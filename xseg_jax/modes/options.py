@@ -65,7 +65,7 @@ OPTIONS = {
 MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
-        "data.labelled", "data.voxel_size", "report.baselines",
+        "data.labelled", "data.voxel_size", "report.baselines", "report.tolerance",
     ),
     "inspect": (
         "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",

@@ -13,9 +13,17 @@ from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import statistics
 from xseg_jax.evaluation.baselines import Classify, confusions
+from xseg_jax.evaluation.boundaries import (
+    TOLERANCE,
+    BoundarySums,
+    BoundaryTally,
+    boundary_scores,
+    write_sums,
+)
 from xseg_jax.evaluation.calibration import Reliability
 from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.evaluation.forest import Forest, Sample
+from xseg_jax.evaluation.intervals import intervals, sums_of
 from xseg_jax.model.metrics import macro_scores, scores
 from xseg_jax.modes.run import Config, DataFacts
 from xseg_jax.modes.trained import TrainedRun
@@ -42,6 +50,8 @@ EARLIER = ("thresholding",)
 """What stood beside the scores of a run whose version knew no other baseline."""
 NETWORK = "network"
 """Its name in slices.json, beside those of the baselines."""
+SLICES, BOUNDARIES = "slices.json", "boundaries.npz"
+"""What every plane adds to the scores: its confusion matrices, and its boundaries."""
 BLOCKS = 4
 """Stretches of z that chance of place is measured by, as in a study."""
 
@@ -64,6 +74,20 @@ def check_baselines(config: Config) -> tuple[str, ...]:
                 "for none"
             )
     return names
+
+
+def tolerance_of(config: Config) -> float:
+    """How far boundaries may be apart, in pixels.
+
+    Raises:
+      InputError: it is no distance.
+    """
+    tolerance = config.report.get("tolerance", TOLERANCE)
+    if not 0 <= tolerance <= 1000:
+        raise InputError(
+            f"config.report.tolerance={tolerance}: must be from 0 to 1000 pixels; two is usual"
+        )
+    return float(tolerance)
 
 
 def fit_baselines(trained: TrainedRun) -> Baselines:
@@ -89,7 +113,7 @@ def score_and_report(
     between: Sequence[Plane] = (),
     seconds: Callable[[], float],
 ) -> dict[str, Any]:
-    """Scores planes, and writes `results.json`, `slices.json` and figures to `output`.
+    """Scores planes; writes `results.json`, `slices.json`, `boundaries.npz` and figures.
 
     Args:
       output: folder.
@@ -108,9 +132,17 @@ def score_and_report(
     names, overlaid = facts.label_map.names, overlaid_class(trained.config, facts)
     scorer = Scorer(trained.parallel, trained.learner.loss, len(names))
     tally = Reliability(len(names), trained.joint_calibration.temperature)
+    tolerance, edges = tolerance_of(trained.config), dict[str, BoundarySums]()
+    at_edges = BoundaryTally(planes, len(names), tolerance)
+
+    def look(probability_HWK: np.ndarray, label_HW: np.ndarray) -> None:
+        tally(probability_HWK, label_HW)
+        at_edges(label_HW, probability_HWK.argmax(axis=-1).astype(np.uint8))
+
     with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
-        found = scorer(trained.segment, planes, progress.advance, tally)
+        found = scorer(trained.segment, planes, progress.advance, look)
     calibrated = tally.results(trained.joint_calibration, names)
+    edges[NETWORK] = at_edges.sums()
     beside = None
     if len(between):
         confusion_KK = scorer(trained.segment, between).confusion_KK
@@ -118,19 +150,21 @@ def score_and_report(
     slices_NKK = {NETWORK: found.confusion_NKK}
     for name, classify in baselines.items():
         if classify is not None:
+            at_edges = BoundaryTally(planes, len(names), tolerance)
             with Progress(f"Evaluating {name}", len(share_of(planes)), "slice") as progress:
                 slices_NKK[name] = confusions(
-                    classify, planes, facts.grey_scales, len(names), progress.advance
+                    classify, planes, facts.grey_scales, len(names), progress.advance, at_edges
                 )
+            edges[name] = at_edges.sums()
     judged = verdict(slices_NKK, planes)
+    unit = judged["unit"] if judged else _unit(planes)
+    scored = {name: _scores(slices_NKK[name], edges[name], names, unit) for name in edges}
     results = (
         {"split": split, "slices": len(planes), "loss": found.loss}
-        | scores(found.confusion_KK, names)
+        | scored[NETWORK]
         | {
             "baselines": {
-                name: {"method": METHODS[name]} | scores(slices_NKK[name].sum(axis=0), names)
-                if name in slices_NKK
-                else None
+                name: {"method": METHODS[name]} | scored[name] if name in scored else None
                 for name in baselines
             },
             "verdict": judged,
@@ -152,10 +186,26 @@ def score_and_report(
             name: dict(zip(slices, found_NKK.tolist(), strict=True))
             for name, found_NKK in slices_NKK.items()
         }
-        write_json(output / "slices.json", rows)
+        write_json(output / SLICES, rows)
+        write_sums(output / BOUNDARIES, edges)
         write_json(output / "results.json", results)
     print(results_table(results))
     return results
+
+
+def _scores(
+    confusion_NKK: np.ndarray,
+    edges: BoundarySums,
+    names: Sequence[str],
+    unit: str,
+) -> dict[str, Any]:
+    """What `results.json` says of a method: scores, boundaries and intervals."""
+    units = {"units": min(BLOCKS, len(confusion_NKK)), "unit": unit}
+    found = intervals(sums_of(confusion_NKK, edges), names, BLOCKS)
+    return scores(confusion_NKK.sum(axis=0), names) | {
+        "boundaries": boundary_scores(edges.total, names),
+        "intervals": {"level": statistics.LEVEL} | units | found,
+    }
 
 
 def verdict(slices_NKK: Mapping[str, np.ndarray], planes: Sequence[Plane]) -> dict[str, Any] | None:

@@ -280,8 +280,4 @@ def verdict(name: str, runs: int, found: statistics.Difference | None) -> str:
         return "base"
     if not runs or found is None:
         return "failed"
-    if not np.isfinite(found.error) or runs < 2:
-        return "too few seeds to tell"
-    if not found.shown:
-        return "no difference shown"
-    return "better" if found.estimate > 0 else "worse"
+    return found.verdict if found.known and runs >= 2 else "too few seeds to tell"

@@ -30,12 +30,15 @@ from xseg_jax.modes.run import (
     steps_per_epoch,
 )
 from xseg_jax.modes.score import (
+    BOUNDARIES,
     FOREST,
+    SLICES,
     check_baselines,
     fit_baselines,
     overlaid_class,
     report_untested,
     score_and_report,
+    tolerance_of,
 )
 from xseg_jax.modes.trained import CALIBRATION, TrainedRun
 from xseg_jax.progress import Progress
@@ -70,7 +73,7 @@ LOWEST = {
 }
 """Smallest values of fields that have no further rule."""
 WRITTEN = (
-    "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", "slices.json",
+    "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", SLICES, BOUNDARIES,
     "figures", FOREST, CALIBRATION,
 )  # fmt: skip
 """What a run writes beside its config.json."""
@@ -221,6 +224,7 @@ def check_config(config: Config) -> None:
     check_model(**config.model)
     check_augment(**config.augment)
     check_baselines(config)
+    tolerance_of(config)
     checkpoint_used(config, validated=True)
     for field, lowest in LOWEST.items():
         value = config

@@ -36,8 +36,13 @@ def results_table(results: dict[str, Any]) -> str:
         lines.append(f"{name:<{width}}" + "".join(map(_cell, cells)))
     macro = [scores[MACRO.get(column, column)] for scores, column in columns]
     lines.append(f"{'macro mean':<{width}}" + "".join(map(_cell, macro)))
-    accuracy = [f"{name} {scores['accuracy']:.4f}" for name, scores in methods.items()]
-    lines += ["", "pixel accuracy: " + ", ".join(accuracy)]
+    lines += ["", f"pixel accuracy: {_beside(methods, 'accuracy', results, '95% interval ')}"]
+    if boundaries := results.get("boundaries"):
+        edges = {name: scores["boundaries"] for name, scores in methods.items()}
+        lines.append(
+            f"boundaries within {boundaries['tolerance']:g} pixels (surface Dice): "
+            + _beside(edges, "surface_dice", results)
+        )
     if results["verdict"]:
         lines.append(f"verdict: {verdict_line(results['verdict'])}")
     if results.get("calibration"):  # Results of earlier versions have none.
@@ -68,6 +73,21 @@ def results_table(results: dict[str, Any]) -> str:
             f"{leak['chance']:.3f}"
         )
     return "\n".join(lines)
+
+
+def _beside(
+    methods: dict[str, Any], score: str, results: dict[str, Any], what: str | None = None
+) -> str:
+    """A score of each method, the first one's with its interval; `what` says what that is."""
+    values = [
+        f"{name} {'-' if scores[score] is None else format(scores[score], '.4f')}"
+        for name, scores in methods.items()
+    ]
+    intervals = results.get("intervals") or {}  # Results of earlier versions have none.
+    if one := intervals.get(score):
+        over = f" over {intervals['units']} {intervals['unit']}" if what else ""
+        values[0] += f" ({what or ''}{one['low']:.4f} to {one['high']:.4f}{over})"
+    return ", ".join(values)
 
 
 def verdict_line(verdict: dict[str, Any]) -> str:
