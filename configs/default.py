@@ -124,5 +124,6 @@ def get_config() -> Any:
 
     config.report = ConfigDict()
     config.report.baselines = ("forest", "thresholding")  # Beside the scores; () for none.
+    config.report.page = True  # report.html and model_card.md, at the end.
     config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.
     return config

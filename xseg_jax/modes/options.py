@@ -38,6 +38,7 @@ FLAGS = {
     "inspect": ("config", "input", "labels", "output"),
     "predict": ("config", "workdir", "input", "output", *VOLUMES, *PROCESSES),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
+    "report": ("workdir",),
 }
 """Flags that a mode uses."""
 NEEDED = {
@@ -46,6 +47,7 @@ NEEDED = {
     "inspect": ("input", "output"),
     "predict": ("workdir", "input", "output"),
     "sweep": ("config",),
+    "report": ("workdir",),
 }
 """Flags that a mode cannot do without."""
 OPTIONS = {
@@ -54,13 +56,14 @@ OPTIONS = {
     "inspect": ("labels", "config"),
     "predict": VOLUMES,
     "sweep": ("executor", "jobs", "slurm"),
+    "report": (),
 }
 """Flags that a mode takes by name, behind paths and config."""
 
 MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
-        "data.labelled", "report.baselines",
+        "data.labelled", "report.baselines", "report.page",
     ),
     "inspect": (
         "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",

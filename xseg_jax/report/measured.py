@@ -1,0 +1,157 @@
+"""Quantities of a segmented volume with their errors, as data for a page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xseg_jax.colours import class_rgb
+from xseg_jax.report.numbers import TIMES, count, decimals, interval, number, signed
+from xseg_jax.report.plots import Axis, Dot, Line, dot_chart, line_chart
+
+Json = Mapping[str, Any]
+Section = dict[str, Any]
+
+UNITS = {"um": "µm", "1": ""}
+MOST_CHARTS = 24
+"""Curves drawn; `measured.json` has all."""
+
+
+def unit_words(unit: str) -> str:
+    """A unit as it is printed: "1/um^2" is "µm⁻²"."""
+    if unit in UNITS:
+        return UNITS[unit]
+    above, _, below = unit.partition("/")
+    name, _, power = below.partition("^")
+    raised = (power or "1").translate(str.maketrans("123", "¹²³"))
+    shown = f"{UNITS.get(name, name)}⁻{raised}" if below else above.replace("um", "µm")
+    if not below:
+        return shown.replace("^2", "²").replace("^3", "³")
+    return shown if above == "1" else f"{UNITS.get(above, above)} {shown}"
+
+
+def quantities(measured: Json) -> Section:
+    """A table of quantities, small charts of their errors and of curves, and what was left out.
+
+    Args:
+      measured: as `measured.json` holds it.
+
+    Returns:
+      words, baselines (names), intervals (over what), rows, errors (charts), curves (charts),
+      left_out.
+    """
+    found = measured["quantities"]
+    baselines = list(
+        dict.fromkeys(name for one in found for name in (one["against"] or {}).get("baselines", {}))
+    )
+    has_truth = any(one["against"] for one in found)
+    return {
+        "words": _words(measured),
+        "has_truth": has_truth,
+        "baselines": baselines,
+        "intervals": list(dict.fromkeys(one["interval"] for one in found if one["interval"])),
+        "rows": [_row(one, baselines, measured["phases"]) for one in found],
+        "errors": _errors(found, baselines) if has_truth else [],
+        "curves": _curves(measured["curves"], measured["phases"]),
+        "more_curves": max(0, len(measured["curves"]) - MOST_CHARTS),
+        "left_out": [
+            {"name": " ".join([one["quantity"].replace("_", " "), *_of(one)]),
+             "reason": one["reason"]}
+            for one in measured["left_out"]
+        ],
+    }  # fmt: skip
+
+
+def _words(measured: Json) -> str:
+    size = f" {TIMES} ".join(str(n) for n in measured["shape"])
+    unit = measured["unit"]
+    if unit == "voxel":
+        known = "no voxel size is known, and lengths are in voxels"
+    else:
+        edges = f" {TIMES} ".join(f"{edge:.4g}" for edge in measured["voxel_size"])
+        known = f"voxels of {edges} {unit_words(unit)} (z, y, x)"
+    plane = "plane by plane" if measured["dimension"] == 2 else "in three dimensions"
+    return f"Measured {plane} on {size} voxels (z, y, x); {known}."
+
+
+def _of(one: Json) -> list[str]:
+    """What a quantity is of: phase, the phase it touches, and direction."""
+    said = [f"of {one['phase']}"] if one.get("phase") else []
+    said += [f"with {one['with']}"] if one.get("with") else []
+    return said + ([f"along {one['axis']}"] if one.get("axis") else [])
+
+
+def _rgb(phase: str | None, phases: Sequence[str]) -> tuple[int, int, int] | None:
+    return class_rgb(phases.index(phase)) if phase in phases else None
+
+
+def _row(one: Json, baselines: Sequence[str], phases: Sequence[str]) -> Section:
+    against = one["against"] or {}
+    beside = against.get("baselines", {})
+    # An error is written to the last digit of the value.
+    places = decimals(one["value"])
+    return {
+        "name": one["label"],
+        "of": " ".join(_of(one)),
+        "rgb": _rgb(one.get("phase"), phases),
+        "unit": unit_words(one["unit"]),
+        "value": number(one["value"]),
+        "interval": interval(one["low"], one["high"]),
+        "truth": number(against.get("truth")),
+        "truth_interval": interval(against.get("truth_low"), against.get("truth_high")),
+        "error": signed(against.get("error"), places=places),
+        "error_interval": interval(
+            against.get("error_low"), against.get("error_high"), places=places
+        ),
+        "beside": [
+            {
+                "value": number(other.get("value")),
+                "error": signed(other.get("error"), places=places),
+                "interval": interval(
+                    other.get("error_low"), other.get("error_high"), places=places
+                ),
+            }
+            for other in (beside.get(name, {}) for name in baselines)
+        ],
+    }
+
+
+def _errors(found: Sequence[Json], baselines: Sequence[str]) -> list[Section]:
+    """A chart of errors for each quantity that has a truth: one unit an axis."""
+    kinds: dict[tuple[str, str], list[Json]] = {}
+    for one in found:
+        if one["against"] and one["against"].get("error") is not None:
+            kinds.setdefault((one["label"], one["unit"]), []).append(one)
+    charts = []
+    for (label, unit), members in kinds.items():
+        rows = []
+        for one in members:
+            against = one["against"]
+            sides = [against, *(against.get("baselines", {}).get(name, {}) for name in baselines)]
+            dots = [
+                Dot(n, side.get("error"), side.get("error_low"), side.get("error_high"))
+                for n, side in enumerate(sides)
+            ]
+            rows.append((" ".join(_of(one)) or label, dots))
+        shown = unit_words(unit)
+        charts.append(dot_chart(
+            label, ["U-Net", *baselines], rows,
+            Axis(f"error, {shown}" if shown else "error"),
+            says=f"Errors against the labels, of {count(len(rows), 'row')}.", zero=True,
+        ))  # fmt: skip
+    return charts
+
+
+def _curves(curves: Sequence[Json], phases: Sequence[str]) -> list[Section]:
+    charts = []
+    for one in curves[:MOST_CHARTS]:
+        lines = [Line("predicted", one["x"], one["y"], rgb=_rgb(one.get("phase"), phases))]
+        if one.get("truth_y"):
+            lines.append(Line("labelled", one["x"], one["truth_y"], style=1))
+        unit = unit_words(one["x_unit"])
+        x = Axis(f"{one['x_label']}, {unit}" if unit else one["x_label"])
+        title = " ".join([one["label"], *_of(one)])
+        charts.append(
+            line_chart(
+                title, lines, x, Axis(one["y_label"]), says=f"{one['y_label']} over {x.label}."
+            )
+        )
+    return charts
