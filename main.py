@@ -13,15 +13,7 @@ from xseg_jax.errors import InputError, RunError
 from xseg_jax.files import line_of, user_path
 from xseg_jax.memory import use_huge_pages
 from xseg_jax.modes.commandline import parse
-from xseg_jax.modes.options import (
-    MAY_DIFFER,
-    NEEDED,
-    OPTIONS,
-    SWITCHES,
-    TEXTS,
-    check_flags,
-    check_given,
-)
+from xseg_jax.modes.options import NEEDED, OPTIONS, SWITCHES, TEXTS, check_flags, check_given
 from xseg_jax.progress import log_to_terminal, mute
 
 FLAGS = flags.FLAGS
@@ -77,7 +69,7 @@ def run(mode: str) -> None:
         module.run(FLAGS.config, workdir, **options)
     else:
         paths = [user_path(FLAGS[flag].value or "") for flag in NEEDED[mode]]
-        module.run(*paths, **options | ({"changes": given} if mode in MAY_DIFFER else {}))
+        module.run(*paths, **options, **({"changes": given} if given else {}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Quantities of a segmented volume with their errors, as data for a page."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,12 @@ def quantities(measured: Json) -> Section:
     baselines = list(
         dict.fromkeys(name for one in found for name in (one["against"] or {}).get("baselines", {}))
     )
+    drawn = [one for one in measured["curves"] if _has_values(one)]
+    empty = [
+        one | {"reason": "its curve has no finite value"}
+        for one in measured["curves"]
+        if not _has_values(one)
+    ]
     has_truth = any(one["against"] for one in found)
     return {
         "words": _words(measured),
@@ -50,12 +57,12 @@ def quantities(measured: Json) -> Section:
         "intervals": list(dict.fromkeys(one["interval"] for one in found if one["interval"])),
         "rows": [_row(one, baselines, measured["phases"]) for one in found],
         "errors": _errors(found, baselines) if has_truth else [],
-        "curves": _curves(measured["curves"], measured["phases"]),
-        "more_curves": max(0, len(measured["curves"]) - MOST_CHARTS),
+        "curves": _curves(drawn, measured["phases"]),
+        "more_curves": max(0, len(drawn) - MOST_CHARTS),
         "left_out": [
             {"name": " ".join([one["quantity"].replace("_", " "), *_of(one)]),
              "reason": one["reason"]}
-            for one in measured["left_out"]
+            for one in [*measured["left_out"], *empty]
         ],
     }  # fmt: skip
 
@@ -138,6 +145,10 @@ def _errors(found: Sequence[Json], baselines: Sequence[str]) -> list[Section]:
             says=f"Errors against the labels, of {count(len(rows), 'row')}.", zero=True,
         ))  # fmt: skip
     return charts
+
+
+def _has_values(curve: Json) -> bool:
+    return any(y is not None and math.isfinite(y) for y in curve["y"])
 
 
 def _curves(curves: Sequence[Json], phases: Sequence[str]) -> list[Section]:
