@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import small_forest  # noqa: F401 - what it is imported for
 import tifffile
+from browser import _browser, _open_page  # noqa: F401 - fixtures for any test
 from PIL import Image
 
 # Tests compile far more than they compute: without LLVM's optimisations, and with what one test
