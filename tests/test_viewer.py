@@ -39,7 +39,7 @@ def whole(fragment):
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Slices</title>'
         '<meta name="viewport" content="width=device-width">'
-        "<style>:root { color-scheme: light dark } body { margin: 0; background: Canvas }</style><body>"
+        "<style>:root { color-scheme: light dark } body { margin: 0; background: Canvas }</style>"
         f"<main><h1>Slices</h1>{fragment}</main></body></html>"
     )
 

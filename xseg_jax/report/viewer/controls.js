@@ -132,7 +132,8 @@ function startViewer(root) {
     if (!data.pixel_size || !state.slice) return;
     const each = view.magnification() / data.pixel_size; // CSS pixels for one unit of length
     const length = roundLength(canvas.clientWidth / 4 / each);
-    part("scale-bar").style.width = `${length * each}px`;
+    // As a share of the width, which stays right on paper.
+    part("scale-bar").style.width = `${(100 * length * each) / canvas.clientWidth}cqw`;
     part("scale-text").textContent = `${short(length)} ${data.unit}`;
   }
 
@@ -254,6 +255,10 @@ function startViewer(root) {
   }
 
   listen();
+  if (!("DecompressionStream" in window)) {
+    part("facts").textContent = "cannot be shown: this browser is from before 2023";
+    return;
+  }
   show(0);
   root.viewer = { state, view, loaded, show }; // For whoever builds on it.
 }

@@ -168,6 +168,7 @@ function createView(canvas, onMove) {
   new ResizeObserver(() => {
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
     canvas.height = Math.max(1, Math.round(canvas.clientHeight * devicePixelRatio));
+    canvas.parentElement.style.setProperty("--xv-shape", canvas.width / canvas.height);
     draw();
   }).observe(canvas);
   return view;
