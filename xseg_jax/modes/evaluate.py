@@ -23,6 +23,7 @@ from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress
 from xseg_jax.report import degraded
 from xseg_jax.report.page import PAGE
+from xseg_jax.report.run_folder import SLICES as SHOWN
 from xseg_jax.training.parallel import is_first_process, share_of
 from xseg_jax.training.runlog import claim, provenance, refuse_other, write_json
 
@@ -32,7 +33,7 @@ CLAIM = "evaluation.json"
 """Says which run scored which folder."""
 DEGRADED = "degraded.json"
 WRITTEN = (
-    "results.json", "slices.json", "figures", DEGRADED, "degraded.csv", WARNINGS, PAGE,
+    "results.json", "slices.json", "figures", DEGRADED, "degraded.csv", WARNINGS, SHOWN, PAGE,
 )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from xseg_jax.modes.score import (
 from xseg_jax.modes.trained import CALIBRATION, TrainedRun
 from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress
+from xseg_jax.report.run_folder import SLICES as SHOWN
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import (
     Parallel,
@@ -73,7 +74,7 @@ LOWEST = {
 """Smallest values of fields that have no further rule."""
 WRITTEN = (
     "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", "slices.json",
-    "figures", FOREST, CALIBRATION, WARNINGS, *REPORTS,
+    "figures", FOREST, CALIBRATION, WARNINGS, SHOWN, *REPORTS,
 )  # fmt: skip
 """What a run writes beside its config.json."""
 

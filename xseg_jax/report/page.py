@@ -12,8 +12,10 @@ from xseg_jax.report import scores, sections
 from xseg_jax.report.measured import quantities
 from xseg_jax.report.methods import citation, last_part, methods_text
 from xseg_jax.report.numbers import duration
-from xseg_jax.report.run_folder import RunFolder
+from xseg_jax.report.run_folder import SLICES, RunFolder
 from xseg_jax.report.signed import write_signed
+from xseg_jax.report.slices import read_slices
+from xseg_jax.report.viewer import viewer_html
 
 EVALUATED = {"run": "run", "images": "input"}
 """Rows of an evaluation's provenance, and what `evaluation.json` calls them."""
@@ -77,6 +79,8 @@ def run_data(folder: RunFolder) -> dict[str, Any]:
     results = folder.results
     tested = bool(results["slices"])
     text, sources = methods_text(folder)
+    slices = folder.path / SLICES
+    viewer = viewer_html(read_slices(slices)) if slices.is_file() else None
     step = (folder.calibration or {}).get("step")
     return {
         "name": folder.name,
@@ -92,8 +96,8 @@ def run_data(folder: RunFolder) -> dict[str, Any]:
         "reliability": sections.reliability(results),
         "quantities": quantities(folder.measured) if folder.measured else None,
         "robustness": sections.robustness(folder.degraded) if folder.degraded else None,
-        "viewer": None,
-        "figures": figures(folder.path / "figures"),
+        "viewer": viewer,
+        "figures": [] if viewer else figures(folder.path / "figures"),
         "warnings": folder.warnings,
         "provenance": provenance(folder),
         "config": None if folder.config is None else json.dumps(folder.config, indent=2),

@@ -26,6 +26,9 @@ MARKS = (
     "M-3,-1h2v-2h2v2h2v2h-2v2h-2v-2h-2z",
 )
 
+LEAST = 1e-12
+"""Smallest part of the values that an axis shows."""
+
 Values = Sequence[float | None]
 
 
@@ -227,8 +230,9 @@ class _Scale:
         high = max(values) if axis.high is None else axis.high
         if axis.log:
             low, high = 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high))
-        elif low == high:  # A single value stands in the middle.
-            spread = abs(low) / 10 or 1.0
+        elif high - low <= LEAST * max(abs(low), abs(high), LEAST):
+            # One value stands in the middle; what is as near to it as rounding is the same one.
+            spread = abs(low) / 10 if abs(low) > LEAST else 1.0
             low, high = low - spread, high + spread
         if axis.log and low == high:
             low, high = low / 10, high * 10
