@@ -80,6 +80,42 @@ def results(names=NAMES):
     }
 
 
+def with_intervals(found):
+    """Results with intervals and boundary scores of network and forest."""
+
+    def ends(value):
+        return {"low": value - 0.01, "high": value + 0.01}
+
+    def scored(one):
+        per_class = {
+            name: {key: ends(row[key]) for key in ("precision", "recall", "f1", "iou")}
+            for name, row in one["per_class"].items()
+        }
+        for row in per_class.values():
+            row |= {"surface_dice": ends(0.9), "mean_distance": None}
+        edges = {
+            name: {
+                "surface_dice": 0.9, "hd95": 2.5, "mean_distance": 0.7, "unmatched": 0.0,
+                "length": 100.0, "reason": None,
+            }
+            for name in one["per_class"]
+        }  # fmt: skip
+        both = {key: ends(one[key]) for key in ("accuracy", "precision", "recall", "f1", "miou")}
+        return one | {
+            "intervals": {"level": 0.95, "units": 4, "unit": "blocks of z"}
+            | both
+            | {"surface_dice": ends(0.9), "per_class": per_class},
+            "boundaries": {
+                "tolerance": 2.0, "spacing": [1.0, 1.0], "surface_dice": 0.9, "left_out": 0.0,
+                "per_class": edges,
+            },
+        }  # fmt: skip
+
+    return scored(found) | {
+        "baselines": {name: one and scored(one) for name, one in found["baselines"].items()}
+    }
+
+
 UNTESTED = (
     "split", "slices", "calibration", "label_map", "parameters", "git_commit", "packages", "device",
     "seconds",

@@ -1,7 +1,8 @@
 import pytest
-from result_folders import results, untested
+from result_folders import results, untested, with_intervals
 
 from xseg_jax.report import scores
+from xseg_jax.report.numbers import NONE
 
 
 def test_the_verdict_in_words_and_numbers():
@@ -70,3 +71,34 @@ def test_absent_classes_and_slices_between_are_told():
     notes = scores.score_table(found)["notes"]
     assert notes[0] == "U-Net: absent in truth and prediction, and not in the mean: metal."
     assert notes[-1].endswith("on 2 others: pixel accuracy 0.9000, mean IoU 0.8000.")
+
+
+def test_intervals_stand_below_their_scores_and_around_their_dots():
+    found = with_intervals(results())
+    table = scores.score_table(found)
+    assert table["has_intervals"]
+    assert table["over"] == "4 blocks of z"
+    for row, value in ((0, found["per_class"]["pore"]["iou"]), (-1, found["miou"])):
+        cell = table["rows"][row]["cells"][3]
+        assert cell["interval"] == f"{value - 0.01:.4f} to {value + 0.01:.4f}"
+    assert table["accuracy"][1]["interval"] != ""
+    marks = [mark for row in scores.score_dots(found)["rows"] for mark in row["marks"]]
+    assert len(marks) == 8
+    for mark in marks:
+        assert mark["x"] == pytest.approx((mark["from"] + mark["to"]) / 2, abs=0.02)
+
+
+def test_boundaries_of_each_class_and_method():
+    assert scores.boundary_table(results()) is None
+    found = with_intervals(results())
+    found["boundaries"]["per_class"]["metal"] |= {"hd95": None, "reason": "no boundary in label"}
+    found["baselines"]["forest"]["boundaries"]["per_class"]["pore"]["surface_dice"] = 0.8
+    table = scores.boundary_table(found)
+    assert table["groups"] == ["U-Net", "forest"]
+    assert "within 2 pixels" in table["words"]
+    pore, _, metal = table["rows"]
+    assert [cell["text"] for cell in pore["cells"][:3]] == ["0.9000", "2.500", "0.7000"]
+    assert [cell["best"] for cell in pore["cells"]] == [True, *[False] * 5]
+    assert pore["cells"][0]["interval"] == "0.8900 to 0.9100"
+    assert metal["cells"][1]["text"] == NONE
+    assert table["notes"] == ["metal: no HD95, for no boundary in label."]

@@ -90,6 +90,7 @@ def run_data(folder: RunFolder) -> dict[str, Any]:
         "summary": summary(folder),
         "methods": text,
         "scores": scores.score_table(results),
+        "boundaries": scores.boundary_table(results) if tested else None,
         "dots": scores.score_dots(results) if tested else None,
         "history": sections.history(folder.metrics, step),
         "confusion": sections.confusion(results) if tested else None,

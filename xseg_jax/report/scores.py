@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xseg_jax.colours import class_rgb
-from xseg_jax.report.numbers import count, score, signed
+from xseg_jax.report.numbers import count, number, score, signed
 from xseg_jax.report.plots import Axis, Dot, dot_chart
 from xseg_jax.report.table import MACRO, THE, verdict_line
 
@@ -13,6 +13,11 @@ Section = dict[str, Any]
 
 NETWORK = "U-Net"
 HEADS = {"precision": "precision", "recall": "recall", "f1": "F1", "iou": "IoU"}
+BOUNDARY_HEADS = {
+    "surface_dice": "surface Dice",
+    "hd95": "HD95",
+    "mean_distance": "mean distance",
+}
 BASELINE_COLUMNS = ("f1", "iou")
 """Columns of a baseline: all of them would be wider than a page. `results.json` has them."""
 
@@ -104,9 +109,11 @@ def score_table(results: Json) -> Section | None:
             row(name, own["pixels"], k, lambda m, c, name=name: methods[m]["per_class"][name][c])
         )
     rows.append(row("mean of classes", None, None, lambda m, c: methods[m][MACRO.get(c, c)]))
+    known = results.get("intervals") or {}
     shown = any(cell["interval"] for one in rows for cell in one["cells"])
     return {
         "has_intervals": shown,
+        "over": f"{known['units']} {known['unit']}" if shown else "",
         "groups": [{"name": m, "span": sum(one == m for one, _ in columns)} for m in methods],
         "heads": [HEADS[column] for _, column in columns],
         "firsts": [n == 0 or columns[n - 1][0] != m for n, (m, _) in enumerate(columns)],
@@ -152,6 +159,51 @@ def _score_notes(results: Json, methods: Mapping[str, Json]) -> list[str]:
             f"{score(between['accuracy'])}, mean IoU {score(between['miou'])}."
         )
     return notes
+
+
+def boundary_table(results: Json) -> Section | None:
+    """How far predicted boundaries lie from labelled ones, of each class and method.
+
+    Args:
+      results: as `results.json` holds them.
+
+    Returns:
+      As `score_table`, with words on tolerance and unit; None where boundaries were not scored.
+    """
+    methods = {
+        name: found for name, found in methods_of(results).items() if found.get("boundaries")
+    }
+    if not methods:
+        return None
+    own = results["boundaries"]
+    rows = []
+    for k, name in enumerate(own["per_class"]):
+        values = {m: found["boundaries"]["per_class"][name] for m, found in methods.items()}
+        dice = [value["surface_dice"] for value in values.values()]
+        best = max((one for one in dice if one is not None), default=None)
+        cells = [
+            {
+                "text": (score if column == "surface_dice" else number)(value[column]),
+                "interval": interval_of(methods[method], column, name),
+                "best": len(dice) > 1 and column == "surface_dice" and value[column] == best,
+            }
+            for method, value in values.items()
+            for column in BOUNDARY_HEADS
+        ]
+        rows.append({"name": name, "rgb": class_rgb(k), "cells": cells})
+    return {
+        "words": "Boundaries of label and prediction, slice by slice: the share that lies within "
+        f"{own['tolerance']:g} pixels of the other one (surface Dice), the 95th percentile of the "
+        "distances (HD95) and their mean, in pixels.",
+        "groups": list(methods),
+        "heads": list(BOUNDARY_HEADS.values()),
+        "rows": rows,
+        "notes": [
+            f"{name}: no HD95, for {found['reason']}."
+            for name, found in own["per_class"].items()
+            if found.get("reason")
+        ],
+    }
 
 
 def score_dots(results: Json) -> Section:
