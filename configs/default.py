@@ -126,5 +126,6 @@ def get_config() -> Any:
     config.report = ConfigDict()
     config.report.baselines = ("forest", "thresholding")  # Beside the scores; () for none.
     config.report.tolerance = 2.0  # Pixels that boundaries may be apart in the surface Dice.
+    config.report.page = True  # report.html and model_card.md, at the end.
     config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.
     return config

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import small_forest  # noqa: F401 - what it is imported for
 import tifffile
+from browser import _browser, _open_page  # noqa: F401 - fixtures for any test
 from PIL import Image
 
 # Tests compile far more than they compute: without LLVM's optimisations, and with what one test
@@ -86,6 +87,7 @@ def no_pictures():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(score, "draw_slices", lambda *arguments: None)
+        patch.setattr(score, "keep_slices", lambda *arguments: None)
         yield
 
 

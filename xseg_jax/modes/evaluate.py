@@ -15,6 +15,7 @@ from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, stre
 from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of, voxel_size_of
+from xseg_jax.modes.report import write_reports
 from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
 from xseg_jax.modes.score import (
     BOUNDARIES,
@@ -25,8 +26,11 @@ from xseg_jax.modes.score import (
     tolerance_of,
 )
 from xseg_jax.modes.trained import TrainedRun
+from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress
 from xseg_jax.report import degraded
+from xseg_jax.report.page import PAGE
+from xseg_jax.report.run_folder import SLICES as SHOWN
 from xseg_jax.training.parallel import is_first_process, share_of
 from xseg_jax.training.runlog import claim, provenance, refuse_other, write_json
 
@@ -35,9 +39,12 @@ logger = logging.getLogger(__name__)
 CLAIM = "evaluation.json"
 """Says which run scored which folder."""
 DEGRADED = "degraded.json"
-WRITTEN = ("results.json", SLICES, BOUNDARIES, "figures", DEGRADED, "degraded.csv")
+WRITTEN = (
+    "results.json", SLICES, BOUNDARIES, "figures", DEGRADED, "degraded.csv", WARNINGS, SHOWN, PAGE,
+)  # fmt: skip
 
 
+@listening()
 def run(
     workdir: Path,
     source: Path,
@@ -128,6 +135,9 @@ def run(
         )
         if degradations:
             _score_degraded(output, trained, baselines, sources, found, degradations)
+        keep_warnings(output, goes_on=False)
+        if config.report.get("page", True):  # Runs of earlier versions have no such field.
+            write_reports(output)
         return results
 
 

@@ -21,7 +21,7 @@ from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.volume import newest_change
 from xseg_jax.progress import Progress
-from xseg_jax.report import measured
+from xseg_jax.report import properties as report
 from xseg_jax.scans.scan import Region, Scan, open_scan
 from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.runlog import claim, provenance, read_json, refuse_other, write_json
@@ -119,8 +119,8 @@ def run(
                 _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
             result |= {"input": str(source), "labels": labels, "seconds": time.monotonic() - began}
             write_json(output / RESULT, result | provenance())
-            measured.write_csv(output / "measured.csv", result)
-    print(measured.measured_table(result))
+            report.write_csv(output / "measured.csv", result)
+    print(report.measured_table(result))
     logger.info("written: %s", output)
     return result
 

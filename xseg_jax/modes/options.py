@@ -41,6 +41,7 @@ FLAGS = {
     "predict": ("config", "workdir", "input", "output", *VOLUMES, *PROCESSES),
     "measure": ("config", "input", "labels", "output", "quantities", "meshes"),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
+    "report": ("workdir",),
 }
 """Flags that a mode uses."""
 NEEDED = {
@@ -50,6 +51,7 @@ NEEDED = {
     "predict": ("workdir", "input", "output"),
     "measure": ("input", "output"),
     "sweep": ("config",),
+    "report": ("workdir",),
 }
 """Flags that a mode cannot do without."""
 OPTIONS = {
@@ -59,13 +61,14 @@ OPTIONS = {
     "predict": VOLUMES,
     "measure": ("labels", "quantities", "meshes", "config"),
     "sweep": ("executor", "jobs", "slurm"),
+    "report": (),
 }
 """Flags that a mode takes by name, behind paths and config."""
 
 MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
-        "data.labelled", "data.voxel_size", "report.baselines", "report.tolerance",
+        "data.labelled", "data.voxel_size", "report.baselines", "report.tolerance", "report.page",
     ),
     "inspect": (
         "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",

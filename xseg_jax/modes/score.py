@@ -26,10 +26,12 @@ from xseg_jax.evaluation.forest import Forest, Sample
 from xseg_jax.evaluation.intervals import intervals, sums_of
 from xseg_jax.model.metrics import macro_scores, scores
 from xseg_jax.modes.run import Config, DataFacts
+from xseg_jax.modes.shown import keep_slices
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.progress import Progress
 from xseg_jax.report import figures, reliability
 from xseg_jax.report.confusion import confusion
+from xseg_jax.report.run_folder import SLICES as SHOWN
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import is_first_process, share_of
 from xseg_jax.training.runlog import provenance, write_json
@@ -181,6 +183,8 @@ def score_and_report(
         classify = baselines[strongest] if strongest else None
         folder = output / "figures"
         draw_slices(folder, planes, trained, found, calibrated, overlaid, strongest, classify)
+        if trained.config.report.get("page", True):  # Runs of earlier versions have no such field.
+            keep_slices(output / SHOWN, planes, trained, found)
         slices = [item.name for item in planes]
         rows = {
             name: dict(zip(slices, found_NKK.tolist(), strict=True))

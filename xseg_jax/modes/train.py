@@ -20,6 +20,7 @@ from xseg_jax.modes.data import Selection, find_facts, prepare_data, split_data
 from xseg_jax.modes.fit import fit
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.options import check_effects
+from xseg_jax.modes.report import REPORTS, write_reports
 from xseg_jax.modes.run import (
     Config,
     DataFacts,
@@ -41,7 +42,9 @@ from xseg_jax.modes.score import (
     tolerance_of,
 )
 from xseg_jax.modes.trained import CALIBRATION, TrainedRun
+from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress
+from xseg_jax.report.run_folder import SLICES as SHOWN
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import (
     Parallel,
@@ -74,11 +77,12 @@ LOWEST = {
 """Smallest values of fields that have no further rule."""
 WRITTEN = (
     "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", SLICES, BOUNDARIES,
-    "figures", FOREST, CALIBRATION,
+    "figures", FOREST, CALIBRATION, WARNINGS, SHOWN, *REPORTS,
 )  # fmt: skip
 """What a run writes beside its config.json."""
 
 
+@listening()
 def run(config: Config, workdir: Path) -> dict[str, Any]:
     """Trains, or continues, or shows the finished run in `workdir`.
 
@@ -106,7 +110,14 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     if (workdir / "results.json").exists():  # Nothing is written, as in a folder that is read-only.
         return _train(config, workdir, parallel, began)
     with working_in(workdir, "--workdir"):
-        return _train(config, workdir, parallel, began)
+        try:
+            results = _train(config, workdir, parallel, began)
+        finally:
+            if (workdir / "config.json").exists():  # Else the folder was not even claimed.
+                keep_warnings(workdir, goes_on=True)
+        if config.report.get("page", True):  # Runs of earlier versions have no such field.
+            write_reports(workdir)
+        return results
 
 
 def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> dict[str, Any]:

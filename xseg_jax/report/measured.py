@@ -1,75 +1,168 @@
-"""What was measured of a volume: a table, and a file of comma-separated values."""
+"""Quantities of a segmented volume with their errors, as data for a page."""
 
-import csv
-import io
-from collections.abc import Mapping
-from pathlib import Path
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xseg_jax.files import write_text
+from xseg_jax.colours import class_rgb
+from xseg_jax.report.numbers import TIMES, count, decimals, interval, number, signed
+from xseg_jax.report.plots import Axis, Dot, Line, dot_chart, line_chart
 
-COLUMNS = (
-    "quantity", "phase", "with", "axis", "unit", "value", "low", "high", "interval", "truth",
-    "error", "error_low", "error_high",
-)  # fmt: skip
+Json = Mapping[str, Any]
+Section = dict[str, Any]
+
+UNITS = {"um": "µm", "1": ""}
+MOST_CHARTS = 24
+"""Curves drawn; `measured.json` has all."""
 
 
-def measured_table(found: Mapping[str, Any]) -> str:
-    """A line a quantity: value with its interval, and its error where the truth is known.
+def unit_words(unit: str) -> str:
+    """A unit as it is printed: "1/um^2" is "µm⁻²"."""
+    if unit in UNITS:
+        return UNITS[unit]
+    above, _, below = unit.partition("/")
+    name, _, power = below.partition("^")
+    raised = (power or "1").translate(str.maketrans("123", "¹²³"))
+    shown = f"{UNITS.get(name, name)}⁻{raised}" if below else above.replace("um", "µm")
+    if not below:
+        return shown.replace("^2", "²").replace("^3", "³")
+    return shown if above == "1" else f"{UNITS.get(above, above)} {shown}"
+
+
+def quantities(measured: Json) -> Section:
+    """A table of quantities, small charts of their errors and of curves, and what was left out.
 
     Args:
-      found: as `measured.json` holds it.
+      measured: as `measured.json` holds it.
+
+    Returns:
+      words, baselines (names), intervals (over what), rows, errors (charts), curves (charts),
+      left_out.
     """
-    known = any(row["against"] for row in found["quantities"])
-    shape = " x ".join(map(str, found["shape"]))
-    sides = " x ".join(f"{side:.4g}" for side in found["voxel_size"])
-    lines = [
-        f"{shape} voxels of {sides} {found['unit']}",
-        "",
-        f"{'':<44}{'phase':<16}{'value':>12}  {'95% interval':<24}{'unit':<8}"
-        + (f"{'truth':>12}{'error':>9}  {'95% interval':<18}" if known else ""),
+    found = measured["quantities"]
+    baselines = list(
+        dict.fromkeys(name for one in found for name in (one["against"] or {}).get("baselines", {}))
+    )
+    drawn = [one for one in measured["curves"] if _has_values(one)]
+    empty = [
+        one | {"reason": "its curve has no finite value"}
+        for one in measured["curves"]
+        if not _has_values(one)
     ]
-    before = None
-    for row in found["quantities"]:
-        label = row["label"] + (f" along {row['axis']}" if row["axis"] else "")
-        phases = ", ".join(name for name in (row["phase"], row["with"]) if name)
-        line = f"{label if label != before else '':<44}{phases:<16}{_number(row['value']):>12}  "
-        unit = "" if row["unit"] == "1" else row["unit"]
-        line += f"{_interval(row['low'], row['high']):<24}{unit:<8}"
-        if against := row["against"]:
-            line += f"{_number(against['truth']):>12}{_percent(against['error']):>9}  "
-            ends = against["error_low"], against["error_high"]
-            line += "" if None in ends else f"{_percent(ends[0])} to {_percent(ends[1])}"
-        lines.append(line.rstrip())
-        before = label
-    parts = dict.fromkeys(row["interval"] for row in found["quantities"] if row["interval"])
-    lines += ["", *(f"intervals: {part}" for part in parts)]
-    lines += [f"left out: {one['quantity']}, for {one['reason']}" for one in found["left_out"]]
-    return "\n".join(lines)
+    has_truth = any(one["against"] for one in found)
+    return {
+        "words": _words(measured),
+        "has_truth": has_truth,
+        "baselines": baselines,
+        "intervals": list(dict.fromkeys(one["interval"] for one in found if one["interval"])),
+        "rows": [_row(one, baselines, measured["phases"]) for one in found],
+        "errors": _errors(found, baselines) if has_truth else [],
+        "curves": _curves(drawn, measured["phases"]),
+        "more_curves": max(0, len(drawn) - MOST_CHARTS),
+        "left_out": [
+            {"name": " ".join([one["quantity"].replace("_", " "), *_of(one)]),
+             "reason": one["reason"]}
+            for one in [*measured["left_out"], *empty]
+        ],
+    }  # fmt: skip
 
 
-def write_csv(path: Path, found: Mapping[str, Any]) -> None:
-    """Writes a line a quantity.
-
-    Raises:
-      SaveError: the disk is full, or failed.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in found["quantities"]:
-        fields = row | (row["against"] or {})
-        writer.writerow("" if fields.get(name) is None else fields[name] for name in COLUMNS)
-    write_text(path, text.getvalue(), "this table")
+def _words(measured: Json) -> str:
+    size = f" {TIMES} ".join(str(n) for n in measured["shape"])
+    unit = measured["unit"]
+    if unit == "voxel":
+        known = "no voxel size is known, and lengths are in voxels"
+    else:
+        edges = f" {TIMES} ".join(f"{edge:.4g}" for edge in measured["voxel_size"])
+        known = f"voxels of {edges} {unit_words(unit)} (z, y, x)"
+    plane = "plane by plane" if measured["dimension"] == 2 else "in three dimensions"
+    return f"Measured {plane} on {size} voxels (z, y, x); {known}."
 
 
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.4g}"
+def _of(one: Json) -> list[str]:
+    """What a quantity is of: phase, the phase it touches, and direction."""
+    said = [f"of {one['phase']}"] if one.get("phase") else []
+    said += [f"with {one['with']}"] if one.get("with") else []
+    return said + ([f"along {one['axis']}"] if one.get("axis") else [])
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+def _rgb(phase: str | None, phases: Sequence[str]) -> tuple[int, int, int] | None:
+    return class_rgb(phases.index(phase)) if phase in phases else None
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:+.1%}"
+def _row(one: Json, baselines: Sequence[str], phases: Sequence[str]) -> Section:
+    against = one["against"] or {}
+    beside = against.get("baselines", {})
+    # An error is written to the last digit of the value.
+    places = decimals(one["value"])
+    return {
+        "name": one["label"],
+        "of": " ".join(_of(one)),
+        "rgb": _rgb(one.get("phase"), phases),
+        "unit": unit_words(one["unit"]),
+        "value": number(one["value"]),
+        "interval": interval(one["low"], one["high"]),
+        "truth": number(against.get("truth")),
+        "truth_interval": interval(against.get("truth_low"), against.get("truth_high")),
+        "error": signed(against.get("error"), places=places),
+        "error_interval": interval(
+            against.get("error_low"), against.get("error_high"), places=places
+        ),
+        "beside": [
+            {
+                "value": number(other.get("value")),
+                "error": signed(other.get("error"), places=places),
+                "interval": interval(
+                    other.get("error_low"), other.get("error_high"), places=places
+                ),
+            }
+            for other in (beside.get(name, {}) for name in baselines)
+        ],
+    }
+
+
+def _errors(found: Sequence[Json], baselines: Sequence[str]) -> list[Section]:
+    """A chart of errors for each quantity that has a truth: one unit an axis."""
+    kinds: dict[tuple[str, str], list[Json]] = {}
+    for one in found:
+        if one["against"] and one["against"].get("error") is not None:
+            kinds.setdefault((one["label"], one["unit"]), []).append(one)
+    charts = []
+    for (label, unit), members in kinds.items():
+        rows = []
+        for one in members:
+            against = one["against"]
+            sides = [against, *(against.get("baselines", {}).get(name, {}) for name in baselines)]
+            dots = [
+                Dot(n, side.get("error"), side.get("error_low"), side.get("error_high"))
+                for n, side in enumerate(sides)
+            ]
+            rows.append((" ".join(_of(one)) or label, dots))
+        shown = unit_words(unit)
+        charts.append(dot_chart(
+            label, ["U-Net", *baselines], rows,
+            Axis(f"error, {shown}" if shown else "error"),
+            says=f"Errors against the labels, of {count(len(rows), 'row')}.", zero=True,
+        ))  # fmt: skip
+    return charts
+
+
+def _has_values(curve: Json) -> bool:
+    return any(y is not None and math.isfinite(y) for y in curve["y"])
+
+
+def _curves(curves: Sequence[Json], phases: Sequence[str]) -> list[Section]:
+    charts = []
+    for one in curves[:MOST_CHARTS]:
+        lines = [Line("predicted", one["x"], one["y"], rgb=_rgb(one.get("phase"), phases))]
+        if one.get("truth_y"):
+            lines.append(Line("labelled", one["x"], one["truth_y"], style=1))
+        unit = unit_words(one["x_unit"])
+        x = Axis(f"{one['x_label']}, {unit}" if unit else one["x_label"])
+        title = " ".join([one["label"], *_of(one)])
+        charts.append(
+            line_chart(
+                title, lines, x, Axis(one["y_label"]), says=f"{one['y_label']} over {x.label}."
+            )
+        )
+    return charts

@@ -1,0 +1,85 @@
+import copy
+
+import pytest
+from result_folders import MEASURED
+
+from xseg_jax.colours import class_rgb
+from xseg_jax.report import measured
+from xseg_jax.report.numbers import MINUS, NONE, TIMES
+
+
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [
+        ("1", ""),
+        ("um", "µm"),
+        ("um^2", "µm²"),
+        ("1/um", "µm⁻¹"),
+        ("1/um^3", "µm⁻³"),
+        ("um/um^3", "µm µm⁻³"),
+        ("voxel", "voxel"),
+        ("1/voxel^2", "voxel⁻²"),
+        ("S/m", "S m⁻¹"),
+    ],
+)
+def test_units(unit, words):
+    assert measured.unit_words(unit) == words
+
+
+def test_rows_have_value_interval_and_error():
+    found = measured.quantities(MEASURED)
+    first, second = found["rows"]
+    assert (first["name"], first["of"], first["rgb"]) == (
+        "Volume fraction",
+        "of pore",
+        class_rgb(0),
+    )
+    assert (first["value"], first["interval"]) == ("0.3100", "0.3000 to 0.3200")
+    # An error has the digits of its value.
+    assert (first["error"], first["error_interval"]) == ("+0.0100", "0.0050 to 0.0150")
+    assert first["beside"] == [{"value": "0.2500", "error": f"{MINUS}0.0500", "interval": ""}]
+    assert (second["of"], second["unit"], second["truth"]) == ("of pore with metal", "µm⁻¹", NONE)
+    assert found["intervals"] == ["95%, 8 blocks of z"]
+    assert found["words"] == (
+        f"Measured in three dimensions on 8 {TIMES} 32 {TIMES} 32 voxels (z, y, x); voxels of 0.05 "
+        f"{TIMES} 0.05 {TIMES} 0.05 µm (z, y, x)."
+    )
+
+
+def test_charts_of_errors_and_of_curves():
+    found = measured.quantities(MEASURED)
+    (errors,) = found["errors"]
+    assert [mark["style"] for mark in errors["rows"][0]["marks"]] == [0, 1]
+    assert errors["rows"][0]["marks"][1]["from"] is None
+    (curve,) = found["curves"]
+    assert curve["title"] == "Chord length of pore along x"
+    assert curve["x"]["label"] == "chord length, µm"
+    assert [line["name"] for line in curve["lines"]] == ["predicted", "labelled"]
+    assert curve["lines"][0]["rgb"] == class_rgb(0)
+    assert found["left_out"] == [{"name": "tortuosity of metal", "reason": "no path crosses"}]
+
+
+def test_without_labels_there_are_no_errors():
+    alone = copy.deepcopy(MEASURED)
+    for one in alone["quantities"]:
+        one["against"] = None
+    alone |= {"unit": "voxel", "dimension": 2}
+    found = measured.quantities(alone)
+    assert not found["has_truth"]
+    assert found["errors"] == found["baselines"] == []
+    assert "plane by plane" in found["words"]
+    assert "no voxel size is known" in found["words"]
+
+
+def test_what_is_not_finite_has_no_chart():
+    broken = copy.deepcopy(MEASURED)
+    broken["curves"][0] |= {"y": [None] * 3, "truth_y": None}
+    broken["quantities"][0]["against"] = {"truth": 0.3, "error": None, "baselines": {}}
+    found = measured.quantities(broken)
+    assert found["curves"] == found["errors"] == []
+
+
+def test_many_curves_are_counted():
+    many = MEASURED | {"curves": MEASURED["curves"] * 30}
+    found = measured.quantities(many)
+    assert len(found["curves"]) + found["more_curves"] == 30

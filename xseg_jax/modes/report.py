@@ -1,0 +1,54 @@
+"""Writes the page and the model card of a folder of results."""
+
+import logging
+from pathlib import Path
+
+from xseg_jax.errors import InputError
+from xseg_jax.modes.folders import working_in
+from xseg_jax.report.model_card import CARD, model_card
+from xseg_jax.report.page import PAGE, page_of
+from xseg_jax.report.run_folder import RunFolder
+from xseg_jax.report.signed import write_signed
+from xseg_jax.training.parallel import is_first_process
+
+logger = logging.getLogger(__name__)
+
+REPORTS = (PAGE, CARD)
+
+
+def run(workdir: Path) -> None:
+    """Writes `report.html` of a run or an evaluation, and `model_card.md` of a run.
+
+    Args:
+      workdir: folder that has results.
+
+    Raises:
+      InputError: there are no results, a file cannot be read or is of another version, or the
+        folder is in use.
+      SaveError: the disk is full, or failed.
+    """
+    RunFolder.read(workdir)  # Before anything is written where no results are.
+    with working_in(workdir, "--workdir"):
+        write_reports(workdir)
+
+
+def write_reports(folder: Path) -> None:
+    """As `run`, where the folder is held already; in the first process alone."""
+    if not is_first_process():
+        return
+    found = RunFolder.read(folder)
+    try:
+        texts = {PAGE: page_of(found)} | ({CARD: model_card(found)} if found.is_run else {})
+    except KeyError as error:
+        raise InputError(
+            f"{folder}: its files lack {error}, and were written by another version of xseg_jax; "
+            "use that version for this folder"
+        ) from error
+    for name, text in texts.items():
+        if write_signed(folder / name, text, "this report"):
+            logger.info("%s is written", folder / name)
+        else:
+            logger.warning(
+                "%s: was changed by somebody and stays as it is; move it away to have it anew",
+                folder / name,
+            )

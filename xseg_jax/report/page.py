@@ -1,0 +1,159 @@
+"""report.html: what a folder of results holds, as one page that loads nothing."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from xseg_jax.report import scores, sections
+from xseg_jax.report.measured import quantities
+from xseg_jax.report.methods import citation, last_part, methods_text
+from xseg_jax.report.numbers import duration
+from xseg_jax.report.run_folder import SLICES, RunFolder
+from xseg_jax.report.signed import write_signed
+from xseg_jax.report.slices import read_slices
+from xseg_jax.report.viewer import viewer_html
+
+EVALUATED = {"run": "run", "images": "input"}
+"""Rows of an evaluation's provenance, and what `evaluation.json` calls them."""
+PAGE = "report.html"
+TEMPLATES = Path(__file__).parent / "templates"
+FIGURES = {
+    "comparison.png": "Test slices: the image, what each method makes of it, and the label",
+    "errors.png": "The worst test slices: the image, the prediction, the label and the errors",
+}
+"""Drawings of slices that a folder has which keeps no slices itself, with what they show."""
+
+
+def environment() -> Environment:
+    """Templates of all pages; every value is escaped, and a missing one is an error."""
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals["asset"] = _asset
+    return found
+
+
+def run_page(folder: Path) -> str:
+    """The page of a run, or of an evaluation.
+
+    Args:
+      folder: with `results.json` and what else the run or the evaluation has written.
+
+    Returns:
+      HTML that loads nothing.
+
+    Raises:
+      InputError: the folder has no results, or a file there cannot be read.
+    """
+    return page_of(RunFolder.read(folder))
+
+
+def page_of(folder: RunFolder) -> str:
+    """As `run_page`, of a folder that was read."""
+    return environment().get_template("run.html").render(run_data(folder))
+
+
+def write_page(folder: Path) -> bool:
+    """Writes `report.html` of a run, or of an evaluation, into its folder.
+
+    Returns:
+      Whether it was written: a page that somebody has changed stays.
+
+    Raises:
+      InputError: as `run_page`.
+      SaveError: the disk is full, or failed.
+    """
+    return write_signed(folder / PAGE, run_page(folder), "this page")
+
+
+def run_data(folder: RunFolder) -> dict[str, Any]:
+    """All that the template `run.html` shows; sections without data are None."""
+    results = folder.results
+    tested = bool(results["slices"])
+    text, sources = methods_text(folder)
+    slices = folder.path / SLICES
+    viewer = viewer_html(read_slices(slices)) if slices.is_file() else None
+    step = (folder.calibration or {}).get("step")
+    return {
+        "name": folder.name,
+        "kind": "Training run" if folder.is_run else "Evaluation",
+        "verdict": scores.verdict(results),
+        "classes": sections.classes_of(folder.class_names),
+        "summary": summary(folder),
+        "methods": text,
+        "scores": scores.score_table(results),
+        "boundaries": scores.boundary_table(results) if tested else None,
+        "dots": scores.score_dots(results) if tested else None,
+        "history": sections.history(folder.metrics, step),
+        "confusion": sections.confusion(results) if tested else None,
+        "reliability": sections.reliability(results),
+        "quantities": quantities(folder.measured) if folder.measured else None,
+        "robustness": sections.robustness(folder.degraded) if folder.degraded else None,
+        "viewer": viewer,
+        "figures": [] if viewer else figures(folder.path / "figures"),
+        "warnings": folder.warnings,
+        "provenance": provenance(folder),
+        "config": None if folder.config is None else json.dumps(folder.config, indent=2),
+        "cite": citation(results, sources),
+    }
+
+
+def summary(folder: RunFolder) -> list[tuple[str, str]]:
+    """A few facts for the head of a page: what, and its value."""
+    results = folder.results
+    facts = [("slices tested", str(results["slices"]))]
+    if results["slices"]:
+        facts = [
+            ("pixel accuracy", f"{results['accuracy']:.4f}"),
+            ("mean IoU", f"{results['miou']:.4f}"),
+            ("tested", f"{results['slices']} slices, {results['pixels']:,} pixels"),
+        ]
+    return [
+        *facts,
+        ("parameters", f"{results['parameters']:,}"),
+        ("time", duration(results["seconds"])),
+    ]
+
+
+def provenance(folder: RunFolder) -> list[tuple[str, str]]:
+    """Where the results came from: what, and its value."""
+    results = folder.results
+    rows = [
+        ("commit", results["git_commit"] or "not known"),
+        ("device", results["device"]),
+        ("time", f"{duration(results['seconds'])} ({results['seconds']:.1f} s)"),
+    ]
+    if folder.data is not None:
+        rows.append(
+            ("data", f"content {folder.data['fingerprint']}, pixels {folder.data['dtype']}")
+        )
+    if folder.evaluation is not None:
+        rows += [(what, last_part(folder.evaluation[key])) for what, key in EVALUATED.items()]
+    label_map = results["label_map"]
+    values = zip(label_map["values"], label_map["classes"], strict=True)
+    rows.append(("label values", ", ".join(f"{value}: {name}" for value, name in values)))
+    if label_map["ignore"]:
+        rows.append(("ignored values", label_map["ignore"]))
+    return rows + [(name, version) for name, version in results["packages"].items()]
+
+
+def figures(folder: Path) -> list[dict[str, str]]:
+    """Drawings of slices as data, with what they show."""
+    return [
+        {"means": means, "data": base64.b64encode((folder / name).read_bytes()).decode()}
+        for name, means in FIGURES.items()
+        if (folder / name).is_file()
+    ]
+
+
+def _asset(name: str) -> Markup:
+    """A style sheet or a script of ours, which stands in the page as it is."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
