@@ -48,7 +48,7 @@ def whole(fragment):
 def _open_viewer(open_page):
     def open_viewer(shown=None, budget=12_000_000, **options):
         opened = open_page(whole(viewer.viewer_html(shown or many(), budget=budget)), **options)
-        opened.page.wait_for_selector("[data-shown='0']", timeout=10_000)
+        opened.page.wait_for_selector("[data-shown='0']")
         opened.page.focus(".xv-stage")
         return opened
 
@@ -500,11 +500,14 @@ def test_two_viewers_on_a_page_keep_apart(open_page):
     opened = open_page(whole(both))
     second = opened.page.locator(".xv").nth(1)
     second.locator("[data-layer=errors] label").click()
+    second.locator("[value=outlined]").check()
     second.locator(".xv-on").click()
     counts = opened.page.locator(".xv-count").all_text_contents()
     assert counts == ["1 / 2", "2 / 3"]
     boxes = opened.page.locator("[data-layer=errors] [type=checkbox]")
     assert [boxes.nth(i).is_checked() for i in range(2)] == [False, True]
+    outlined = opened.page.locator("[value=outlined], [value=filled]")
+    assert [outlined.nth(i).is_checked() for i in range(4)] == [True, False, False, True]
     assert opened.messages == []
 
 
@@ -569,7 +572,8 @@ def test_without_a_slice_there_is_no_viewer():
         viewer.viewer_html(slices.Slices([], NAMES, COLOURS.tolist(), None, ""))
 
 
-def test_nothing_is_loaded():
+def test_nothing_is_loaded_and_the_same_slices_give_the_same_text():
     html = viewer.viewer_html(many(2))
+    assert html == viewer.viewer_html(many(2))
     assert re.findall(r"(?:src|href|url|import)\s*[=(]", html) == []
     assert "http" not in html

@@ -217,6 +217,7 @@ function startViewer(root) {
   });
 
   function listen() {
+    part("panel").addEventListener("submit", (event) => event.preventDefault());
     part("slider").addEventListener("input", (event) => show(Number(event.target.value)));
     part("back").addEventListener("click", () => show(state.index - 1));
     part("on").addEventListener("click", () => show(state.index + 1));
