@@ -72,10 +72,10 @@ def _open_page(browser, tmp_path_factory):
     for windows take longer to open than pages: it shows the page that was opened last.
     """
     path = tmp_path_factory.mktemp("page") / "page.html"
-    windows: dict[tuple, Opened] = {}
+    windows: dict[str, Opened] = {}
 
     def open_page(html: str, *, width=1100, height=900, scheme="light", **options) -> Opened:
-        key = (width, height, scheme, *sorted(options.items()))
+        key = repr((width, height, scheme, sorted(options.items())))
         if key not in windows:
             context = browser.new_context(
                 viewport={"width": width, "height": height}, color_scheme=scheme, **options

@@ -258,6 +258,12 @@ def test_slices_follow_slider_keys_and_buttons(open_viewer):
     opened.page.wait_for_selector("[data-shown='3']")
     opened.page.focus(".xv-slider")
     press(opened, "ArrowRight", shown=4)  # The slider's own key moves by one, not by two.
+    opened.page.focus("[data-layer=image] [type=range]")
+    press(opened, "ArrowLeft", shown=4)
+    assert opened.page.input_value("[data-layer=image] [type=range]") == "99"
+    opened.page.focus("[data-layer=image] [type=checkbox]")
+    press(opened, "ArrowLeft", shown=3)
+    press(opened, "ArrowRight", shown=4)
     assert opened.page.text_content(".xv-count") == "5 / 6"
     assert opened.page.text_content(".xv-name") == "slice_004.tif"
     accuracy = record(4).accuracy
@@ -363,6 +369,8 @@ def test_a_drag_moves_the_slice_and_0_fits_it_again(open_viewer):
     press(opened, "ArrowRight", shown=1)
     assert view(opened) == after  # The same place in the next slice.
     press(opened, "0")
+    assert view(opened) == fitted
+    press(opened, "+", "-")
     assert view(opened) == fitted
 
 
