@@ -125,6 +125,9 @@ def get_config() -> Any:
 
     config.report = ConfigDict()
     config.report.baselines = ("forest", "thresholding")  # Beside the scores; () for none.
+    # What is measured of test slices: fractions, surfaces, triple_lines in seconds; of a volume of
+    # neighbouring slices also connectivity, chords, thickness, correlation, objects in minutes.
+    config.report.quantities = ("fractions", "surfaces", "triple_lines")
     config.report.tolerance = 2.0  # Pixels that boundaries may be apart in the surface Dice.
     config.report.page = True  # report.html and model_card.md, at the end.
     config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.

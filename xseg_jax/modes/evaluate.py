@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, stre
 from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of, voxel_size_of
+from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.report import write_reports
 from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
 from xseg_jax.modes.score import (
@@ -41,6 +43,7 @@ CLAIM = "evaluation.json"
 DEGRADED = "degraded.json"
 WRITTEN = (
     "results.json", SLICES, BOUNDARIES, "figures", DEGRADED, "degraded.csv", WARNINGS, SHOWN, PAGE,
+    MEASURED,
 )  # fmt: skip
 
 
@@ -99,6 +102,7 @@ def run(
         trained.warn_of_voxels(images, voxel_size)
     planes = find_planes(config, sources, labels)
     trained = trained.on(sources, label_map)
+    trained = replace(trained, facts=replace(trained.facts, voxel_size=voxel_size))
     one_type = config.data.normalize == "volume"
     checked = check(planes, label_map, context=trained.context, one_type=one_type)
     trained.check_pixel_type(planes[0].where, checked.dtype)

@@ -69,6 +69,7 @@ MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
         "data.labelled", "data.voxel_size", "report.baselines", "report.tolerance", "report.page",
+        "report.quantities",
     ),
     "inspect": (
         "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",

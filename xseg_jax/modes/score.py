@@ -25,8 +25,10 @@ from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.evaluation.forest import Forest, Sample
 from xseg_jax.evaluation.intervals import intervals, sums_of
 from xseg_jax.model.metrics import macro_scores, scores
+from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.run import Config, DataFacts
 from xseg_jax.modes.shown import keep_slices
+from xseg_jax.modes.tested import ClassTally, check_quantities, summary
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.progress import Progress
 from xseg_jax.report import figures, reliability
@@ -136,10 +138,13 @@ def score_and_report(
     tally = Reliability(len(names), trained.joint_calibration.temperature)
     tolerance, edges = tolerance_of(trained.config), dict[str, BoundarySums]()
     at_edges = BoundaryTally(planes, len(names), tolerance)
+    classes = ClassTally(check_quantities(trained.config), len(planes) * planes[0].label_HW.size)
 
     def look(probability_HWK: np.ndarray, label_HW: np.ndarray) -> None:
         tally(probability_HWK, label_HW)
-        at_edges(label_HW, probability_HWK.argmax(axis=-1).astype(np.uint8))
+        class_HW = probability_HWK.argmax(axis=-1).astype(np.uint8)
+        at_edges(label_HW, class_HW)
+        classes(NETWORK, label_HW, class_HW)
 
     with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
         found = scorer(trained.segment, planes, progress.advance, look)
@@ -153,11 +158,21 @@ def score_and_report(
     for name, classify in baselines.items():
         if classify is not None:
             at_edges = BoundaryTally(planes, len(names), tolerance)
+
+            def look_too(
+                label_HW: np.ndarray, class_HW: np.ndarray, name: str = name,
+                at_edges: BoundaryTally = at_edges,
+            ) -> None:  # fmt: skip
+                at_edges(label_HW, class_HW)
+                classes(name, label_HW, class_HW)
+
             with Progress(f"Evaluating {name}", len(share_of(planes)), "slice") as progress:
                 slices_NKK[name] = confusions(
-                    classify, planes, facts.grey_scales, len(names), progress.advance, at_edges
+                    classify, planes, facts.grey_scales, len(names), progress.advance, look_too
                 )
             edges[name] = at_edges.sums()
+    places = [planes[n].place for n in range(len(planes))]
+    measured = classes.measured(places, names, facts.voxel_size, NETWORK)
     judged = verdict(slices_NKK, planes)
     unit = judged["unit"] if judged else _unit(planes)
     scored = {name: _scores(slices_NKK[name], edges[name], names, unit) for name in edges}
@@ -192,8 +207,12 @@ def score_and_report(
         }
         write_json(output / SLICES, rows)
         write_sums(output / BOUNDARIES, edges)
+        if measured:
+            write_json(output / MEASURED, measured | provenance())
         write_json(output / "results.json", results)
     print(results_table(results))
+    if measured:
+        print(summary(measured, NETWORK))
     return results
 
 

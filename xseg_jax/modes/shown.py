@@ -1,5 +1,6 @@
 """Which of the scored planes a page shows, kept beside the scores as a page needs them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,7 +57,12 @@ def keep_slices(
             )
         )
     colours = [class_rgb(k) for k in range(len(names))]
-    write_slices(path, records, names, colours, None, "pixel")
+    known, axis = trained.facts.voxel_size, planes[0].place.axis
+    pixel_size = known.size[1 if axis == 2 else 2] if known else math.nan
+    unit = known.unit if known else "pixel"
+    write_slices(
+        path, records, names, colours, None if math.isnan(pixel_size) else pixel_size, unit
+    )
 
 
 def room(pixels: int) -> int:

@@ -19,6 +19,7 @@ from xseg_jax.model.unet import check_model
 from xseg_jax.modes.data import Selection, find_facts, prepare_data, split_data
 from xseg_jax.modes.fit import fit
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.report import REPORTS, write_reports
 from xseg_jax.modes.run import (
@@ -41,6 +42,7 @@ from xseg_jax.modes.score import (
     score_and_report,
     tolerance_of,
 )
+from xseg_jax.modes.tested import check_quantities
 from xseg_jax.modes.trained import CALIBRATION, TrainedRun
 from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress
@@ -77,7 +79,8 @@ LOWEST = {
 """Smallest values of fields that have no further rule."""
 WRITTEN = (
     "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", SLICES, BOUNDARIES,
-    "figures", FOREST, CALIBRATION, WARNINGS, SHOWN, *REPORTS,
+    "figures", FOREST, CALIBRATION, WARNINGS, SHOWN, MEASURED,
+    *REPORTS,
 )  # fmt: skip
 """What a run writes beside its config.json."""
 
@@ -235,6 +238,7 @@ def check_config(config: Config) -> None:
     check_model(**config.model)
     check_augment(**config.augment)
     check_baselines(config)
+    check_quantities(config)
     tolerance_of(config)
     checkpoint_used(config, validated=True)
     for field, lowest in LOWEST.items():

@@ -1,0 +1,162 @@
+"""Quantities of what was scored: of the network and the baselines, beside those of the labels."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.planes import Place
+from xseg_jax.errors import InputError
+from xseg_jax.evaluation.properties import TRUTH, measure_planes, to_json
+from xseg_jax.measure.quantities import FAMILIES
+from xseg_jax.modes.measure import VOXEL, measure
+from xseg_jax.modes.run import Config
+from xseg_jax.scans.voxels import VoxelSize
+
+logger = logging.getLogger(__name__)
+
+EARLIER = ()
+"""What runs of a version measured that knew no quantities."""
+FEWEST = 16
+"""Neighbouring planes that are measured as a volume; fewer are slices."""
+MOST_PIXELS = 1 << 30
+"""Of the planes that are kept to be measured."""
+ACROSS = ((1, 2), (0, 2), (0, 1))
+"""Axes within planes across z, y and x."""
+
+
+def check_quantities(config: Config) -> tuple[str, ...]:
+    """Families that a run measures of what it scores.
+
+    Raises:
+      InputError: there is none of a name.
+    """
+    names = tuple(config.report.get("quantities", EARLIER))
+    for name in names:
+        if name not in FAMILIES:
+            raise InputError(
+                f"config.report.quantities={names}: there is no {name!r}; choose among "
+                f"{', '.join(FAMILIES)}, as --config.report.quantities=\"('fractions',)\", or () "
+                "for none"
+            )
+    return names
+
+
+class ClassTally:
+    """Keeps the classes of planes that are scored, where they are to be measured.
+
+    Args:
+      wanted: families; none keeps nothing.
+      pixels: of all planes together, about.
+    """
+
+    def __init__(self, wanted: Sequence[str], pixels: int) -> None:
+        self.wanted = tuple(wanted)
+        self._labels: list[np.ndarray] = []
+        self._classes: dict[str, list[np.ndarray]] = {}
+        if self.wanted and (jax.process_count() > 1 or pixels > MOST_PIXELS):
+            logger.info(
+                "no quantities are measured of what is scored by several processes, or is more "
+                "than %d million pixels; --mode=predict and --mode=measure do it", MOST_PIXELS >> 20,
+            )  # fmt: skip
+            self.wanted = ()
+
+    def __call__(self, name: str, label_HW: np.ndarray, class_HW: np.ndarray) -> None:
+        """Adds the next plane of a method."""
+        if not self.wanted:
+            return
+        some = self._classes.setdefault(name, [])
+        if len(some) == len(self._labels):
+            self._labels.append(label_HW)
+        # What is not labelled is not measured either.
+        some.append(np.where(label_HW == IGNORED, IGNORED, class_HW).astype(np.uint8))
+
+    def measured(
+        self,
+        places: Sequence[Place],
+        names: Sequence[str],
+        voxel_size: VoxelSize | None,
+        method: str,
+    ) -> dict[str, Any] | None:
+        """What `measured.json` holds of a method beside the others; None where nothing is wanted.
+
+        Planes that are neighbours across z are a volume. Of others, slices let estimate what they
+        can.
+
+        Args:
+          places: of the planes.
+          names: of the classes.
+          voxel_size: None where it is not known.
+          method: that is measured.
+        """
+        if not self.wanted:
+            return None
+        planes = {method: self._classes[method], TRUTH: self._labels} | self._classes
+        if voxel_size and np.isnan(voxel_size.size).any():
+            voxel_size = None if np.isnan(voxel_size.size[1:]).any() else voxel_size
+        if _is_volume(places, self._labels) and not (voxel_size and np.isnan(voxel_size.size[0])):
+            volumes = {name: np.stack(some) for name, some in planes.items()}
+            found, _ = measure(volumes, names, voxel_size, self.wanted, method)
+            return found
+        return _measure_slices(planes, places, names, voxel_size, method)
+
+
+def _is_volume(places: Sequence[Place], planes: Sequence[np.ndarray]) -> bool:
+    """Whether planes lie beside each other across z of one scan."""
+    first = places[0]
+    expected = [
+        None if first.number is None else Place(first.scan, 0, first.number + n)
+        for n in range(len(places))
+    ]
+    return (
+        len(places) >= FEWEST
+        and list(places) == expected
+        and len({one.shape for one in planes}) == 1
+    )
+
+
+def _measure_slices(
+    planes: Mapping[str, Sequence[np.ndarray]],
+    places: Sequence[Place],
+    names: Sequence[str],
+    voxel_size: VoxelSize | None,
+    method: str,
+) -> dict[str, Any]:
+    axes = ACROSS[places[0].axis]
+    y, x = (voxel_size.size[axis] if voxel_size else 1.0 for axis in axes)
+    unit = voxel_size.unit if voxel_size else VOXEL
+    found = measure_planes(planes, names, (y, x))
+    shapes = {one.shape for one in planes[method]}
+    height, width = max(shapes)
+    return {
+        "shape": [len(places), height, width],
+        "voxel_size": [None, y, x],
+        "unit": unit,
+        "dimension": 2,
+        "phases": list(names),
+        "quantities": [to_json(one, method, unit) for one in found],
+        "curves": [],
+        "left_out": [],
+    }
+
+
+def summary(measured: Mapping[str, Any], method: str) -> str:
+    """The largest errors of each method, over phases, in a line each."""
+    worst: dict[str, dict[str, float]] = {}
+    for row in measured["quantities"]:
+        against = row["against"]
+        errors = {method: against["error"]}
+        errors |= {name: one["error"] for name, one in against["baselines"].items()}
+        for name, error in errors.items():
+            if error is not None:
+                of_method = worst.setdefault(name, {})
+                of_method[row["label"]] = max(abs(error), of_method.get(row["label"], 0.0))
+    what = "a volume" if measured["dimension"] == 3 else f"{measured['shape'][0]} slices"
+    lines = [f"largest error of a phase, from {what}:"]
+    for name, errors in worst.items():
+        found = ", ".join(f"{label} {error:.1%}" for label, error in errors.items())
+        lines.append(f"  {name}: {found}")
+    return "\n".join(lines)
