@@ -1,11 +1,12 @@
 """Quantities of a segmented volume with intervals, alone or beside those of the true one.
 
-Sums over slabs are resampled by blocks of z, as scores are (`evaluation.statistics`). What has to
-see a whole volume is measured on subvolumes too, and its interval comes from their spread: the
-error of a mean over n parts is their standard deviation / sqrt(n) (Kanit et al. 2003,
-doi:10.1016/S0020-7683(03)00143-4). Intervals are Student's, with one degree of freedom less than
-parts. They say how far another place of the same material may differ, and not what the segmentation
-does: that is what the error against a labelled volume is for.
+A number is that of the whole volume. Its interval comes from parts, halves along each axis: sums of
+parts are resampled, as scores are (`evaluation.statistics`); of what is no ratio of sums the error
+is the standard deviation over n parts / sqrt(n) (Kanit et al. 2003,
+doi:10.1016/S0020-7683(03)00143-4). Parts of a cube touch less than its slabs do, and are less
+alike. Intervals are Student's, with one degree of freedom less than parts. They say how far another
+place of the same material may differ, and not what the segmentation does: that is what the error
+against a labelled volume is for.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy import stats
 
+from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, subvolumes
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.lattice import slabs
 from xseg_jax.measure.planes import plane_sums
@@ -35,15 +37,8 @@ from xseg_jax.measure.quantities import (
 )  # fmt: skip
 
 REPLICATES = 400
-BLOCKS = 8
 SLAB_VOXELS = 1 << 25
 """Voxels that additive quantities are measured on at once."""
-AT_ONCE = 1 << 26
-"""Voxels that a whole volume may have; of a larger one subvolumes of an eighth are measured."""
-LEAST_SIDE = 32
-"""Voxels: a side that is shorter than two of these is not halved into subvolumes."""
-
-Region = tuple[slice, slice, slice]
 
 
 class ClassVolume(Protocol):
@@ -72,7 +67,7 @@ class Property(NamedTuple):
       key: which it is.
       of: of each volume, by its name.
       error: relative error of each but the true one, value / true - 1; empty without a true one.
-      parts: what the intervals are over, as "8 blocks of z".
+      parts: what the intervals are over, as "8 parts of 32 x 32 x 32"; "" without intervals.
       seconds: that its family took.
     """
 
@@ -93,83 +88,93 @@ def measure_additive(
     names: Sequence[str],
     spacing: Spacing,
     *,
-    blocks: int = BLOCKS,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Property]:
-    """Quantities that are sums over slabs, with intervals over blocks of z.
+    """Quantities that are sums over slabs, with intervals over parts of the volume.
 
     Args:
       family: of `FAMILIES`.
       volumes: of one shape, by name; `TRUTH` is the one that errors are against.
       names: of the phases.
       spacing: (z, y, x) edge lengths of a voxel.
-      blocks: stretches of z, at most.
-      advance: is called after each block of each volume.
+      advance: is called after each part of each volume, and after each volume.
     """
     began = time.monotonic()
-    depth = next(iter(volumes.values())).shape[0]
+    shape = next(iter(volumes.values())).shape
+    everything, *parts = [all_of(shape), *halves_of(shape)]
     sums: dict[str, list[Any]] = {name: [] for name in volumes}
     for name, volume in volumes.items():
-        for start, stop in stretches(depth, blocks):
-            sums[name].append(_block_sums(family, volume, len(names), spacing, start, stop))
+        for region in (everything, *parts):
+            sums[name].append(_sums_of(family, volume, len(names), spacing, region))
             advance()
-    return _of_sums(family.values, sums, names, "blocks of z", began)
+    return _of_sums(family.values, sums, names, said_of(parts), began)
 
 
 def measure_planes(
     slices: Mapping[str, Sequence[np.ndarray]],
     names: Sequence[str],
     spacing: tuple[float, float],
-    *,
-    blocks: int = BLOCKS,
 ) -> list[Property]:
-    """Quantities of a volume that single slices let estimate, with intervals over their groups.
+    """Quantities of a volume that single slices let estimate, with intervals over parts of them.
+
+    A part is a quarter of the slices in the first or the second half of them.
 
     Args:
       slices: classes (H, W) uint8 of the same places by name, in order; `TRUTH` as for volumes.
       names: of the phases.
       spacing: (y, x) edge lengths of a pixel.
-      blocks: groups of neighbours, at most.
     """
     began = time.monotonic()
-    count = len(next(iter(slices.values())))
+    first = next(iter(slices.values()))
+    ends = [(0, len(first) // 2), (len(first) // 2, len(first))] if len(first) > 1 else [(0, 1)]
+
+    def sums_of(some: Sequence[np.ndarray], quarter: tuple[int, int] | None) -> Any:
+        chosen = [one if quarter is None else _quarter(one, quarter) for one in some]
+        return functools.reduce(
+            operator.add, (plane_sums(one_HW, len(names), spacing) for one_HW in chosen)
+        )
+
+    quarters = list(itertools.product((0, 1), (0, 1)))
     sums = {
         name: [
-            functools.reduce(
-                operator.add, (plane_sums(one_HW, len(names), spacing) for one_HW in some[a:b])
-            )
-            for a, b in stretches(count, blocks)
+            sums_of(some, None),
+            *(sums_of(some[a:b], quarter) for a, b in ends for quarter in quarters),
         ]
         for name, some in slices.items()
     }
-    return _of_sums(plane_values, sums, names, "groups of slices", began)
+    parts = len(ends) * len(quarters)
+    return _of_sums(plane_values, sums, names, f"{parts} parts, quarters of slices", began)
 
 
-def stretches(count: int, blocks: int) -> list[tuple[int, int]]:
-    """Starts and stops of so many stretches, or of as many as there are planes."""
-    edges = np.linspace(0, count, min(blocks, count) + 1).astype(int).tolist()
-    return list(itertools.pairwise(edges))
+def _quarter(class_HW: np.ndarray, place: tuple[int, int]) -> np.ndarray:
+    """One of the four quarters of a slice."""
+    parts = [
+        slice(half * (n // 2), n if half else n // 2)
+        for half, n in zip(place, class_HW.shape, strict=True)
+    ]
+    return class_HW[parts[0], parts[1]]
 
 
 def _of_sums(
     values_of: Callable[[Any, Sequence[str]], dict[Key, float]],
     sums: Mapping[str, Sequence[Any]],
     names: Sequence[str],
-    parts: str,
+    said: str,
     began: float,
 ) -> list[Property]:
-    """Quantities of the sums of blocks, which are resampled together."""
-    blocks = len(next(iter(sums.values())))
-    replicate_RB = _replicates(blocks)
+    """Quantities of the sums of a whole, and behind them of its parts, resampled together."""
+    parts = len(next(iter(sums.values()))) - 1
+    replicate_RP = _replicates(parts)
     found = {
-        name: [values_of(_weighted(sums_B, one_B), names) for one_B in replicate_RB]
-        for name, sums_B in sums.items()
+        name: [values_of(whole, names)]
+        + [values_of(_weighted(sums_P, one_P), names) for one_P in replicate_RP]
+        for name, (whole, *sums_P) in sums.items()
     }
     seconds = time.monotonic() - began
     return [
         _property(
             key, {name: np.array([one[key] for one in rows]) for name, rows in found.items()},
-            _spread_of_replicates, blocks - 1, f"{blocks} {parts}", seconds,
+            _spread_of_replicates, parts - 1, said, seconds,
         )
         for key in next(iter(found.values()))[0]
     ]  # fmt: skip
@@ -197,89 +202,54 @@ def measure_whole(
     """
     began = time.monotonic()
     shape = next(iter(volumes.values())).shape
-    whole, regions = subvolumes(shape)
-    measured = [tuple(slice(0, n) for n in shape), *regions] if whole else regions
+    whole, parts = subvolumes(shape)
     rows: dict[str, list[dict[Key, float]]] = {name: [] for name in volumes}
     first: dict[str, Found] = {}
     for name, volume in volumes.items():
-        for region in measured:
+        for region in ([all_of(shape)] if whole else []) + parts:
             found = family.found(np.ascontiguousarray(volume[region]), names, spacing)
             rows[name].append(found.values)
             first.setdefault(name, found)
             advance()
-    sides = " x ".join(str(part.stop - part.start) for part in regions[0]) if regions else ""
-    parts = f"{len(regions)} subvolumes of {sides}" if regions else ""
     seconds = time.monotonic() - began
-    keys = list(next(iter(rows.values()))[0])
 
     def of_key(key: Key) -> dict[str, np.ndarray]:
         values = {name: np.array([one[key] for one in rows[name]]) for name in volumes}
         if whole:
             return values
         # Of what is too large for one piece the value is the mean of the pieces.
-        return {name: np.array([one_S.mean(), *one_S]) for name, one_S in values.items()}
+        return {name: np.array([one_P.mean(), *one_P]) for name, one_P in values.items()}
 
+    keys = next(iter(rows.values()))[0]
     found = [
-        _property(key, of_key(key), _spread_of_mean, len(regions) - 1, parts, seconds)
+        _property(key, of_key(key), _spread_of_mean, len(parts) - 1, said_of(parts), seconds)
         for key in keys
     ]
     return found, first
 
 
-def subvolumes(shape: Sequence[int]) -> tuple[bool, list[Region]]:
-    """Whether a volume is measured in one piece, and its subvolumes.
-
-    A side of at least twice `LEAST_SIDE` voxels is halved; of a volume of more than `AT_ONCE`
-    voxels the middles of these parts are taken, as large as can be measured.
-    """
-    whole = math.prod(shape) <= AT_ONCE
-    halves = [
-        [(0, n // 2), (n // 2, n // 2 * 2)] if n >= 2 * LEAST_SIDE else [(0, n)] for n in shape
-    ]
-    sides = [ends[0][1] - ends[0][0] for ends in halves]
-    # Equal shares of what is too much, from the longest sides first.
-    while math.prod(sides) > AT_ONCE // 8:
-        longest = max(range(3), key=lambda axis: sides[axis])
-        sides[longest] -= 1 if sides[longest] < 64 else sides[longest] // 32
-    regions: list[Region] = []
-    for z, y, x in itertools.product(*halves):
-        middle = [
-            slice((a + b - side) // 2, (a + b - side) // 2 + side)
-            for (a, b), side in zip((z, y, x), sides, strict=True)
-        ]
-        regions.append((middle[0], middle[1], middle[2]))
-    return whole, [] if whole and len(regions) == 1 else regions
-
-
-def _block_sums(
-    family: Additive, volume: ClassVolume, classes: int, spacing: Spacing, start: int, stop: int
+def _sums_of(
+    family: Additive, volume: ClassVolume, classes: int, spacing: Spacing, region: Region
 ) -> Any:
-    """Sums of the planes from start to stop, some at a time."""
-    depth, height, width = volume.shape
-    thickness = max(1, SLAB_VOXELS // (height * width))
+    """Sums of a part of a volume, some planes at a time."""
+    z, y, x = region
+    thickness = max(1, SLAB_VOXELS // ((y.stop - y.start) * (x.stop - x.start)))
     before, after = family.overlap
     total = None
-    for slab in slabs(stop - start, thickness):
-        low = max(0, start + slab.start - before)
-        high = min(depth, start + slab.stop + after)
-        class_ZYX = np.ascontiguousarray(volume[low:high, 0:height, 0:width])
-        sums = family.sums(
-            class_ZYX, classes, spacing, start + slab.start - low, high - start - slab.stop
-        )
+    for slab in slabs(z.stop - z.start, thickness, before=before, after=after):
+        planes = slice(z.start + slab.read.start, z.start + slab.read.stop)
+        class_ZYX = np.ascontiguousarray(volume[planes, y, x])
+        sums = family.sums(class_ZYX, classes, spacing, slab.before, slab.after)
         total = sums if total is None else total + sums
     return total
 
 
-def _replicates(blocks: int) -> np.ndarray:
-    """How often each block is taken, (1 + replicates, blocks): once each, and then drawn anew."""
-    once_1B = np.ones((1, blocks), np.int64)
-    if blocks < 2:
-        return once_1B
-    # One fewer than there are, so that few blocks do not look too certain (Rao and Wu 1988).
-    drawn_RB = np.random.default_rng(0).multinomial(
-        blocks - 1, np.full(blocks, 1 / blocks), REPLICATES
-    )
-    return np.concatenate([once_1B, drawn_RB])
+def _replicates(parts: int) -> np.ndarray:
+    """How often each part is taken, (replicates, parts)."""
+    if parts < 2:
+        return np.ones((0, parts), np.int64)
+    # One fewer than there are, so that few parts do not look too certain (Rao and Wu 1988).
+    return np.random.default_rng(0).multinomial(parts - 1, np.full(parts, 1 / parts), REPLICATES)
 
 
 def _weighted(sums_B: Sequence[Any], weight_B: np.ndarray) -> Any:
@@ -386,9 +356,9 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def parts_of(family: Additive | Whole, shape: Sequence[int], blocks: int = BLOCKS) -> int:
+def parts_of(family: Additive | Whole, shape: Sequence[int]) -> int:
     """How often `advance` is called for each volume."""
     if isinstance(family, Additive):
-        return min(blocks, shape[0])
-    whole, regions = subvolumes(shape)
-    return whole + len(regions)
+        return 1 + len(halves_of(shape))
+    whole, parts = subvolumes(shape)
+    return whole + len(parts)

@@ -13,6 +13,7 @@ import numpy as np
 from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import properties
+from xseg_jax.evaluation.parts import subvolumes
 from xseg_jax.evaluation.properties import ClassVolume, measure_additive, measure_whole, parts_of
 from xseg_jax.files import write_text
 from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
@@ -269,7 +270,7 @@ def _voxel_size(config: Config, scan: Scan) -> VoxelSize | None:
 def _estimate(volumes: Mapping[str, ClassVolume], wanted: Sequence[str], name: str) -> None:
     """Says how much memory it takes."""
     shape = volumes[name].shape
-    whole, regions = properties.subvolumes(shape)
+    whole, regions = subvolumes(shape)
     sides = shape if whole else [part.stop - part.start for part in regions[0]]
     most = max(
         (kind.bytes_per_voxel for one in wanted

@@ -60,7 +60,8 @@ class ClassTally:
         if self.wanted and (jax.process_count() > 1 or pixels > MOST_PIXELS):
             logger.info(
                 "no quantities are measured of what is scored by several processes, or is more "
-                "than %d million pixels; --mode=predict and --mode=measure do it", MOST_PIXELS >> 20,
+                "than %d million pixels; --mode=predict and --mode=measure do it",
+                MOST_PIXELS >> 20,
             )  # fmt: skip
             self.wanted = ()
 
