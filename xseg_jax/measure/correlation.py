@@ -21,10 +21,9 @@ def axis_correlation(
     S_2(r) = pairs of voxels at distance r that are both of the phase / pairs that are both
     labelled. So faces of the volume and what is not labelled count nowhere, and nothing is taken
     to repeat. All distances at once by the theorem of Wiener and Khinchin, on lines with as many
-    zeros behind them as the longest distance. Torquato (2002), Random Heterogeneous Materials,
-    section 2.2. At r = 0 it is the volume fraction; its slope there, averaged over directions,
-    is -S_V / 4 (Debye, Anderson and Brumberger 1957, J. Appl. Phys. 28:679,
-    doi:10.1063/1.1722830).
+    zeros behind them as the longest distance. Torquato (2002), Random Heterogeneous Materials.
+    At r = 0 it is the volume fraction; its slope there, averaged over directions, is -S_V / 4
+    (Debye, Anderson and Brumberger 1957, J. Appl. Phys. 28:679, doi:10.1063/1.1722830).
 
     Args:
       class_ZYX: uint8, 0 to K-1, or 255 where unlabelled.
