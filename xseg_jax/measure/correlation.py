@@ -68,9 +68,8 @@ def radial_correlation(
     """Probability that both ends of a segment of any direction lie in a phase.
 
     As `axis_correlation`, of all pairs of voxels whose distance is within half a step of a
-    multiple of the longest edge of a voxel; shorter ones are with the first. It takes 16 bytes for
-    each voxel of the volume grown by reach along each axis, and as much again: give it a part of a
-    large volume.
+    multiple of the longest edge of a voxel; shorter ones are with the first. It takes 40 bytes for
+    each voxel of the volume grown by reach along each axis: give it a part of a large volume.
 
     Args:
       class_ZYX: uint8, 0 to K-1, or 255 where unlabelled.
