@@ -50,7 +50,7 @@ def wedges(shape, direction, angles, seed, spacing=(1.0, 1.0, 1.0)):
 
     The second array has the place along the line of voxel centres in the unit of spacing.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 1])  # Not the numbers that a direction was drawn with.
     along_3 = np.array(direction) / np.linalg.norm(direction)
     first_3 = np.cross(along_3, rng.normal(size=3))
     first_3 /= np.linalg.norm(first_3)

@@ -104,6 +104,15 @@ def test_unlabelled_comes_after_the_last_class():
     assert coded(np.array([[[253, 255]]], np.uint8), 254).tolist() == [[[253, 254]]]
 
 
+@given(
+    st.sampled_from((bool, np.int8, np.uint16, np.int64, np.float32)),
+    st.lists(st.integers(0, 3), max_size=5),
+)
+def test_no_other_type_is_taken_for_classes(dtype, shape):
+    with pytest.raises(InputError, match="a segmentation is uint8 with 3 dimensions"):
+        coded(np.zeros(shape, dtype), 2)
+
+
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (1, np.nan, 1)])
 def test_spacings_that_measure_nothing_are_refused(spacing):
     with pytest.raises(InputError, match="3 positive edge lengths"):

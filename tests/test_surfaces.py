@@ -25,9 +25,15 @@ def test_worked_examples_hold():
     assert doctest.testmod(surfaces).failed == 0
 
 
-@given(st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))
-def test_sums_of_slabs_are_those_of_the_whole(seed, classes, planes, thickness):
-    class_ZYX = random_classes(seed, (planes, 5, 4), classes)
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 5),
+    st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 5)),
+    st.integers(1, 9),
+)
+def test_sums_of_slabs_are_those_of_the_whole(seed, classes, shape, thickness):
+    planes = shape[0]
+    class_ZYX = random_classes(seed, shape, classes)
     whole = surface_sums(class_ZYX, classes, CUBE)
     first, *rest = (
         surface_sums(class_ZYX[slab.read], classes, CUBE, after=slab.after)

@@ -211,7 +211,7 @@ def corrected_mean_chords(sums: ChordSums) -> np.ndarray:
 
     Each chord has two ends; a cut one brings the length and the ends that are seen, so that
     neither is biased by the faces: the mean intercept length 4 V_V / S_V of stereology (Underwood
-    1970, Quantitative Stereology, chapter 4) along one axis. Lines run from the middle of a first
+    1970, Quantitative Stereology) along one axis. Lines run from the middle of a first
     voxel to that of a last one: no end could be seen beyond.
 
     Returns:

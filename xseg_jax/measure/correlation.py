@@ -21,10 +21,9 @@ def axis_correlation(
     S_2(r) = pairs of voxels at distance r that are both of the phase / pairs that are both
     labelled. So faces of the volume and what is not labelled count nowhere, and nothing is taken
     to repeat. All distances at once by the theorem of Wiener and Khinchin, on lines with as many
-    zeros behind them as the longest distance. Torquato (2002), Random Heterogeneous Materials,
-    section 2.2. At r = 0 it is the volume fraction; its slope there, averaged over directions,
-    is -S_V / 4 (Debye, Anderson and Brumberger 1957, J. Appl. Phys. 28:679,
-    doi:10.1063/1.1722830).
+    zeros behind them as the longest distance. Torquato (2002), Random Heterogeneous Materials.
+    At r = 0 it is the volume fraction; its slope there, averaged over directions, is -S_V / 4
+    (Debye, Anderson and Brumberger 1957, J. Appl. Phys. 28:679, doi:10.1063/1.1722830).
 
     Args:
       class_ZYX: uint8, 0 to K-1, or 255 where unlabelled.
@@ -69,9 +68,8 @@ def radial_correlation(
     """Probability that both ends of a segment of any direction lie in a phase.
 
     As `axis_correlation`, of all pairs of voxels whose distance is within half a step of a
-    multiple of the longest edge of a voxel; shorter ones are with the first. It takes 16 bytes for
-    each voxel of the volume grown by reach along each axis, and as much again: give it a part of a
-    large volume.
+    multiple of the longest edge of a voxel; shorter ones are with the first. It takes 40 bytes for
+    each voxel of the volume grown by reach along each axis: give it a part of a large volume.
 
     Args:
       class_ZYX: uint8, 0 to K-1, or 255 where unlabelled.

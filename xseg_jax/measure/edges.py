@@ -126,9 +126,13 @@ def triple_densities(sums: EdgeSums) -> np.ndarray:
     length, whatever voxels do at it. Without s the crumbs of a phase that is thin near the line
     count double; without t the staircase counts, 1.5 times the line in the mean over directions.
 
-    A sum of edges times 2/3 is the formula of Crofton for curves (Ohser and Mücklich 2000,
-    section 2.3). What is wrong with counts of edges, corrected or smoothed, is measured by
-    Jørgensen, Yakal-Kremski, Wilson, Bowen and Barnett (2014), J. Power Sources 261:198.
+    A sum of edges times 2/3 is the formula of Crofton for curves (Ohser and Mücklich 2000). What
+    is wrong with counts of edges, corrected or smoothed, is measured by Jørgensen, Yakal-Kremski,
+    Wilson, Bowen and Barnett (2014), J. Power Sources 261:198.
+
+    Measured: straight lines between wedges of 30 degrees or more 0 to 3% too long in the mean over
+    directions, circles of 5 to 30 voxels radius 6 to 3%; random phases of 3 voxels or more within
+    2%, of 2 voxels 11% too short.
 
     Where four phases meet at one edge, two lines pass: each of the four triples counts half.
 
@@ -204,22 +208,23 @@ def _piece_sums(
     steps_AT, active_AT, found_AT = (
         np.zeros((3, len(triples(classes))), np.int64) for _ in range(3)
     )
-    for (axis, phase_E4), (number, triple) in itertools.product(
-        enumerate(piece.phase_AE4), enumerate(triples(classes))
-    ):
-        meet_E = np.logical_and.reduce([(phase_E4 == phase).any(axis=1) for phase in triple])
-        phase_M4 = phase_E4[meet_E]
-        step_M = _along(gradients[axis][list(triple)][:, meet_E], axis) * _sense(phase_M4, triple)
-        step_M = np.rint(step_M * UNITS).astype(np.int64)
-        steps_AT[axis, number] = step_M.sum()
-        found_AT[axis, number] = len(step_M)
-        allowed_E4 = allowed_AE4[axis]
-        if allowed_E4 is not None:
-            allowed_M4 = allowed_E4[meet_E].astype(bool)
-            active_M = np.logical_and.reduce(
-                [((phase_M4 == phase) & allowed_M4).any(axis=1) for phase in triple]
-            )
-            active_AT[axis, number] = step_M[active_M].sum()
+    for axis, (phase_E4, allowed_E4) in enumerate(zip(piece.phase_AE4, allowed_AE4, strict=True)):
+        has_KE = [(phase_E4 == phase).any(axis=1) for phase in range(classes)]
+        for number, triple in enumerate(triples(classes)):
+            meet_E = np.logical_and.reduce([has_KE[phase] for phase in triple])
+            if not meet_E.any():
+                continue
+            phase_M4 = phase_E4[meet_E]
+            along_M = _along(gradients[axis][list(triple)][:, meet_E], axis)
+            step_M = np.rint(along_M * _sense(phase_M4, triple) * UNITS).astype(np.int64)
+            steps_AT[axis, number] = step_M.sum()
+            found_AT[axis, number] = len(step_M)
+            if allowed_E4 is not None:
+                allowed_M4 = allowed_E4[meet_E].astype(bool)
+                active_M = np.logical_and.reduce(
+                    [((phase_M4 == phase) & allowed_M4).any(axis=1) for phase in triple]
+                )
+                active_AT[axis, number] = step_M[active_M].sum()
     return EdgeSums(
         steps_AT, None if allowed_ZYX is None else active_AT, found_AT, piece.labelled_A, spacing
     )
@@ -243,11 +248,8 @@ class _Piece:
         """Flat places (E,) of edges along an axis where phases meet; how many are labelled."""
         meet_ZYX = bit_ZYX[start : stop + (axis != 0)]  # Others lie between a plane and the next.
         for across in {0, 1, 2} - {axis}:
-            count = meet_ZYX.shape[across]
-            first, second = (
-                meet_ZYX.take(range(low, low + max(count - 1, 0)), across) for low in (0, 1)
-            )
-            meet_ZYX = first | second
+            moved = np.moveaxis(meet_ZYX, across, 0)
+            meet_ZYX = np.moveaxis(moved[:-1] | moved[1:], 0, across)
         labelled_ZYX = meet_ZYX < (1 << classes)
         place_3E = np.nonzero((np.bitwise_count(meet_ZYX) >= 3) & labelled_ZYX)
         place_3E[0][:] += start
@@ -284,10 +286,11 @@ class _Piece:
             along_E = place_E // stride % self.shape[axis]
             after_E = place_E + stride * (along_E < self.shape[axis] - 1)
             before_E = place_E - stride * (along_E > 0)
-            flat_N = smooth_ZYX.reshape(-1)
-            gradient_E3[:, axis] = 0
+            flat_N, slope_E = smooth_ZYX.reshape(-1), np.zeros(len(place_E), np.float32)
             for step in self._corners(axis):
-                gradient_E3[:, axis] += (flat_N[after_E + step] - flat_N[before_E + step]) / 8
+                slope_E += flat_N[after_E + step] - flat_N[before_E + step]
+            # Of a single plane the distance is 0, and so is the slope.
+            gradient_E3[:, axis] = slope_E / (4 * np.maximum(1, (after_E - before_E) // stride))
             gradients.append(gradient_E3 / np.array(spacing, np.float32))
         return gradients
 

@@ -43,7 +43,7 @@ def volume_fractions(sums: FractionSums) -> np.ndarray:
     """Share of each phase in the labelled volume: V_V = voxels of the phase / labelled voxels.
 
     The count of points of a grid in a phase is an unbiased estimate of its volume (Baddeley and
-    Jensen 2005, Stereology for Statisticians, section 7.1).
+    Jensen 2005, Stereology for Statisticians).
 
     Returns:
       float64 (K,), without unit; NaN where nothing is labelled.

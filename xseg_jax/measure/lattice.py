@@ -145,7 +145,7 @@ def direction_weights(spacing: tuple[float, float, float]) -> tuple[np.ndarray, 
 
     The share is that of the sphere's surface that is nearest to the step or its opposite: the
     Voronoi cells of Ohser and Mücklich (2000), Statistical Analysis of Microstructures in
-    Materials Science, section 4.2.2, for the actual edge lengths.
+    Materials Science, for the actual edge lengths.
 
     Args:
       spacing: (z, y, x) edge lengths of a voxel.

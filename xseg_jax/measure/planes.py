@@ -83,7 +83,7 @@ def plane_sums(class_HW: np.ndarray, classes: int, spacing: tuple[float, float])
 def area_fractions(sums: PlaneSums) -> np.ndarray:
     """Share of each phase in the labelled area, which estimates its volume fraction: V_V = A_A.
 
-    Delesse (1847); Baddeley and Jensen (2005), Stereology for Statisticians, section 2.1. It holds
+    Delesse (1847); Baddeley and Jensen (2005), Stereology for Statisticians. It holds
     for any structure if slices lie at random.
 
     Returns:
@@ -134,7 +134,7 @@ def interface_densities(sums: PlaneSums) -> np.ndarray:
     """Area between each two phases per volume, S_V = 4 / pi L_A; see `boundary_densities`.
 
     For isotropic structures, or slices of random orientation: Underwood (1970), Quantitative
-    Stereology, chapter 2; Baddeley and Jensen (2005), section 2.2.
+    Stereology; Baddeley and Jensen (2005).
 
     Returns:
       float64 (K, K), symmetric, zeros on the diagonal, in 1 / unit of spacing.
@@ -156,7 +156,7 @@ def triple_densities(sums: PlaneSums) -> np.ndarray:
     P_A is the number of points where the three phases meet per labelled area. Points are counted
     with the sense in which the phases follow each other, against that of the smoothed phases
     (`edges.triple_densities`), so that crumbs of a thin phase do not count double. For isotropic
-    structures: Saltykov (1958); Underwood (1970), Quantitative Stereology, chapter 2. Lines of one
+    structures: Saltykov (1958); Underwood (1970), Quantitative Stereology. Lines of one
     direction are crossed once for each unit of area across them, not half as often.
 
     Returns:
