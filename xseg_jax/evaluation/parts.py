@@ -46,12 +46,13 @@ def _middle(part: slice, side: int) -> slice:
 
 
 def all_of(shape: Sequence[int]) -> Region:
+    """A volume as one part."""
     z, y, x = (slice(0, n) for n in shape)
     return z, y, x
 
 
 def said_of(parts: Sequence[Region]) -> str:
-    """Parts in words."""
+    """Parts in words; "" where there are none."""
     if not parts:
         return ""
     sides = " x ".join(str(part.stop - part.start) for part in parts[0])

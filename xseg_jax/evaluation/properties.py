@@ -34,7 +34,7 @@ from xseg_jax.measure.quantities import (
     Whole,
     plane_values,
     unit_of,
-)  # fmt: skip
+)
 
 REPLICATES = 400
 SLAB_VOXELS = 1 << 25
