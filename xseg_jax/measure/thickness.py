@@ -100,7 +100,7 @@ def local_thickness(
     All balls of at least a radius are drawn at once, by `covered`; one radius after another, each
     where most of the doubt about the mean lies. If there are no more radii in the volume than are
     tried, the result is exact for balls at voxels' centres; else a voxel has the middle of what its
-    ball may be. It takes 18 bytes a voxel.
+    ball may be. It takes 20 bytes a voxel.
 
     Args:
       phase_ZYX: bool, True in the phase.
