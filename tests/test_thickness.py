@@ -146,6 +146,8 @@ def test_a_face_and_what_is_not_labelled_are_no_wall():
 def test_what_has_no_wall_is_refused_and_nothing_is_nothing():
     with pytest.raises(InputError, match="no end"):
         thickness(np.ones((3, 3, 3), bool), UNIT)
+    with pytest.raises(InputError, match="positive edge lengths"):
+        thickness(np.zeros((3, 3, 3), bool), (1, 1, -1))
     found = thickness(np.zeros((3, 3, 3), bool), UNIT)
     assert np.isnan(found.mean)
     assert found.share_B.sum() == 0
