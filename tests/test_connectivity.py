@@ -8,6 +8,7 @@ from bodies import ball
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from solids import overlapping_balls
 
 from xseg_jax.errors import InputError
 from xseg_jax.measure import connectivity as module
@@ -138,3 +139,35 @@ def test_the_density_is_that_of_the_pattern():
         assert euler_inside(part_ZYX) / 2**3 == -2
         assert euler_density(part_ZYX, (1, 0.5, 0.25)) == pytest.approx(-2 / (8 * 4 * 2))
     assert np.isnan(euler_density(tiled_ZYX[:1], (1, 1, 1)))
+
+
+def smooth_field(size, width, seed):
+    """White noise smoothed by a Gaussian, of mean 0 and variance 1; it continues at the faces."""
+    wave_F = np.fft.fftfreq(size)
+    square_F = wave_F[:, None, None] ** 2 + wave_F[:, None] ** 2 + wave_F**2
+    noise_F = np.fft.fftn(np.random.default_rng(seed).normal(size=3 * (size,)))
+    field_ZYX = np.fft.ifftn(noise_F * np.exp(-2 * np.pi**2 * width**2 * square_F)).real
+    return field_ZYX / field_ZYX.std()
+
+
+@pytest.mark.parametrize("neighbours", [6, 26])
+@pytest.mark.parametrize(("width", "tolerance"), [(1.5, 0.12), (2.5, 0.06)])
+def test_the_density_of_smooth_noise_above_a_level_is_known(width, tolerance, neighbours):
+    """Adler and Taylor (2007), doi:10.1007/978-0-387-48116-6, chapter 11."""
+    scale = (2 * width**2) ** -1.5 / (4 * np.pi**2)
+    for level, shape in ((0, -1), (1, 0), (-1, 0)):
+        found = [
+            euler_density(smooth_field(64, width, seed) > level, (1, 1, 1), neighbours=neighbours)
+            for seed in range(4)
+        ]
+        error = np.std(found) / scale / 4**0.5
+        assert np.mean(found) / scale == pytest.approx(shape, abs=tolerance + 2 * error)
+
+
+@pytest.mark.parametrize(("filled", "through"), [(0.2, False), (0.6, True)])
+def test_overlapping_balls_percolate_above_their_threshold(filled, through):
+    """It is a sum of volumes of 0.3418 (Lorenz and Ziff 2001, doi:10.1063/1.1338506)."""
+    volume = 4 / 3 * np.pi * 4**3
+    phase_ZYX = overlapping_balls(3 * (64,), 4, filled / volume, seed=0) == 1
+    share = connectivity(phase_ZYX).percolating_any
+    assert (share > 0.9) if through else (share == 0)

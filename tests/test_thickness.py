@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import distance_transform_edt
+from solids import overlapping_balls
 
 from xseg_jax.errors import InputError
 from xseg_jax.measure import thickness as module
@@ -104,6 +105,15 @@ def test_two_balls_have_a_diameter_each():
     assert found.largest == pytest.approx(24, abs=1)
 
 
+def test_balls_that_overlap_a_little_keep_their_diameter():
+    phase_ZYX = overlapping_balls(3 * (72,), 6, 0.1 / (4 / 3 * np.pi * 6**3), seed=2) == 1
+    found = thickness(phase_ZYX, UNIT)
+    # Balls are 0.9 voxels too thin, and more so where their middle lies past a face.
+    assert found.mean == pytest.approx(11, abs=0.4)
+    # Two that nearly cover each other are thicker than one.
+    assert found.share_B[found.edge_B[:-1] > 13.5].sum() < 0.02
+
+
 def test_a_rod_is_as_thick_as_it_is():
     grid_A = np.indices((40, 40, 40)) - 19.7
     along = np.array([0.6, 0.48, 0.64])
@@ -119,7 +129,7 @@ def test_few_radii_are_within_their_bound():
     for radii in (4, 8, 16):
         found = thickness(phase_ZYX, UNIT, radii=radii)
         assert abs(found.mean - exact.mean) <= found.bound
-    assert found.mean == pytest.approx(exact.mean, rel=0.02)
+    assert found.mean == pytest.approx(exact.mean, rel=0.01)
 
 
 def test_a_face_and_what_is_not_labelled_are_no_wall():
@@ -136,6 +146,8 @@ def test_a_face_and_what_is_not_labelled_are_no_wall():
 def test_what_has_no_wall_is_refused_and_nothing_is_nothing():
     with pytest.raises(InputError, match="no end"):
         thickness(np.ones((3, 3, 3), bool), UNIT)
+    with pytest.raises(InputError, match="positive edge lengths"):
+        thickness(np.zeros((3, 3, 3), bool), (1, 1, -1))
     found = thickness(np.zeros((3, 3, 3), bool), UNIT)
     assert np.isnan(found.mean)
     assert found.share_B.sum() == 0

@@ -20,7 +20,7 @@ from xseg_jax.errors import InputError
 RANK = {6: 1, 26: 3}
 """Neighbours of a voxel -> how many axes two neighbours may differ in."""
 PLANES = 16
-"""Planes of z whose corners are looked at at a time; scikit-image takes 30 bytes a voxel."""
+"""Planes of z that are counted at a time; scikit-image takes 30 bytes a voxel of them."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ largest=0.8, isolated=0.2)
       InputError: for another number of neighbours.
     """
     label_ZYX, count = clusters(phase_ZYX, neighbours=neighbours)
-    size_N = np.bincount(label_ZYX.ravel(), minlength=count + 1)
+    size_N = np.zeros(count + 1, np.int64)
+    for start in range(0, len(label_ZYX), PLANES):  # NumPy counts copies of 8 bytes a voxel.
+        size_N += np.bincount(label_ZYX[start : start + PLANES].ravel(), minlength=count + 1)
     size_N[0] = 0
     total = int(size_N.sum())
 
@@ -179,6 +181,10 @@ def euler_inside(phase_ZYX: np.ndarray, *, neighbours: int = 6) -> float:
     So it is additive: parts that share one plane sum exactly to the whole, in any axis. Divided by
     the volume between the first and the last voxels it estimates the density without a bias of the
     faces.
+
+    Of smooth noise above a level, whose density is known, it finds 0.95 to 1.05 times as much from
+    a width of 1.5 voxels on. Sharp creases, as between overlapping balls, hold false tunnels at any
+    resolution (Ohser, Nagel and Schladitz 2003, doi:10.5566/ias.v22.p11-19): there it is too low.
 
     >>> euler_inside(np.ones((4, 4, 4), bool))  # A piece of what fills space, without a tunnel.
     0.0

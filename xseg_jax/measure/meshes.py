@@ -49,14 +49,13 @@ def surface_mesh(
     *,
     smoothing: float = SMOOTHING,
 ) -> Mesh:
-    """The surface of a phase by marching cubes (Lewiner et al. 2003, doi:10.1080/10867651.2003.\
-10487582), closed at the faces of the volume.
+    """The surface of a phase by marching cubes, closed at the faces of the volume.
 
-    It is `skimage.measure.marching_cubes` of the phase's indicator, smoothed by a Gaussian. Without
-    smoothing the surface has the steps of the voxels: balls of 4, 8 and 16 voxels radius have 7%,
-    8% and 9% too much area, and 2%, 1% and 0.2% too little volume. With the smoothing that is the
-    default it is -7%, -0.6% and 0.8% of area and -12%, -3% and -0.7% of volume, and what is thinner
-    than 2 voxels may be gone.
+    It is `skimage.measure.marching_cubes` (Lewiner et al. 2003, doi:10.1080/10867651.2003.10487582)
+    of the phase's indicator, smoothed by a Gaussian. Without smoothing the surface has the steps of
+    the voxels: balls of 4, 8 and 16 voxels radius have 7%, 8% and 9% too much area, and 2%, 1% and
+    0.2% too little volume. With the smoothing that is the default it is -7%, -0.6% and 0.8% of area
+    and -12%, -3% and -0.7% of volume, and what is thinner than 2 voxels may be gone.
 
     At the faces of the volume the body is cut flat, half a voxel outside the last centres. Slabs of
     planes are marched one after the other and sewn together, so that it takes 36 bytes a triangle

@@ -16,6 +16,7 @@ import numpy as np
 
 from xseg_jax.errors import InputError
 from xseg_jax.measure.distance import covered, distance
+from xseg_jax.measure.lattice import checked_spacing
 
 RADII = 25
 BINS = 32
@@ -60,7 +61,7 @@ def thickness(
     Args:
       phase_ZYX: bool.
       spacing: edge lengths of a voxel along z, y, x.
-      labelled_ZYX: bool.
+      labelled_ZYX: bool, False where it is not known what there is.
       radii: to try.
       bins: of the distribution, of equal width.
 
@@ -100,7 +101,8 @@ def local_thickness(
     All balls of at least a radius are drawn at once, by `covered`; one radius after another, each
     where most of the doubt about the mean lies. If there are no more radii in the volume than are
     tried, the result is exact for balls at voxels' centres; else a voxel has the middle of what its
-    ball may be. It takes 18 bytes a voxel.
+    ball may be: with 25 radii, of smooth noise with pores of 10 voxels, the mean was 0.01% off and
+    the standard deviation 0.1%. It takes 20 bytes a voxel.
 
     Args:
       phase_ZYX: bool, True in the phase.
@@ -114,14 +116,16 @@ def local_thickness(
       its mean may be wrong by because not all radii were tried.
 
     Raises:
-      InputError: the phase fills all that is labelled, so that nothing ends it.
+      InputError: the phase fills all that is labelled, so that nothing ends it; or a spacing that
+        cannot be.
     """
+    z, y, x = checked_spacing(spacing)
     open_ZYX = phase_ZYX if labelled_ZYX is None else phase_ZYX | ~labelled_ZYX
     if phase_ZYX.any() and open_ZYX.all():
         raise InputError(
             "the phase fills the whole volume, so that its thickness has no end; leave it out"
         )
-    radius_ZYX = distance(open_ZYX, spacing)
+    radius_ZYX = distance(open_ZYX, (z, y, x))
     radius_ZYX[~phase_ZYX] = 0
     size_D = np.unique(radius_ZYX[phase_ZYX])
     rank_ZYX = np.zeros(phase_ZYX.shape, np.int32)
@@ -132,7 +136,7 @@ def local_thickness(
         chosen_ZYX = radius_ZYX >= size_D[place]
         if above < len(size_D):  # The larger balls have been drawn.
             chosen_ZYX &= radius_ZYX < size_D[above]
-        ball_ZYX = covered(np.where(chosen_ZYX, radius_ZYX, np.float32(0)), spacing)
+        ball_ZYX = covered(np.where(chosen_ZYX, radius_ZYX, np.float32(0)), (z, y, x))
         np.maximum(rank_ZYX, place, out=rank_ZYX, where=ball_ZYX & phase_ZYX)
         tried = sorted([*tried, place])
         count_D = np.bincount(rank_ZYX[phase_ZYX], minlength=len(size_D))
