@@ -19,6 +19,7 @@ LAYERS = (
     ("data", "model"),
     ("training",),
     ("inference",),
+    ("measure",),
     ("evaluation",),
     ("report",),
     ("modes",),

@@ -1,0 +1,1 @@
+"""Quantities of a segmented volume: arrays and a spacing in, numbers with units out."""
