@@ -31,6 +31,7 @@ from xseg_jax.measure.surfaces import (
     surface_sums,
 )
 from xseg_jax.measure.thickness import thickness
+from xseg_jax.measure.tortuosity import BYTES_PER_VOXEL, tortuosity
 
 AXES = ("z", "y", "x")
 
@@ -84,6 +85,8 @@ MEANINGS: Mapping[str, Meaning] = {
     "object_density": Meaning("objects per volume", -3),
     "mean_object_diameter": Meaning("mean equivalent diameter of objects", 1),
     "mean_sphericity": Meaning("mean sphericity of objects"),
+    "tortuosity": Meaning("tortuosity factor"),
+    "effective_diffusivity": Meaning("relative effective diffusivity", largest=1),
 }
 
 
@@ -242,6 +245,16 @@ def _correlation(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) 
     return Found({}, curves)
 
 
+def _tortuosity(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) -> Found:
+    values: dict[Key, float] = {}
+    for k, phase in enumerate(names):
+        for axis, name in enumerate(AXES):
+            found = tortuosity(class_ZYX == k, axis, spacing)
+            values[Key("tortuosity", phase, axis=name)] = found.factor
+            values[Key("effective_diffusivity", phase, axis=name)] = found.effective_diffusivity
+    return Found(values)
+
+
 def plane_values(sums: PlaneSums, names: Sequence[str]) -> dict[Key, float]:
     """The quantities of a volume that slices let estimate: see `measure.planes`."""
     found = _by_phase("volume_fraction", names, planes.area_fractions(sums))
@@ -303,5 +316,6 @@ FAMILIES: Mapping[str, Additive | Whole] = {
     "thickness": Whole(_thickness, 20),
     "correlation": Whole(_correlation, 64),
     "objects": Whole(_objects, 44),
+    "tortuosity": Whole(_tortuosity, BYTES_PER_VOXEL),
 }
 """By the names that `config.measure.quantities` chooses from."""

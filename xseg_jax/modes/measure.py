@@ -18,6 +18,7 @@ from xseg_jax.evaluation.properties import ClassVolume, measure_additive, measur
 from xseg_jax.files import write_text
 from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
 from xseg_jax.measure.quantities import FAMILIES, MEANINGS, Additive, Found, Spacing
+from xseg_jax.measure.tortuosity import estimate
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.volume import newest_change
@@ -283,6 +284,12 @@ def _estimate(volumes: Mapping[str, ClassVolume], wanted: Sequence[str], name: s
         + " x ".join(map(str, sides)),
         (np.prod(sides, dtype=float) * (1 + most) + 12 * properties.SLAB_VOXELS) / 2**30,
     )  # fmt: skip
+    if "tortuosity" in wanted:
+        one = estimate(sides)
+        logger.info(
+            "tortuosity: about %.0f s for a phase along an axis, and as much for its parts; leave "
+            "it out with --quantities to save them", one.seconds,
+        )  # fmt: skip
 
 
 def _curves(first: Mapping[str, Found], name: str, unit: str) -> Iterator[dict[str, Any]]:

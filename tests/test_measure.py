@@ -1,0 +1,151 @@
+"""--mode=measure: a segmented volume in, quantities, tables and meshes out."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from configs import scan as scan_config
+from xseg_jax.data.phantom import microstructure
+from xseg_jax.errors import InputError
+from xseg_jax.measure.quantities import FAMILIES
+from xseg_jax.modes import measure
+
+MAIN = Path(__file__).parents[1] / "main.py"
+QUICK = "fractions,surfaces,triple_lines"
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    """A true volume, and a predicted one that takes a tenth of class 0 for class 1."""
+    folder = tmp_path_factory.mktemp("volumes")
+    true_ZYX = microstructure(
+        depth=36, size=40, fractions=(0.3, 0.4, 0.3), correlation_length=4.0, seed=0
+    )
+    wrong_ZYX = true_ZYX.copy()
+    wrong_ZYX.flat[np.flatnonzero(true_ZYX == 0)[::10]] = 1
+    values = np.array([0, 128, 255], np.uint8)
+    for name, class_ZYX in (("true", true_ZYX), ("segmented", wrong_ZYX)):
+        tifffile.imwrite(
+            folder / f"{name}.tif", values[class_ZYX], imagej=True, resolution=(2, 2),
+            metadata={"axes": "ZYX", "spacing": 0.5, "unit": "um"},
+        )  # fmt: skip
+    return folder
+
+
+def run(source, output, changes=None, **options):
+    config = scan_config.get_config()
+    config.update_from_flattened_dict(changes or {})
+    return measure.run(source, output, config=config, changes=changes, **options)
+
+
+def test_all_is_measured_and_written(volumes, tmp_path):
+    """The command as it is typed."""
+    output = tmp_path / "measured"
+    subprocess.run(
+        [
+            sys.executable, MAIN, "--mode=measure", f"--input={volumes / 'segmented.tif'}",
+            f"--labels={volumes / 'true.tif'}", f"--output={output}", "--meshes=ply,stl",
+            "--config.data.classes=0:pore,128:YSZ,255:nickel",
+        ],
+        check=True,
+    )  # fmt: skip
+    found = json.loads((output / "measured.json").read_text())
+    assert (found["shape"], found["unit"], found["voxel_size"]) == ([36, 40, 40], "um", [0.5] * 3)
+    assert found["phases"] == ["pore", "YSZ", "nickel"]
+    assert found["left_out"] == []
+    rows = {(r["quantity"], r["phase"], r["axis"]): r for r in found["quantities"]}
+    fraction = rows["volume_fraction", "pore", None]
+    assert fraction["value"] == pytest.approx(0.27, abs=2e-3)
+    assert fraction["against"]["error"] == pytest.approx(-0.1, abs=1e-3)
+    assert rows["tortuosity", "YSZ", "z"]["value"] > 1
+    assert rows["surface_density", "pore", None]["unit"] == "1/um"
+    curves = {curve["quantity"] for curve in found["curves"]}
+    assert curves == {"thickness", "chord_length", "two_point_correlation"}
+    with (output / "measured.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(found["quantities"])
+    assert float(table[0]["error"]) == fraction["against"]["error"]
+    files = {path.name for path in output.iterdir()}
+    for phase in found["phases"]:
+        assert {f"objects_{phase}.csv", f"{phase}.ply", f"{phase}.stl"} <= files
+    assert (output / "pore.ply").read_bytes().startswith(b"ply\nformat binary_little_endian")
+
+
+def test_the_same_again_takes_its_place_and_another_is_refused(volumes, tmp_path):
+    first = run(volumes / "segmented.tif", tmp_path / "out", quantities="fractions")
+    again = run(volumes / "segmented.tif", tmp_path / "out", quantities="fractions")
+    assert [r["value"] for r in first["quantities"]] == [r["value"] for r in again["quantities"]]
+    with pytest.raises(InputError, match=r"quantities: \['fractions'\] there"):
+        run(volumes / "segmented.tif", tmp_path / "out", quantities="surfaces")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "measured.csv").write_text("mine")
+    with pytest.raises(InputError, match="was not written by a measurement"):
+        run(volumes / "segmented.tif", tmp_path / "own", quantities="fractions")
+
+
+def test_voxel_size_is_that_of_the_file_or_as_given(volumes, tmp_path, caplog):
+    said = run(volumes / "segmented.tif", tmp_path / "a", quantities="surfaces")
+    given = run(
+        volumes / "segmented.tif", tmp_path / "b", quantities="surfaces",
+        changes={"data.voxel_size": "1 um"},
+    )  # fmt: skip
+    pairs = zip(said["quantities"], given["quantities"], strict=True)
+    assert all(a["value"] == pytest.approx(2 * b["value"]) for a, b in pairs)
+    np.save(tmp_path / "bare.npy", tifffile.imread(volumes / "segmented.tif"))
+    bare = run(tmp_path / "bare.npy", tmp_path / "c", quantities="surfaces")
+    assert bare["unit"] == "voxel"
+    assert "says no voxel size; lengths are in voxels" in caplog.text
+
+
+def test_what_a_prediction_says_of_its_values_is_read(volumes, tmp_path):
+    (tmp_path / "labels.tif").write_bytes((volumes / "segmented.tif").read_bytes())
+    classes = [{"value": v, "name": n} for v, n in ((255, "nickel"), (0, "pore"), (128, "YSZ"))]
+    (tmp_path / "labels.tif.json").write_text(json.dumps({"classes": classes}))
+    found = run(tmp_path / "labels.tif", tmp_path / "out", quantities="fractions")
+    assert found["phases"] == ["nickel", "pore", "YSZ"]
+    assert found["quantities"][1]["value"] == pytest.approx(0.27, abs=2e-3)
+
+
+def test_what_is_ignored_counts_nowhere(volumes, tmp_path):
+    found = run(
+        volumes / "segmented.tif", tmp_path / "out", quantities=QUICK,
+        changes={"data.ignore": "255"},
+    )  # fmt: skip
+    fractions = [r["value"] for r in found["quantities"] if r["quantity"] == "volume_fraction"]
+    assert sum(fractions) == pytest.approx(1)
+    assert found["left_out"][0]["quantity"] == "triple_lines"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantities": "fraction"}, "--quantities=fraction: there is no 'fraction'; choose among"),
+        ({"meshes": "obj"}, "--meshes=obj: there is no 'obj'; choose among ply, stl"),
+    ],
+)
+def test_names_that_are_none_are_refused(volumes, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        run(volumes / "segmented.tif", tmp_path / "out", **options)
+
+
+def test_labels_of_another_volume_are_refused(volumes, tmp_path):
+    np.save(tmp_path / "other.npy", np.zeros((36, 40, 41), np.uint8))
+    with pytest.raises(InputError, match=r"has \(36, 40, 41\) voxels, but .* has \(36, 40, 40\)"):
+        run(volumes / "segmented.tif", tmp_path / "out", labels=str(tmp_path / "other.npy"))
+
+
+def test_an_image_is_no_segmented_volume(tmp_path):
+    np.save(tmp_path / "scan.npy", np.arange(20 * 20 * 20, dtype=np.uint16).reshape(20, 20, 20))
+    with pytest.raises(InputError, match="more than 255 values: it is no segmented volume"):
+        run(tmp_path / "scan.npy", tmp_path / "out")
+
+
+def test_families_are_chosen_in_their_order():
+    assert measure.choose("surfaces, fractions") == ("fractions", "surfaces")
+    assert measure.choose(None) == measure.choose("all") == tuple(FAMILIES)
