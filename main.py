@@ -69,7 +69,7 @@ def run(mode: str) -> None:
         module.run(FLAGS.config, workdir, **options)
     else:
         paths = [user_path(FLAGS[flag].value or "") for flag in NEEDED[mode]]
-        module.run(*paths, changes=given, **options)
+        module.run(*paths, **options, **({"changes": given} if given else {}))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ TEXTS = {
     "input": "Scan or folder to inspect, evaluate or predict.",
     "labels": "inspect, evaluate: labels of --input, where it holds none.",
     "output": "What is written: a folder; predict: or a volume, as labels.tif or labels.ome.zarr.",
+    "runs": "compare: runs or evaluations, runs/a,runs/b; seeds of one are runs/a1+runs/a2.",
     "degrade": "evaluate: score it made worse too: all, or names.",
     "share": "predict: K/N, a share of a volume, as --jobs gives its processes.",
     "coordinator": "host:port of process 0, where no launcher tells.",
@@ -38,6 +39,7 @@ FLAGS = {
     "inspect": ("config", "input", "labels", "output"),
     "predict": ("config", "workdir", "input", "output", *VOLUMES, *PROCESSES),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
+    "compare": ("runs", "output"),
 }
 """Flags that a mode uses."""
 NEEDED = {
@@ -46,6 +48,7 @@ NEEDED = {
     "inspect": ("input", "output"),
     "predict": ("workdir", "input", "output"),
     "sweep": ("config",),
+    "compare": ("runs", "output"),
 }
 """Flags that a mode cannot do without."""
 OPTIONS = {
@@ -54,6 +57,7 @@ OPTIONS = {
     "inspect": ("labels", "config"),
     "predict": VOLUMES,
     "sweep": ("executor", "jobs", "slurm"),
+    "compare": (),
 }
 """Flags that a mode takes by name, behind paths and config."""
 
