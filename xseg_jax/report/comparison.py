@@ -56,23 +56,23 @@ def table(facts: Mapping[str, Any], pairs: Sequence[Row]) -> str:
                     f"{label(row):<{width}}{_cell(row['base_value']):>12}{_cell(row['value']):>12}"
                     f"{_signed(row['difference']):>12}"
                     f"{ends if row['low'] is not None else '-':>22}"
-                    f"{_cell(row['p'], 3):>8}  {row['verdict']}"
+                    f"{_chance(row['p']):>8}  {row['verdict']}"
                 )
     return "\n".join([*lines, "", footnote(facts), *facts["notes"]])
 
 
 def footnote(facts: Mapping[str, Any]) -> str:
-    """How the numbers were made."""
+    """How the numbers were made, a line each."""
     if facts["units"] < 2 and facts["seeds"] < 2:
         return "one slice and one run of each: no interval is known"
     over = f"{facts['units']} {facts['unit']}" if facts["units"] > 1 else "one slice"
     seeds = f"{facts['seeds']} seeds and " if facts["seeds"] > 1 else ""
-    said = f"intervals: 95% over {seeds}{over}, corrected for the number of pairs (Holm)"
+    lines = [f"intervals: 95% over {seeds}{over}, corrected for the number of pairs (Holm)"]
     if facts["seeds"] < 2:
-        said += "; of one run each: another seed may differ by more"
+        lines.append("one run of each: another seed may differ by more")
     if facts["tolerance"] is not None:
-        said += f"; surface Dice within {facts['tolerance']:g} pixels"
-    return said
+        lines.append(f"surface Dice: boundaries within {facts['tolerance']:g} pixels")
+    return "\n".join(lines)
 
 
 def comma_separated(pairs: Sequence[Row]) -> str:
@@ -159,8 +159,14 @@ def brief(text: str, most: int) -> str:
     return text if len(text) <= most else f"…{text[1 - most :]}"
 
 
-def _cell(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _chance(p: float | None) -> str:
+    if p is None:
+        return "-"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _signed(value: float | None) -> str:
