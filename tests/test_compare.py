@@ -276,6 +276,8 @@ def test_other_mistakes_are_one_line_each(two, tmp_path):
     del slices["network"]["slice_002"]
     write_json(poor / "slices.json", slices)
     fails(f"{good},{poor}", r"boundaries\.npz: is of 8 slices, slices\.json of 7; bring back")
+    (poor / "slices.json").unlink()
+    fails(f"{good},{poor}", r"poor: holds no slices\.json, which says what every slice scored; bri")
     write_json(poor / "results.json", {"slices": 0})
     fails(f"{good},{poor}", "poor: was trained on every label and tested on none; score it on")
 

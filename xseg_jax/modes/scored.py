@@ -13,6 +13,7 @@ from xseg_jax.modes.evaluate import CLAIM
 from xseg_jax.modes.score import BLOCKS, BOUNDARIES, NETWORK, SLICES
 from xseg_jax.training.runlog import RUNTIME_FIELDS, flatten, read_json
 
+RESULTS = "results.json"
 AGAIN = "score both on the same labels with --mode=evaluate, and compare these folders"
 NAMED = 3
 """Slices and fields that a line names."""
@@ -45,16 +46,21 @@ class Scored:
         Raises:
           InputError: it is not finished, has not tested anything, or is damaged.
         """
-        if not (folder / "results.json").is_file():
+        if not (folder / RESULTS).is_file():
             raise InputError(
-                f"{folder}: holds no results.json: it is no run, or not finished; start its "
+                f"{folder}: holds no {RESULTS}: it is no run, or not finished; start its "
                 "command again until it prints a table, or leave it out of --runs"
             )
-        results = read_json(folder / "results.json")
+        results = read_json(folder / RESULTS)
         if not results["slices"]:
             raise InputError(
                 f"{folder}: was trained on every label and tested on none; score it on other "
                 "labels with --mode=evaluate, and compare that folder"
+            )
+        if not (folder / SLICES).is_file():
+            raise InputError(
+                f"{folder}: holds no {SLICES}, which says what every slice scored; bring it back, "
+                "or score the run again with --mode=evaluate"
             )
         slices = read_json(folder / SLICES)[NETWORK]
         edges = None
