@@ -276,6 +276,10 @@ def test_other_mistakes_are_one_line_each(two, tmp_path):
     del slices["network"]["slice_002"]
     write_json(poor / "slices.json", slices)
     fails(f"{good},{poor}", r"boundaries\.npz: is of 8 slices, slices\.json of 7; bring back")
+    write_json(poor / "slices.json", slices["network"])
+    fails(
+        f"{good},{poor}", r"slices\.json: was written by an earlier version of xseg_jax; score th"
+    )
     (poor / "slices.json").unlink()
     fails(f"{good},{poor}", r"poor: holds no slices\.json, which says what every slice scored; bri")
     write_json(poor / "results.json", {"slices": 0})
@@ -306,4 +310,9 @@ def test_configs_differ_by_what_counts(tmp_path):
     other = make_run(tmp_path / "b", 1, seed=3)
     scored = [Scored.read(folder) for folder in (one, other)]
     assert different_fields(scored) == ["epochs"]
+    config = read_json(other / "config.json")
+    del config["augment"]["chance"]
+    write_json(other / "config.json", config)
+    earlier = [scored[0], Scored.read(other)]
+    assert different_fields(earlier) == ["epochs", "augment.chance"]
     assert flatten(read_json(one / "config.json"))["log_every"] == 9

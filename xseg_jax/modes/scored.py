@@ -62,7 +62,13 @@ class Scored:
                 f"{folder}: holds no {SLICES}, which says what every slice scored; bring it back, "
                 "or score the run again with --mode=evaluate"
             )
-        slices = read_json(folder / SLICES)[NETWORK]
+        methods = read_json(folder / SLICES)
+        if NETWORK not in methods or "per_class" not in results:
+            raise InputError(
+                f"{folder / SLICES}: was written by an earlier version of xseg_jax; score the run "
+                "again with --mode=evaluate"
+            )
+        slices = methods[NETWORK]
         edges = None
         if (folder / BOUNDARIES).exists():
             edges = read_sums(folder / BOUNDARIES, NETWORK)
@@ -140,12 +146,16 @@ def check_group(side: Sequence[Scored], first: Sequence[Scored]) -> None:
 
 
 def different_fields(runs: Sequence[Scored]) -> list[str]:
-    """Fields but the seed and those that say where, in which the configs of runs differ."""
+    """Fields but the seed and those that say where, in which the configs of runs differ.
+
+    Those that all have stand first: what an earlier version lacks tells less.
+    """
     configs = [_config(one) for one in runs]
-    fields = sorted({field for config in configs for field in config} - RUNTIME_FIELDS - {"seed"})
-    return [
+    fields = {field for config in configs for field in config} - RUNTIME_FIELDS - {"seed"}
+    differ = [
         field for field in fields if any(c.get(field) != configs[0].get(field) for c in configs)
     ]
+    return sorted(differ, key=lambda field: (any(field not in c for c in configs), field))
 
 
 def _config(one: Scored) -> Mapping[str, Any]:
