@@ -19,9 +19,8 @@ ROOT = Path(__file__).parent.parent
 def start(function, *arguments):
     """Calls a function of a module in a new process."""
     context = multiprocessing.get_context("forkserver")
-    modes = [
-        f"xseg_jax.modes.{mode}" for mode in ("train", "evaluate", "inspect", "predict", "sweep")
-    ]
+    names = ("train", "evaluate", "inspect", "predict", "sweep", "compare")
+    modes = [f"xseg_jax.modes.{name}" for name in names]
     context.set_forkserver_preload([*modes, "configs.tiny", "configs.slurm", "sklearn.ensemble"])
     process = context.Process(target=function, args=arguments)
     process.start()

@@ -302,6 +302,23 @@ def test_planes_add_up_in_any_order_and_grouping(seed, planes):
     np.testing.assert_allclose(boundaries.dice_of(within_K2), surface_dice(one))
 
 
+def test_processes_that_share_the_planes_add_up(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 3, (2, 5, 16, 18)).astype(np.uint8)
+
+    def seen(process, processes):
+        mine = range(process, 5, processes)
+        monkeypatch.setattr(boundaries, "share_of", lambda planes: mine)
+        tally = BoundaryTally(range(5), 3, 1.0)
+        for place in mine:
+            tally(labels[place], predictions[place])
+        return tally.sums()
+
+    alone, together = seen(0, 1), seen(0, 2) + seen(1, 2)
+    for one, other in zip(alone.arrays, together.arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_sums_of_another_tolerance_do_not_add_up():
     blank_HW = np.zeros((9, 9), np.uint8)
     one = boundary_sums(blank_HW, blank_HW, 2, tolerance=1.0)

@@ -108,7 +108,8 @@ def test_every_layout_trains_the_run_of_one_device(float64, name):
             assert a.dtype == b.dtype == np.float64
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * np.abs(b).max())
     found, wanted = (read_json(one / "results.json") for one in (workdir, expected))
-    assert found["confusion"] == wanted["confusion"]
+    for key in ("confusion", "boundaries", "intervals"):
+        assert found[key] == wanted[key]
     assert found["baselines"] == wanted["baselines"]
     assert found["baselines"].keys() == {"forest", "thresholding"}
     # Each sums over its planes; probabilities are float32, and one may be in the next bin.

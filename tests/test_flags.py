@@ -27,6 +27,7 @@ ARRIVES = {
     "workdir": "somewhere",
     "input": "somewhere",
     "output": "somewhere",
+    "runs": "here,there",
     "labels": "somewhere",
     "degrade": "blur",
     "probabilities": True,
@@ -45,7 +46,7 @@ ARRIVES = {
     "config": 7,
 }
 NEEDED = {"config": f"--config={Path(tiny.__file__)}"} | {
-    flag: f"--{flag}=x" for flag in ("workdir", "input", "output")
+    flag: f"--{flag}=x" for flag in ("workdir", "input", "output", "runs")
 }
 OURS = {flag.name for flag in main.FLAGS.get_flags_for_module(main)} - {"mode"}
 
@@ -123,7 +124,7 @@ def test_a_flag_has_an_effect_or_is_refused(arrived, mode, flag):
     given += ["--executor=slurm"] * (flag == "slurm")
     given += [NEEDED[other] for other in options.NEEDED[mode] if other != flag]
     seen = arrived(mode, *given)
-    if flag in ("workdir", "input", "output"):
+    if flag in ("workdir", "input", "output", "runs"):
         needed = options.NEEDED[mode]
         place = needed.index(flag) if flag in needed else 0
         assert seen["paths"][place] == ARRIVES[flag]

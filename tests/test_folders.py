@@ -80,6 +80,7 @@ def test_a_folder_in_use_is_refused_before_any_work(mode, config, trained, scan,
         ("sweep", "study.png", "a study"),
         ("evaluate", "results.json", "an evaluation"),
         ("evaluate", "slices.json", "an evaluation"),
+        ("evaluate", "boundaries.npz", "an evaluation"),
         ("evaluate", "figures", "an evaluation"),
     ],
 )
@@ -113,7 +114,7 @@ def test_an_evaluation_is_claimed_and_another_refused(trained, scan, tmp_path, w
         evaluate.run(trained, tmp_path / "other", output)
     assert files(output) == before
     (output / "evaluation.json").unlink()  # As an earlier version left it.
-    with pytest.raises(InputError, match=r"results\.json: is there already .* \(2 such files\)"):
+    with pytest.raises(InputError, match=r"results\.json: is there already .* \(3 such files\)"):
         evaluate.run(trained, scan, output)
 
 

@@ -229,7 +229,7 @@ def boundary_scores(sums: BoundarySums, class_names: Sequence[str]) -> dict[str,
     Returns:
       tolerance, spacing, surface_dice (the mean over classes), left_out (share of the length that
       counts nowhere) and per_class by name: surface_dice, hd95, mean_distance, unmatched, length
-      (of the labelled boundary), reason (why hd95 is None, else None).
+      (of the labelled boundary that counts), reason (why hd95 is None, else None).
     """
     columns = {
         "surface_dice": surface_dice(sums),

@@ -22,6 +22,7 @@ TEXTS = {
     "output": "What is written: a folder; predict: or a volume, as labels.tif or labels.ome.zarr.",
     "quantities": "measure: all, or names, as fractions,surfaces,tortuosity.",
     "meshes": "measure: surfaces of the phases too: ply, stl.",
+    "runs": "compare: runs or evaluations, runs/a,runs/b; seeds of one are runs/a1+runs/a2.",
     "degrade": "evaluate: score it made worse too: all, or names.",
     "share": "predict: K/N, a share of a volume, as --jobs gives its processes.",
     "coordinator": "host:port of process 0, where no launcher tells.",
@@ -42,6 +43,7 @@ FLAGS = {
     "measure": ("config", "input", "labels", "output", "quantities", "meshes"),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
     "report": ("workdir",),
+    "compare": ("runs", "output"),
 }
 """Flags that a mode uses."""
 NEEDED = {
@@ -52,6 +54,7 @@ NEEDED = {
     "measure": ("input", "output"),
     "sweep": ("config",),
     "report": ("workdir",),
+    "compare": ("runs", "output"),
 }
 """Flags that a mode cannot do without."""
 OPTIONS = {
@@ -62,6 +65,7 @@ OPTIONS = {
     "measure": ("labels", "quantities", "meshes", "config"),
     "sweep": ("executor", "jobs", "slurm"),
     "report": (),
+    "compare": (),
 }
 """Flags that a mode takes by name, behind paths and config."""
 

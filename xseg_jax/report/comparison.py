@@ -1,0 +1,173 @@
+"""What a comparison of runs shows: a table, comma-separated values, a figure."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from xseg_jax.files import write_text
+from xseg_jax.report.figures import FONT, WIDTH_INCHES, save_figure
+
+JSON, CSV, PICTURE = WRITTEN = ("compared.json", "compared.csv", "compared.png")
+LABELS = {
+    "miou": "mean IoU", "accuracy": "pixel accuracy", "surface_dice": "surface Dice", "iou": "IoU",
+}  # fmt: skip
+# Colour (Wong) and marker, told apart in grey too.
+MARKS = (
+    ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+)  # fmt: skip
+LONGEST = 28
+
+Row = Mapping[str, Any]
+
+
+def write(folder: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]]) -> None:
+    """Writes `compared.csv` and `compared.png`, and prints the table.
+
+    Args:
+      folder: that they are written to.
+      facts: of the comparison, as `compared.json` holds them.
+      found: its scores and pairs.
+    """
+    write_text(folder / CSV, comma_separated(found["pairs"]), "the comparison")
+    draw(folder / PICTURE, facts, found)
+    print(f"{table(facts, found['pairs'])}\n\n{folder}: {', '.join(WRITTEN)}")
+
+
+def table(facts: Mapping[str, Any], pairs: Sequence[Row]) -> str:
+    """A block for each two sides, with a line a score; what the numbers mean below."""
+    lines = [f"{facts['slices']} slices, {facts['pixels']:,} pixels, scored by all"]
+    width = max(len(label(row)) for row in pairs) + 2
+    for base, variant in dict.fromkeys((row["base"], row["variant"]) for row in pairs):
+        lines += ["", f"{variant} minus {base}"]
+        lines.append(
+            f"{'':<{width}}{brief(base, 11):>12}{brief(variant, 11):>12}{'difference':>12}"
+            f"{'95% interval':>22}{'p':>8}  verdict"
+        )
+        for row in pairs:
+            if (row["base"], row["variant"]) == (base, variant):
+                ends = f"{_signed(row['low'])} to {_signed(row['high'])}"
+                lines.append(
+                    f"{label(row):<{width}}{_cell(row['base_value']):>12}{_cell(row['value']):>12}"
+                    f"{_signed(row['difference']):>12}"
+                    f"{ends if row['low'] is not None else '-':>22}"
+                    f"{_chance(row['p']):>8}  {row['verdict']}"
+                )
+    return "\n".join([*lines, "", footnote(facts), *facts["notes"]])
+
+
+def footnote(facts: Mapping[str, Any]) -> str:
+    """How the numbers were made, a line each."""
+    if facts["units"] < 2 and facts["seeds"] < 2:
+        return "one slice and one run of each: no interval is known"
+    over = f"{facts['units']} {facts['unit']}" if facts["units"] > 1 else "one slice"
+    seeds = f"{facts['seeds']} seeds and " if facts["seeds"] > 1 else ""
+    lines = [f"intervals: 95% over {seeds}{over}, corrected for the number of pairs (Holm)"]
+    if facts["seeds"] < 2:
+        lines.append("one run of each: another seed may differ by more")
+    if facts["tolerance"] is not None:
+        lines.append(f"surface Dice: boundaries within {facts['tolerance']:g} pixels")
+    return "\n".join(lines)
+
+
+def comma_separated(pairs: Sequence[Row]) -> str:
+    """The rows of pairs with their columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(pairs[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(pairs)
+    return text.getvalue()
+
+
+def draw(path: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]]) -> None:
+    """Draws the scores of every side and the differences of every two, with their intervals.
+
+    Args:
+      path: of the PNG.
+      facts: of the comparison.
+      found: its scores and pairs.
+
+    Raises:
+      SaveError: the disk is full, or failed.
+    """
+    names = list(dict.fromkeys(label(row) for row in found["pairs"]))
+    couples = list(dict.fromkeys((row["base"], row["variant"]) for row in found["pairs"]))
+    sides = list(facts["of"])
+    tall = 1.6 + 0.16 * len(names) * (1 + max(len(sides), len(couples)))
+    figure = Figure(figsize=(WIDTH_INCHES, tall), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    of_side = [[row for row in found["scores"] if row["side"] == side] for side in sides]
+    of_pair = [
+        [row for row in found["pairs"] if (row["base"], row["variant"]) == pair] for pair in couples
+    ]
+    _panel(left, names, of_side, [brief(side, LONGEST) for side in sides], "value", None)
+    said = [f"{brief(b, LONGEST // 2)} minus {brief(a, LONGEST // 2)}" for a, b in couples]
+    _panel(right, names, of_pair, said, "difference", "0.3")
+    right.axvline(0, color="0.5", linewidth=1)
+    left.set_yticks(range(len(names)), names[::-1], fontsize=FONT)
+    over = f"95% over {facts['units']} {facts['unit']}" if facts["units"] > 1 else "no interval"
+    left.set_xlabel(f"score ({over})", fontsize=FONT)
+    right.set_xlabel("difference (corrected)", fontsize=FONT)
+    save_figure(figure, path)
+
+
+def _panel(
+    axes: Axes,
+    names: Sequence[str],
+    groups: Sequence[Sequence[Row]],
+    titles: Sequence[str],
+    key: str,
+    grey: str | None,
+) -> None:
+    """A point with its interval for each score of each group, groups below each other."""
+    step = 0.7 / len(groups)
+    for place, (rows, title) in enumerate(zip(groups, titles, strict=True)):
+        colour, marker = MARKS[place % len(MARKS)]
+        if grey is not None and len(groups) == 1:
+            colour = grey
+        known = [row for row in rows if row[key] is not None]
+        y = [
+            len(names) - 1 - names.index(label(row)) + 0.35 - step * (place + 0.5) for row in known
+        ]
+        x = [row[key] for row in known]
+        ends = [
+            [0.0 if row[end] is None else abs(row[end] - row[key]) for row in known]
+            for end in ("low", "high")
+        ]
+        axes.errorbar(
+            x, y, xerr=ends, fmt=marker, color=colour, markersize=5, capsize=2, label=title
+        )  # fmt: skip
+    axes.locator_params(axis="x", nbins=5)
+    axes.tick_params(labelsize=FONT)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=FONT - 1)
+
+
+def label(row: Row) -> str:
+    """A score in words."""
+    said = LABELS[row["score"]]
+    return said if row["class"] is None else f"{said} of {row['class']}"
+
+
+def brief(text: str, most: int) -> str:
+    """The end of a name that is too long: what tells folders apart stands there."""
+    return text if len(text) <= most else f"…{text[1 - most :]}"
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _chance(p: float | None) -> str:
+    if p is None:
+        return "-"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"
