@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 
@@ -19,11 +19,16 @@ new PerformanceObserver((list) => window.shifts.push(...list.getEntries()))
 
 @dataclass
 class Opened:
-    """A page in the browser, with what it said and what it asked for since."""
+    """A page in the browser, with what it said and what it asked for since it was opened."""
 
     page: Page
     messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
 
     def overflow(self) -> int:
         """CSS pixels by which the page is wider than its window."""
@@ -51,37 +56,40 @@ def _browser():
     if CHROMIUM is None:
         pytest.skip("there is no chromium on this machine")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield browser
         browser.close()
 
 
-@pytest.fixture(name="open_page")
-def _open_page(browser: Browser, tmp_path):
+@pytest.fixture(name="open_page", scope="module")
+def _open_page(browser, tmp_path_factory):
     """`open_page(html)` opens a whole page as a file; gives `Opened`.
 
     Keywords: width and height of the window in CSS pixels, scheme "light" or "dark", and
-    whatever else Playwright's `new_context` takes.
+    whatever else Playwright's `new_context` takes. There is one window for each choice of them,
+    for windows take longer to open than pages: it shows the page that was opened last.
     """
-    contexts = []
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    windows: dict[str, Opened] = {}
 
     def open_page(html: str, *, width=1100, height=900, scheme="light", **options) -> Opened:
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, **options
-        )
-        contexts.append(context)
-        context.set_default_timeout(10_000)
-        context.add_init_script(WATCH_SHIFTS)
-        path = tmp_path / f"page{len(contexts)}.html"
+        key = repr((width, height, scheme, sorted(options.items())))
+        if key not in windows:
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme=scheme, **options
+            )
+            context.add_init_script(WATCH_SHIFTS)
+            windows[key] = Opened(context.new_page())
+        opened = windows[key]
+        opened.page.emulate_media(media="null")
+        opened.page.mouse.move(0, 0)
         path.write_text(html, encoding="utf-8")
-        opened = Opened(context.new_page())
-        opened.page.on("console", lambda message: opened.messages.append(message.text))
-        opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
-        opened.page.on("request", lambda request: opened.requests.append(request.url))
+        opened.messages.clear()
+        opened.requests.clear()
         opened.page.goto(path.as_uri())
         assert opened.requests.pop(0) == path.as_uri()
         return opened
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return open_page

@@ -71,7 +71,12 @@ def test_a_file_that_is_no_whole_one_is_refused_in_one_line(tmp_path):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"slices.npz: cannot be read as slices .*; evaluate"):
             slices.read_slices(path)
-    np.savez(path, about=np.array([{}], object))
+    for name, values in (("about", np.array([{}], object)), ("about", np.zeros(3)), ("a", [1])):
+        np.savez(path, **{name: values})
+        with pytest.raises(InputError, match="cannot be read as slices"):
+            slices.read_slices(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
     with pytest.raises(InputError, match="cannot be read as slices"):
         slices.read_slices(path)
     with pytest.raises(InputError, match="No such file"):
@@ -185,9 +190,10 @@ def test_a_record_of_raw_arrays():
         class_HW,
         label_HW=label_HW,
         probabilities_HWK=np.full((2, 3, 4), 0.25, np.float32),
-        z=3,
+        z=np.int64(3),
     )
     assert (made.name, made.z, made.accuracy) == ("s", 3, 0.75)
+    assert type(made.z) is int
     assert (made.low, made.high) == pytest.approx((0.05, 49.95))
     np.testing.assert_array_equal(made.image_HW, [[0, 51, 102], [153, 204, 255]])
     assert made.doubt_HW is not None

@@ -132,7 +132,7 @@ def make_record(
         class_HW=class_HW,
         label_HW=label_HW,
         doubt_HW=None if probabilities_HWK is None else doubt(probabilities_HWK),
-        z=z,
+        z=None if z is None else int(z),  # A number of NumPy is none of JSON.
         accuracy=accuracy,
     )
 

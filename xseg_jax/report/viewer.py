@@ -7,7 +7,6 @@ fingerprinting change values; these bytes stay what they are.
 
 import base64
 import functools
-import itertools
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -79,7 +78,6 @@ def viewer_html(slices: Slices, *, budget: int = 12_000_000) -> markupsafe.Marku
     colours = {"doubt": _css(DOUBT_RGB), "errors": _css(ERRORS_RGB)}
     template = _templates().get_template("viewer.html")
     text = template.render(
-        id=f"xv{next(_ids)}",
         slices=records,
         layers=[
             {**layer, "colour": colours.get(layer["name"])}
@@ -100,9 +98,6 @@ def viewer_html(slices: Slices, *, budget: int = 12_000_000) -> markupsafe.Marku
         script=_asset("view.js") + _asset("controls.js"),
     )
     return markupsafe.Markup(text)
-
-
-_ids = itertools.count()
 
 
 @functools.cache

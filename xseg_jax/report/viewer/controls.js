@@ -208,7 +208,7 @@ function startViewer(root) {
     if (!state.slice || event.ctrlKey || event.metaKey || event.altKey) return;
     const moves = /^(Arrow|Home|End)/.test(event.key);
     // A slider in the focus, or a choice, has its own use for these.
-    if (moves && event.target.matches("input")) return;
+    if (moves && event.target.matches("[type=range], [type=radio]")) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const action = KEYS[event.shiftKey && moves ? `Shift+${key}` : key];
     if (!action) return;
@@ -217,6 +217,7 @@ function startViewer(root) {
   });
 
   function listen() {
+    part("panel").addEventListener("submit", (event) => event.preventDefault());
     part("slider").addEventListener("input", (event) => show(Number(event.target.value)));
     part("back").addEventListener("click", () => show(state.index - 1));
     part("on").addEventListener("click", () => show(state.index + 1));

@@ -214,15 +214,19 @@ function followPointers(canvas, view, onRange, onPoint) {
   for (const name of ["pointerup", "pointercancel"]) {
     canvas.addEventListener(name, (event) => pointers.delete(event.pointerId));
   }
-  canvas.addEventListener("pointerleave", () => onPoint(null));
+  // What a finger has touched is read after it has gone.
+  canvas.addEventListener("pointerleave", (event) => {
+    if (event.pointerType !== "touch") onPoint(null);
+  });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener(
     "wheel",
     (event) => {
       if (!event.ctrlKey && !canvas.parentElement.contains(document.activeElement)) return;
       event.preventDefault();
-      const lines = event.deltaMode ? 20 : 1; // Some mice count lines.
-      view.zoom(Math.exp(-event.deltaY * lines * 0.002), { x: event.clientX, y: event.clientY });
+      // A touchpad sends many small steps, a mouse a large one, which is no larger than a key's.
+      const turned = Math.min(Math.max(event.deltaMode ? 20 * event.deltaY : event.deltaY, -40), 40);
+      view.zoom(1.5 ** (-turned / 40), { x: event.clientX, y: event.clientY });
     },
     { passive: false },
   );
