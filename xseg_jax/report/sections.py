@@ -54,7 +54,7 @@ def history(metrics: Sequence[Json], tested: int | None) -> list[Section]:
             )
             y_axis = Axis("loss", low=0) if title == "Loss" else Axis("score", high=1, show=score)
             charts.append(line_chart(
-                title, lines, Axis("step", low=0, show=lambda v: f"{v:g}"), y_axis,
+                title, lines, Axis("step", low=0, high=metrics[-1]["step"], show=lambda v: f"{v:g}"), y_axis,
                 says=f"At the end: {last}.", at=tested, at_means="tested checkpoint",
             ))  # fmt: skip
     return charts
