@@ -117,6 +117,7 @@ OTHER = {
     "inference.batch_size": (2, {}),
     "report.baselines": (("thresholding",), {}),
     "report.overlay_class": ("pore", {}),
+    "report.page": (False, {}),
 }  # fmt: skip
 REFUSED = {  # What a field that names something says where it is not there.
     "init_from": ("nowhere", "nowhere/config.json: no such file"),
@@ -178,6 +179,7 @@ class Footprint(dict):
             patch.setattr(train, "score_and_report", lambda *arguments, **options: {})
             patch.setattr(train, "keep_sample", lambda *arguments: self.update(sampled=True))
             patch.setattr(train, "fit_baselines", lambda trained: {})
+            patch.setattr(train, "write_reports", lambda workdir: self.update(page=True))
             patch.setattr(train, "with_temperature", lambda trained, validation: trained)
             patch.setattr(builders, "PreparedPlanes", self.prepared(builders.PreparedPlanes))
             patch.setattr(train, "find_facts", self.facts(train.find_facts))
@@ -377,7 +379,7 @@ LABELS = {
     "data.skip_unlabelled": True,
     "data.labelled": "z=0-9",
 }
-BESIDE = {"report.baselines": ("thresholding",)}
+BESIDE = {"report.baselines": ("thresholding",), "report.page": False}
 TAKEN = {"evaluate": INFERENCE | LABELS | BESIDE, "predict": INFERENCE}
 
 
@@ -438,7 +440,7 @@ def test_a_field_that_may_differ_has_an_effect(trained, tmp_path, monkeypatch, m
                 output = tmp_path / name
                 results = evaluate.run(trained, Path(SHOWN_BY[field]), output, changes=changes)
                 told = (results[key] for key in ("confusion", "label_map", "baselines"))
-                return *told, *seen
+                return *told, (output / "report.html").exists(), *seen
             source = Path(SHOWN_BY[field]) / "images"
             predict.run(trained, source, tmp_path / name, probabilities=False, changes=changes)
         except InputError as error:

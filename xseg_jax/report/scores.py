@@ -61,10 +61,8 @@ def verdict(results: Json) -> dict[str, str]:
     else:
         words = f"The U-Net is {'better' if found['difference'] > 0 else 'worse'} than {against}"
     if low is not None:
-        detail += (
-            f" (95% interval {signed(low, places=4)} to {signed(high, places=4)}, over {found['units']} "
-            f"{found['unit']})"
-        )
+        ends = " to ".join(signed(end, places=4) for end in (low, high))
+        detail += f" (95% interval {ends}, over {found['units']} {found['unit']})"
     line = verdict_line(dict(found))
     return {"words": words, "detail": f"{detail}.", "line": f"{line[0].upper()}{line[1:]}."}
 
