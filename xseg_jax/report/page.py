@@ -100,6 +100,7 @@ def run_data(folder: RunFolder) -> dict[str, Any]:
         "viewer": viewer_html(kept) if kept else None,
         "kept": len(kept.records) if kept else 0,
         "tested": results["slices"],
+        "tested_words": folder.tested,
         "figures": [] if kept else figures(folder.path / "figures"),
         "warnings": folder.warnings,
         "provenance": provenance(folder),
