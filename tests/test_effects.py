@@ -118,6 +118,8 @@ OTHER = {
     "report.baselines": (("thresholding",), {}),
     "report.overlay_class": ("pore", {}),
     "report.tolerance": (3.0, {}),
+    "report.page": (False, {}),
+    "report.quantities": (("fractions",), {}),
 }  # fmt: skip
 REFUSED = {  # What a field that names something says where it is not there.
     "init_from": ("nowhere", "nowhere/config.json: no such file"),
@@ -179,6 +181,7 @@ class Footprint(dict):
             patch.setattr(train, "score_and_report", lambda *arguments, **options: {})
             patch.setattr(train, "keep_sample", lambda *arguments: self.update(sampled=True))
             patch.setattr(train, "fit_baselines", lambda trained: {})
+            patch.setattr(train, "write_reports", lambda workdir: self.update(page=True))
             patch.setattr(train, "with_temperature", lambda trained, validation: trained)
             patch.setattr(builders, "PreparedPlanes", self.prepared(builders.PreparedPlanes))
             patch.setattr(train, "find_facts", self.facts(train.find_facts))
@@ -379,7 +382,10 @@ LABELS = {
     "data.skip_unlabelled": True,
     "data.labelled": "z=0-9",
 }
-BESIDE = {"report.baselines": ("thresholding",), "report.tolerance": 1.0}
+BESIDE = {
+    "report.baselines": ("thresholding",), "report.tolerance": 1.0, "report.page": False,
+    "report.quantities": ("fractions",),
+}  # fmt: skip
 TAKEN = {"evaluate": INFERENCE | LABELS | BESIDE, "predict": INFERENCE}
 
 
@@ -442,7 +448,9 @@ def test_a_field_that_may_differ_has_an_effect(trained, tmp_path, monkeypatch, m
                 told = (
                     results[key] for key in ("confusion", "label_map", "baselines", "boundaries")
                 )
-                return *told, *seen
+                measured = read_json(output / "measured.json")
+                quantities = [(row["unit"], row["value"]) for row in measured["quantities"]]
+                return *told, (output / "report.html").exists(), quantities, *seen
             source = Path(SHOWN_BY[field]) / "images"
             predict.run(trained, source, tmp_path / name, probabilities=False, changes=changes)
         except InputError as error:

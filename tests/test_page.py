@@ -192,6 +192,17 @@ def test_a_narrow_page_does_not_scroll_sideways(whole, open_page, width):
     assert opened.overflow() <= 0
 
 
+def test_long_names_do_not_widen_the_page(tmp_path, open_page):
+    names = ("a" * 120, "b " * 60, "c-" * 60)
+    found = results(names)
+    files = whole_run() | {"results.json": found}
+    files["data.json"]["label_map"] = found["label_map"]
+    text = page.run_page(write_results(tmp_path / ("long" * 40), files))
+    opened = open_page(text, width=320)
+    opened.page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    assert opened.overflow() <= 0
+
+
 def test_copying_the_methods(whole, open_page):
     opened = open_page(whole, permissions=["clipboard-read", "clipboard-write"])
     opened.page.click("button[data-copies=methods-text]")

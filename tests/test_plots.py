@@ -91,3 +91,10 @@ def test_ticks_lie_within_and_apart_alike(low, spread):
                for tick in found)  # fmt: skip
     steps = {round((b - a) / spread, 6) for a, b in pairwise(found)}
     assert len(steps) <= 1 or abs(low) > 1e3 * spread
+
+
+def test_a_long_name_of_a_row_is_cut_in_the_middle():
+    rows = [("a" * 40 + "b" * 40, [Dot(0, 1.0)]), ("pore $x$", [Dot(0, 2.0)])]
+    long, short = plots.dot_chart("t", ["net"], rows, Axis("x"), says="s")["rows"]
+    assert long["name"] == "a" * 23 + "…" + "b" * 24
+    assert short["name"] == "pore $x$"

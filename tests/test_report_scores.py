@@ -2,7 +2,7 @@ import pytest
 from result_folders import results, untested, with_intervals
 
 from xseg_jax.report import scores
-from xseg_jax.report.numbers import NONE
+from xseg_jax.report.numbers import DASH, NONE
 
 
 def test_the_verdict_in_words_and_numbers():
@@ -80,7 +80,7 @@ def test_intervals_stand_below_their_scores_and_around_their_dots():
     assert table["over"] == "4 blocks of z"
     for row, value in ((0, found["per_class"]["pore"]["iou"]), (-1, found["miou"])):
         cell = table["rows"][row]["cells"][3]
-        assert cell["interval"] == f"{value - 0.01:.4f} to {value + 0.01:.4f}"
+        assert cell["interval"] == f"{value - 0.01:.4f}{DASH}{value + 0.01:.4f}"
     assert table["accuracy"][1]["interval"] != ""
     marks = [mark for row in scores.score_dots(found)["rows"] for mark in row["marks"]]
     assert len(marks) == 8
@@ -99,6 +99,6 @@ def test_boundaries_of_each_class_and_method():
     pore, _, metal = table["rows"]
     assert [cell["text"] for cell in pore["cells"][:3]] == ["0.9000", "2.500", "0.7000"]
     assert [cell["best"] for cell in pore["cells"]] == [True, *[False] * 5]
-    assert pore["cells"][0]["interval"] == "0.8900 to 0.9100"
+    assert pore["cells"][0]["interval"] == f"0.8900{DASH}0.9100"
     assert metal["cells"][1]["text"] == NONE
     assert table["notes"] == ["metal: no HD95, for no boundary in label."]

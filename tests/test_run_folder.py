@@ -17,6 +17,14 @@ def test_a_whole_run_and_an_evaluation(tmp_path):
     assert other.metrics == ()
 
 
+def test_what_was_tested_is_whole_slices_or_parts_of_them(tmp_path):
+    files = whole_run()
+    assert RunFolder.read(write_results(tmp_path, files)).tested == "4 slices, each as a whole"
+    files["data.json"]["slabs"] = {"gap": 50}
+    cut = RunFolder.read(write_results(tmp_path, files))
+    assert cut.tested == "the test blocks within 4 slices"
+
+
 def test_values_of_equal_name_are_one_class(tmp_path):
     found = results()
     found["label_map"] |= {"values": list("0123"), "classes": ["pore", "ceramic", "metal", "pore"]}

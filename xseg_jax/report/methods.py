@@ -109,7 +109,7 @@ def methods_text(folder: RunFolder) -> tuple[str, list[str]]:
         ]
     elif folder.evaluation is not None:
         paragraphs.append(_evaluated(folder.evaluation, folder.results))
-    paragraphs += [_scoring(folder.results, cite), _software(folder.results)]
+    paragraphs += [_scoring(folder, cite), _software(folder.results)]
     text = "\n\n".join(" ".join(one) for one in paragraphs if one)
     return text, [SOURCES[key] for key in cite.keys]
 
@@ -252,11 +252,12 @@ def _evaluated(evaluation: Json, results: Json) -> list[str]:
     ]
 
 
-def _scoring(results: Json, cite: _Cited) -> list[str]:
+def _scoring(folder: RunFolder, cite: _Cited) -> list[str]:
+    results = folder.results
     if not results["slices"]:
         return ["Nothing was left to test the network on."]
     said = [
-        f"Scores are of all labelled pixels of {count(results['slices'], 'whole slice')} together "
+        f"Scores are of all labelled pixels together of {folder.tested} "
         f"({results['pixels']:,} pixels): the U-Net has a pixel accuracy of "
         f"{score(results['accuracy'])} and a mean IoU of {score(results['miou'])}."
     ]

@@ -64,7 +64,7 @@ def model_card(folder: RunFolder) -> str:
         "Limits": _limits(folder, folder.config, folder.data),
         "Training data": _training_data(folder.config, folder.data),
         "Split": _split(folder.config, folder.data),
-        "Scores": _scores(folder.results),
+        "Scores": _scores(folder),
         "How it was made": _methods(folder),
         "How to use": _use(folder.name),
     }
@@ -187,7 +187,8 @@ def _split(config: Json, data: Json) -> str:
     return f"{said}: {parts}."
 
 
-def _scores(results: Json) -> str:
+def _scores(folder: RunFolder) -> str:
+    results = folder.results
     if not results["slices"]:
         return "None: no label is left to score it on."
     methods = methods_of(results)
@@ -199,7 +200,7 @@ def _scores(results: Json) -> str:
     rows.append(["mean IoU", *(score(found["miou"]) for found in methods.values())])
     rows.append(["pixel accuracy", *(score(found["accuracy"]) for found in methods.values())])
     return (
-        f"On {count(results['slices'], 'whole slice')}, {results['pixels']:,} labelled pixels.\n\n"
+        f"Of {folder.tested}: {results['pixels']:,} labelled pixels.\n\n"
         f"{_table(head, rows)}\n\n{verdict(results)['line']}".rstrip()
     )
 

@@ -4,7 +4,8 @@ import math
 
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
-NONE = "\N{EN DASH}"
+DASH = "\N{EN DASH}"
+NONE = DASH
 """Stands where there is no number."""
 
 

@@ -80,7 +80,7 @@ def run_data(folder: RunFolder) -> dict[str, Any]:
     tested = bool(results["slices"])
     text, sources = methods_text(folder)
     slices = folder.path / SLICES
-    viewer = viewer_html(read_slices(slices)) if slices.is_file() else None
+    kept = read_slices(slices) if slices.is_file() else None
     step = (folder.calibration or {}).get("step")
     return {
         "name": folder.name,
@@ -97,8 +97,11 @@ def run_data(folder: RunFolder) -> dict[str, Any]:
         "reliability": sections.reliability(results),
         "quantities": quantities(folder.measured) if folder.measured else None,
         "robustness": sections.robustness(folder.degraded) if folder.degraded else None,
-        "viewer": viewer,
-        "figures": [] if viewer else figures(folder.path / "figures"),
+        "viewer": viewer_html(kept) if kept else None,
+        "kept": len(kept.records) if kept else 0,
+        "tested": results["slices"],
+        "tested_words": folder.tested,
+        "figures": [] if kept else figures(folder.path / "figures"),
         "warnings": folder.warnings,
         "provenance": provenance(folder),
         "config": None if folder.config is None else json.dumps(folder.config, indent=2),

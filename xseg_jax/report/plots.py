@@ -11,7 +11,9 @@ from xseg_jax.report.numbers import MINUS, NONE
 
 WIDTH, HEIGHT = 360, 236
 """Units of the SVG, about pixels: text in it stays legible on a telephone."""
-LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 44
+LEFT, RIGHT, TOP, BOTTOM = 50, 18, 10, 44
+MOST_LETTERS = 48
+"""Of a row's name, so that it ends within the chart."""
 ROW = 22
 """Height of a row of dots."""
 STYLES = 6
@@ -183,7 +185,7 @@ def dot_chart(
     finite = [end for end in ends if _is_finite(end)] + ([0.0] if zero else [])
     if not [dot for dot in dots if _is_finite(dot.value)]:
         raise ValueError(f"{title}: there is no finite value to draw")
-    across = _Scale(x, finite, 12, WIDTH - 12)
+    across = _Scale(x, finite, 12, WIDTH - RIGHT)
     height = TOP + ROW * len(rows) * 2 + BOTTOM
     drawn = []
     for number, (name, row) in enumerate(rows):
@@ -203,14 +205,14 @@ def dot_chart(
                 "from": start,
                 "to": end,
             })  # fmt: skip
-        drawn.append({"name": name, "y": round(middle, 1), "marks": marks})
+        drawn.append({"name": _brief(name), "y": round(middle, 1), "marks": marks})
     return {
         "kind": "dots",
         "title": title,
         "says": says,
         "width": WIDTH,
         "height": height,
-        "frame": {"left": 12, "right": WIDTH - 12, "top": TOP, "bottom": height - BOTTOM},
+        "frame": {"left": 12, "right": WIDTH - RIGHT, "top": TOP, "bottom": height - BOTTOM},
         "x": {"label": x.label, "ticks": across.ticks()},
         "zero": across(0.0) if zero else None,
         "rows": drawn,
@@ -220,6 +222,12 @@ def dot_chart(
         ],
         "table": None,
     }
+
+
+def _brief(name: str) -> str:
+    """A name without its middle, where it is long."""
+    half = MOST_LETTERS // 2
+    return name if len(name) <= MOST_LETTERS else f"{name[: half - 1]}…{name[-half:]}"
 
 
 class _Scale:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xseg_jax.errors import InputError
+from xseg_jax.report.numbers import count
 
 Json = Mapping[str, Any]
 
@@ -79,6 +80,13 @@ class RunFolder:
     def is_run(self) -> bool:
         """Whether a network was trained here; else one was scored here."""
         return self.config is not None and self.data is not None
+
+    @property
+    def tested(self) -> str:
+        """What was scored: whole slices, or parts of them where training had the others."""
+        slices = count(self.results["slices"], "slice")
+        cut = self.data is not None and self.data["slabs"] is not None
+        return f"the test blocks within {slices}" if cut else f"{slices}, each as a whole"
 
     @property
     def class_names(self) -> tuple[str, ...]:

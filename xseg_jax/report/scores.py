@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xseg_jax.colours import class_rgb
-from xseg_jax.report.numbers import count, number, score, signed
+from xseg_jax.report.numbers import DASH, count, number, score, signed
 from xseg_jax.report.plots import Axis, Dot, dot_chart
 from xseg_jax.report.table import MACRO, THE, verdict_line
 
@@ -14,9 +14,9 @@ Section = dict[str, Any]
 NETWORK = "U-Net"
 HEADS = {"precision": "precision", "recall": "recall", "f1": "F1", "iou": "IoU"}
 BOUNDARY_HEADS = {
-    "surface_dice": "surface Dice",
+    "surface_dice": "Dice",
     "hd95": "HD95",
-    "mean_distance": "mean distance",
+    "mean_distance": "mean",
 }
 BASELINE_COLUMNS = ("f1", "iou")
 """Columns of a baseline: all of them would be wider than a page. `results.json` has them."""
@@ -53,7 +53,7 @@ def verdict(results: Json) -> dict[str, str]:
         }
     against = THE.get(found["against"], found["against"])
     low, high = found["low"], found["high"]
-    detail = f"The difference in mean IoU is {signed(found['difference'], 3)}"
+    detail = f"The difference in mean IoU is {signed(found['difference'], places=4)}"
     if low is None:
         words = f"The U-Net beside {against}: one slice was tested, and no interval is known"
     elif low <= 0 <= high:
@@ -61,10 +61,8 @@ def verdict(results: Json) -> dict[str, str]:
     else:
         words = f"The U-Net is {'better' if found['difference'] > 0 else 'worse'} than {against}"
     if low is not None:
-        detail += (
-            f" (95% interval {signed(low, 3)} to {signed(high, 3)}, over {found['units']} "
-            f"{found['unit']})"
-        )
+        ends = " to ".join(signed(end, places=4) for end in (low, high))
+        detail += f" (95% interval {ends}, over {found['units']} {found['unit']})"
     line = verdict_line(dict(found))
     return {"words": words, "detail": f"{detail}.", "line": f"{line[0].upper()}{line[1:]}."}
 
@@ -97,7 +95,10 @@ def score_table(results: Json) -> Section | None:
             best = len(least) > 1 and column in BASELINE_COLUMNS and found == max(least)
             cells.append({
                 "text": score(found),
-                "interval": interval_of(methods[method], column, name if k is not None else None),
+                # Of precision and recall the table has no room for them.
+                "interval": interval_of(methods[method], column, name if k is not None else None)
+                if column in BASELINE_COLUMNS
+                else "",
                 "best": best,
             })  # fmt: skip
         return {"name": name, "rgb": None if k is None else class_rgb(k), "pixels": pixels,
@@ -137,7 +138,7 @@ def interval_of(scores: Json, column: str, name: str | None) -> str:
         found = known.get(MACRO.get(column, column))
     if not found or found.get("low") is None or found.get("high") is None:
         return ""
-    return f"{score(found['low'])} to {score(found['high'])}"
+    return f"{score(found['low'])}{DASH}{score(found['high'])}"
 
 
 def _score_notes(results: Json, methods: Mapping[str, Json]) -> list[str]:
@@ -185,7 +186,7 @@ def boundary_table(results: Json) -> Section | None:
             {
                 "text": (score if column == "surface_dice" else number)(value[column]),
                 "interval": interval_of(methods[method], column, name),
-                "best": len(dice) > 1 and column == "surface_dice" and value[column] == best,
+                "best": len(set(dice)) > 1 and column == "surface_dice" and value[column] == best,
             }
             for method, value in values.items()
             for column in BOUNDARY_HEADS

@@ -52,9 +52,10 @@ def history(metrics: Sequence[Json], tested: int | None) -> list[Section]:
             last = ", ".join(
                 f"{line.name} {number([v for v in line.y if v is not None][-1])}" for line in lines
             )
+            x_axis = Axis("step", low=0, high=metrics[-1]["step"], show=lambda v: f"{v:g}")
             y_axis = Axis("loss", low=0) if title == "Loss" else Axis("score", high=1, show=score)
             charts.append(line_chart(
-                title, lines, Axis("step", low=0, show=lambda v: f"{v:g}"), y_axis,
+                title, lines, x_axis, y_axis,
                 says=f"At the end: {last}.", at=tested, at_means="tested checkpoint",
             ))  # fmt: skip
     return charts
