@@ -45,6 +45,7 @@ def train_here(base, workdir, pause):
 
     from xseg_jax.modes import fit, train
 
+    forked.draw_nothing()
     add = fit.MetricLines.add
 
     def add_slowly(self, step, sums):
@@ -137,7 +138,7 @@ def main(base, workdir):
         f"--config.data.prepared_dir={config.data.prepared_dir}", f"--config.epochs={EPOCHS}",
         "--config.log_every=2", "--config.optimizer.ema_decay=0.9",
     ]  # fmt: skip
-    return forked.Main(*flags, devices=2)
+    return forked.Main(*flags, devices=2, pictures=False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -14,7 +14,7 @@ from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.runlog import read_metrics
 
-pytestmark = pytest.mark.rounding
+pytestmark = [pytest.mark.rounding, pytest.mark.usefixtures("no_pictures")]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def config(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(config, tmp_path_factory):
+def run(config, no_pictures, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     return workdir, train.run(config, workdir)
 
