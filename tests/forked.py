@@ -35,9 +35,9 @@ def start(function, *arguments):
 
 def draw_nothing():
     """As the fixture no_pictures, for the rest of a process."""
-    from xseg_jax.modes import score  # Not before JAX knows its devices.
+    from xseg_jax.modes import fit, score  # Not before JAX knows its devices.
 
-    score.draw_slices = lambda *arguments: None
+    score.draw_slices = fit.draw_history = lambda *arguments: None
 
 
 class Main:

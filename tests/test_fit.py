@@ -20,7 +20,7 @@ from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.training.parallel import is_first_process, join_processes
 from xseg_jax.training.runlog import read_json, read_metrics
 
-pytestmark = [pytest.mark.rounding, pytest.mark.usefixtures("no_pictures")]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def config_of(prepared, **changes):
@@ -76,7 +76,8 @@ def float64(prepared, tmp_path_factory):
             folder / name: config_of(
                 prepared,
                 **{"model.norm": name.split()[0], "parallel.mode": name.split()[1]},
-                **{"model.dtype": "float64", "checkpoint.keep": 9},
+                # Of one level: it is all compiled anew, and for every layout.
+                **{"model.dtype": "float64", "model.features": (4,), "checkpoint.keep": 9},
             )
             for name in names
         }
@@ -92,6 +93,7 @@ def float64(prepared, tmp_path_factory):
     return folder
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(
     "name",
     [
