@@ -280,7 +280,7 @@ def test_a_class_that_is_never_predicted_is_named_after_every_epoch(
     root = sides(write, tmp_path / "scan")
     config = config_of(root, prepared, **{
         "data.classes": "0:around,1:left,2:right", "optimizer.learning_rate": 1e-30, "epochs": 2,
-        "model.norm": "none",
+        "model.norm": "none", "model.features": (4, 8),
     })  # fmt: skip
     train.run(config, tmp_path / "run")
     lines = [one for one in caplog.messages if "is predicted to be" in one]
