@@ -11,10 +11,10 @@ train: .venv/installed
 test: .venv/installed-dev
 	$(PYTEST)
 
-# What depends on rounding, with code for older x86 processors.
+# What depends on rounding, with code for older x86 processors. Other files need not be imported.
 rounding: .venv/installed-dev
-	XLA_FLAGS=--xla_cpu_max_isa=SSE4_2 $(PYTEST) -m rounding
-	XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(PYTEST) -m rounding
+	XLA_FLAGS=--xla_cpu_max_isa=SSE4_2 $(PYTEST) -m rounding $$(grep -l mark.rounding tests/test_*.py)
+	XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(PYTEST) -m rounding $$(grep -l mark.rounding tests/test_*.py)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -31,7 +31,11 @@ for name, value in {
     os.environ[f"JAX_{name.upper()}"] = str(value)  # For processes that tests start.
 jax.config.update("jax_num_cpu_devices", 4)  # Several devices, on any machine.
 
-SLOW = ("test_slurm", "test_fit", "test_sweep", "test_interrupt", "test_main", "test_benchmarks")
+SLOW = (
+    "test_slurm", "test_fit", "test_sweep", "test_interrupt", "test_main", "test_benchmarks",
+    "test_effects", "test_data_mode", "test_segment", "test_scans_mode", "test_train",
+    "test_predict_mode", "test_unet", "test_inspect",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
@@ -83,11 +87,13 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def no_pictures():
     """Pictures take longer than a tiny training."""
-    from xseg_jax.modes import score  # Most tests need no mode.
+    from xseg_jax.modes import fit, score  # Most tests need no mode.
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(score, "draw_slices", lambda *arguments: None)
-        patch.setattr(score, "keep_slices", lambda *arguments: None)
+        for module, function in (
+            (score, "draw_slices"), (score, "keep_slices"), (fit, "draw_history"),
+        ):  # fmt: skip
+            patch.setattr(module, function, lambda *arguments: None)
         yield
 
 

@@ -13,6 +13,8 @@ from xseg_jax.training.runlog import read_json, read_metrics
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
+draw_history = fit.draw_history  # Before no_pictures takes it away.
+
 SLICES = 12  # Training 0 to 5, validation 7, test 9 to 11.
 
 
@@ -30,6 +32,7 @@ def scan(write, root, *, image=lambda z, x: x, label=lambda z, x: x):
 def config_of(root, prepared, **changes):
     config = tiny.get_config()
     config.epochs = 1
+    config.model.features = (4,)
     config.data.source = "folder"
     config.data.root = str(root)
     config.data.prepared_dir = str(prepared)
@@ -112,8 +115,11 @@ def test_a_class_that_is_held_out_alone_and_one_that_is_not_labelled_are_named(
         train.run(config, tmp_path / "other")
 
 
-def test_steps_without_a_labelled_pixel_have_no_loss_and_end_nothing(write, prepared, tmp_path):
+def test_steps_without_a_labelled_pixel_have_no_loss_and_end_nothing(
+    write, prepared, tmp_path, monkeypatch
+):
     """A scribble that few crops meet."""
+    monkeypatch.setattr(fit, "draw_history", draw_history)
 
     def scribble(z, label_HW):
         sparse_HW = np.full_like(label_HW, 255)
@@ -146,7 +152,7 @@ def test_an_epoch_without_a_labelled_pixel_is_left_out_of_the_curves(tmp_path, m
          "pixels": 9.0},
     ]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    fit.draw_history(tmp_path, 2)
+    draw_history(tmp_path, 2)
     assert drawn == [{"split": "train", "epoch": 2, "loss": 0.5, "accuracy": 0.7}]
 
 
@@ -243,17 +249,28 @@ def sides(write, root):
     return root
 
 
-def test_mirroring_that_makes_left_right_is_warned_of(write, prepared, tmp_path, caplog):
+def test_mirroring_that_makes_left_right_is_warned_of(
+    write, prepared, tmp_path, caplog, monkeypatch
+):
+    class Trains(Exception):
+        pass
+
+    def trains(*arguments):
+        raise Trains
+
+    monkeypatch.setattr(train, "fit", trains)  # All is said before.
     root = sides(write, tmp_path / "scan")
     config = config_of(root, prepared, **{"data.classes": "0:around,1:left,2:right"})
-    train.run(config, tmp_path / "both")
+    with pytest.raises(Trains):
+        train.run(config, tmp_path / "both")
     (line,) = (one for one in caplog.messages if "classes into each other" in one)
     assert "horizontal: 100% of left lies where right was, 0% where it was itself" in line
     remedies = {"augment.flip": "vertical", "augment.rotate90": False}
     assert all(f"--config.{field}={value}" in line for field, value in remedies.items())
     caplog.clear()
     config.update_from_flattened_dict(remedies)
-    train.run(config, tmp_path / "vertical")
+    with pytest.raises(Trains):
+        train.run(config, tmp_path / "vertical")
     assert "classes into each other" not in caplog.text
 
 
@@ -263,7 +280,7 @@ def test_a_class_that_is_never_predicted_is_named_after_every_epoch(
     root = sides(write, tmp_path / "scan")
     config = config_of(root, prepared, **{
         "data.classes": "0:around,1:left,2:right", "optimizer.learning_rate": 1e-30, "epochs": 2,
-        "model.norm": "none",
+        "model.norm": "none", "model.features": (4, 8),
     })  # fmt: skip
     train.run(config, tmp_path / "run")
     lines = [one for one in caplog.messages if "is predicted to be" in one]

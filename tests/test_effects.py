@@ -16,6 +16,7 @@ from xseg_jax.data import builders
 from xseg_jax.errors import InputError
 from xseg_jax.modes import commandline, evaluate, fit, options, predict, score, sweep, train
 from xseg_jax.modes import trained as shared
+from xseg_jax.scans.scan import open_scan
 from xseg_jax.training import runlog
 from xseg_jax.training.parallel import Parallel
 from xseg_jax.training.runlog import flatten
@@ -46,6 +47,7 @@ OTHER = {
     "data.labelled": ("z=0-9", FOLDER | {"data.root": "volume"}),
     "data.classes": ("0:a,128:b,255:b", FOLDER | {"data.root": "scan"}),
     "data.ignore": ("255", FOLDER | {"data.root": "scan"}),
+    "data.voxel_size": ("2 um", FOLDER | {"data.root": "scan"}),
     "data.normalize": ("image", {}),
     "data.context": (1, {}),
     "data.crop": (24, {}),
@@ -202,6 +204,7 @@ class Footprint(dict):
             self["facts"] = facts.to_json()
             self["overlaid"] = score.overlaid_class(config, facts)
             self["tolerance"] = score.tolerance_of(config)
+            self["quantities"] = score.check_quantities(config)
             self["kept"] = planes._kept is not None
             return facts
 
@@ -386,10 +389,12 @@ BESIDE = {
     "report.baselines": ("thresholding",), "report.tolerance": 1.0, "report.page": False,
     "report.quantities": ("fractions",),
 }  # fmt: skip
-TAKEN = {"evaluate": INFERENCE | LABELS | BESIDE, "predict": INFERENCE}
+VOXELS = {"data.voxel_size": "2 um"}
+TAKEN = {"evaluate": INFERENCE | LABELS | VOXELS | BESIDE, "predict": INFERENCE | VOXELS}
 
 
 # What the written config says; tests/test_inspect.py shows it.
+MEASURED = ["data.classes", "data.ignore", "data.number_pattern", *VOXELS]  # tests/test_measure.py
 WRITTEN = [*LABELS, "data.normalize", "data.context"] + [
     field for field in FIELDS if field.startswith("data.split.")
 ]
@@ -401,7 +406,7 @@ def test_a_mode_that_has_a_config_takes_no_other(mode, field):
     def given():
         commandline.find_config(["main.py", f"--mode={mode}", f"--config.{field}=1"])
 
-    if field in (TAKEN | {"inspect": WRITTEN})[mode]:
+    if field in (TAKEN | {"inspect": WRITTEN, "measure": MEASURED})[mode]:
         given()
         return
     with pytest.raises(InputError, match=rf"^--config\.{field}: --mode={mode} takes the configur"):
@@ -419,7 +424,7 @@ def trained(tmp_path_factory, place, no_pictures):
 
 
 # Field to the folder that shows its effect.
-SHOWN_BY = dict.fromkeys(INFERENCE | BESIDE, "scan") | {
+SHOWN_BY = dict.fromkeys(INFERENCE | BESIDE | VOXELS, "scan") | {
     "data.classes": "scan",
     "data.ignore": "odd",
     "data.number_pattern": "numbered",
@@ -428,10 +433,18 @@ SHOWN_BY = dict.fromkeys(INFERENCE | BESIDE, "scan") | {
 }
 
 
+@pytest.fixture(scope="module")
+def unchanged():
+    """What a mode does in a folder without changes, by their names: found once."""
+    return {}
+
+
 @pytest.mark.parametrize(
     ("mode", "field"), [(mode, field) for mode, fields in TAKEN.items() for field in fields]
 )
-def test_a_field_that_may_differ_has_an_effect(trained, tmp_path, monkeypatch, mode, field):
+def test_a_field_that_may_differ_has_an_effect(
+    trained, unchanged, tmp_path, monkeypatch, mode, field
+):
     seen = []
 
     class Spy(shared.Predictor):
@@ -448,11 +461,15 @@ def test_a_field_that_may_differ_has_an_effect(trained, tmp_path, monkeypatch, m
                 told = (
                     results[key] for key in ("confusion", "label_map", "baselines", "boundaries")
                 )
-                measured = read_json(output / "measured.json")
+                measured = runlog.read_json(output / "measured.json")
                 quantities = [(row["unit"], row["value"]) for row in measured["quantities"]]
                 return *told, (output / "report.html").exists(), quantities, *seen
             source = Path(SHOWN_BY[field]) / "images"
-            predict.run(trained, source, tmp_path / name, probabilities=False, changes=changes)
+            output = tmp_path / (f"{name}.tif" if field in VOXELS else name)
+            predict.run(trained, source, output, probabilities=False, changes=changes)
+            if field in VOXELS:
+                with open_scan(output) as volume:
+                    return volume.geometry
         except InputError as error:
             return str(error)
         return seen[0]
@@ -460,4 +477,7 @@ def test_a_field_that_may_differ_has_an_effect(trained, tmp_path, monkeypatch, m
     monkeypatch.setattr(shared, "Predictor", Spy)
     changed = outcome("changed", {field: TAKEN[mode][field]})
     assert not isinstance(changed, str), changed
-    assert changed != outcome("same", {})
+    case = mode, SHOWN_BY[field]
+    if case not in unchanged:
+        unchanged[case] = outcome("same", {})
+    assert changed != unchanged[case]

@@ -15,12 +15,12 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import InputError
-from xseg_jax.modes import score, train
+from xseg_jax.modes import train
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.training.parallel import is_first_process, join_processes
 from xseg_jax.training.runlog import read_json, read_metrics
 
-pytestmark = [pytest.mark.rounding, pytest.mark.usefixtures("no_pictures")]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def config_of(prepared, **changes):
@@ -45,7 +45,7 @@ def train_in_float64(runs, devices, address, number):
     """Trains one run after the other in this process, the only one or one of two."""
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_num_cpu_devices", devices)
-    score.draw_slices = lambda *arguments: None
+    forked.draw_nothing()
     if address:
         assert join_processes(address, 2, number) == number
     for workdir, config in runs.items():
@@ -76,7 +76,8 @@ def float64(prepared, tmp_path_factory):
             folder / name: config_of(
                 prepared,
                 **{"model.norm": name.split()[0], "parallel.mode": name.split()[1]},
-                **{"model.dtype": "float64", "checkpoint.keep": 9},
+                # Of one level: it is all compiled anew, and for every layout.
+                **{"model.dtype": "float64", "model.features": (4,), "checkpoint.keep": 9},
             )
             for name in names
         }
@@ -92,6 +93,7 @@ def float64(prepared, tmp_path_factory):
     return folder
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(
     "name",
     [
@@ -143,7 +145,9 @@ def test_one_of_two_processes_speaks(prepared, tmp_path):
         f"--config.data.prepared_dir={prepared}", "--config.epochs=1", "--processes=2",
         f"--coordinator={free_address()}",
     ]  # fmt: skip
-    processes = [forked.Main(*flags, f"--process={number}", devices=2) for number in range(2)]
+    processes = [
+        forked.Main(*flags, f"--process={number}", devices=2, pictures=False) for number in range(2)
+    ]
     first, second = ("".join(process.communicate(300)) for process in processes)
     assert [process.returncode for process in processes] == [0, 0], (first, second)
     for spoken in ("pixel accuracy", "epoch 1", "label values"):

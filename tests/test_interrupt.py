@@ -22,6 +22,7 @@ from xseg_jax.training.runlog import read_metrics
 
 EPOCHS = 30  # 120 steps.
 KILLS = 20
+FEATURES = (4,)  # Most of the time goes into tracing the network, once a start.
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,7 @@ def config_of(base):
     config = tiny.get_config()
     config.data.prepared_dir = str(base / "prepared")
     config.epochs = EPOCHS
+    config.model.features = FEATURES
     config.log_every = 2  # Every other checkpoint holds the sums of half a line.
     config.optimizer.ema_decay = 0.9
     config.checkpoint.steps = 3
@@ -45,6 +47,7 @@ def train_here(base, workdir, pause):
 
     from xseg_jax.modes import fit, train
 
+    forked.draw_nothing()
     add = fit.MetricLines.add
 
     def add_slowly(self, step, sums):
@@ -136,8 +139,9 @@ def main(base, workdir):
         "--config=configs/tiny.py", f"--workdir={workdir}",
         f"--config.data.prepared_dir={config.data.prepared_dir}", f"--config.epochs={EPOCHS}",
         "--config.log_every=2", "--config.optimizer.ema_decay=0.9",
+        f"--config.model.features={FEATURES}",
     ]  # fmt: skip
-    return forked.Main(*flags, devices=2)
+    return forked.Main(*flags, devices=2, pictures=False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -13,8 +13,6 @@ from xseg_jax.errors import InputError
 from xseg_jax.modes import predict, train
 from xseg_jax.training.runlog import read_json, write_json
 
-pytestmark = pytest.mark.rounding
-
 SIZES = [(48, 48), (130, 40), (64, 64), (90, 100), (20, 31), (130, 40)]  # 1 to 4 tiles.
 
 
@@ -50,6 +48,7 @@ def uninterrupted(trained, images, tmp_path_factory):
     return files(output)
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize("done", [1, 2, 5, 8, 11])
 def test_an_interrupted_prediction_ends_with_the_same_bytes(
     trained, images, uninterrupted, tmp_path, monkeypatch, done
@@ -91,6 +90,7 @@ def some(images, tmp_path):
     return folder
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize("probabilities", [False, True])
 def test_an_image_that_changed_is_segmented_anew_and_no_other(
     trained, images, some, tmp_path, caplog, probabilities
@@ -209,6 +209,7 @@ def test_a_smaller_machine_takes_smaller_tiles(trained, images, tmp_path):
         predict.run(trained, images, tmp_path, probabilities=True, changes={"inference.tile": 33})
 
 
+@pytest.mark.rounding
 def test_another_grey_scale_of_the_scan_segments_all_of_it_anew(
     prepared, no_pictures, tmp_path, write
 ):
@@ -237,6 +238,7 @@ def test_another_grey_scale_of_the_scan_segments_all_of_it_anew(
         assert number == 3 or found[name] != before[name]
 
 
+@pytest.mark.rounding
 def test_probabilities_are_written_at_the_temperature_of_the_run(
     trained, some, uninterrupted, tmp_path, caplog
 ):

@@ -48,6 +48,7 @@ def config_of(prepared, **changes):
     # Of the config for scans its data; a few steps with averages and augmentation learn nothing.
     for name in ("batch_size", "model", "augment", "optimizer", "inference"):
         config[name] = small[name]
+    config.model.features = (4,)
     config.epochs = 1
     config.data.crop = 16
     config.data.crops_per_epoch = 16
@@ -245,7 +246,7 @@ def trained(volume, tmp_path_factory, prepared, no_pictures):
         write_npy(folder / f"{name}.npy", array) for name, array in zip("sl", volume, strict=True)
     )
     config = config_of(prepared, images=str(scan), labels=str(label), crops_per_epoch=128)
-    config.epochs = 2
+    config.epochs, config.model.features = 2, (4, 8)
     config.optimizer.learning_rate = 0.01
     train.run(config, folder / "run")
     return folder, evaluate.run(folder / "run", scan, folder / "same", labels=str(label))

@@ -126,7 +126,7 @@ def main(workdir, *flags):
     study.write_text(STUDY)
     return forked.Main(
         "--mode=sweep", f"--config={study}", f"--workdir={workdir}",
-        f"--config.base.data.prepared_dir={workdir.parent / 'prepared'}", *flags,
+        f"--config.base.data.prepared_dir={workdir.parent / 'prepared'}", *flags, fork=True,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.runlog import read_metrics
 
-pytestmark = pytest.mark.rounding
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +26,12 @@ def config(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(config, tmp_path_factory):
+def run(config, no_pictures, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     return workdir, train.run(config, workdir)
 
 
+@pytest.mark.rounding
 def test_the_checkpoint_that_is_asked_for_is_tested(run):
     """Of the run as it is, and of the same run if the config had asked for the last."""
     workdir, _ = run
@@ -48,12 +49,14 @@ def without_time(results):
     return {key: value for key, value in results.items() if key != "seconds"}
 
 
+@pytest.mark.rounding
 def test_same_config_same_results_to_the_last_digit(config, run, tmp_path):
     workdir, results = run
     assert without_time(train.run(config, tmp_path)) == without_time(results)
     assert (tmp_path / "metrics.jsonl").read_bytes() == (workdir / "metrics.jsonl").read_bytes()
 
 
+@pytest.mark.rounding
 def test_resumed_run_equals_an_uninterrupted_one(config, run, tmp_path, monkeypatch):
     workdir, results = run
     validate = fit.Validation.__call__
@@ -72,6 +75,7 @@ def test_resumed_run_equals_an_uninterrupted_one(config, run, tmp_path, monkeypa
     assert read_metrics(tmp_path) == read_metrics(workdir)
 
 
+@pytest.mark.rounding
 def test_a_run_keeps_the_temperature_of_its_checkpoint(run, tmp_path):
     workdir, results = run
     found, trained = results["calibration"], TrainedRun.load(workdir)

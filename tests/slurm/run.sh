@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
 # On a real SLURM of one machine: a training in two processes, and the same training preempted,
-# queued again and continued. Both must end with the same numbers. Usage: run.sh FOLDER
+# queued again and continued. Both must end with the same numbers. Usage, between start.sh and
+# stop.sh: run.sh FOLDER
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=$(realpath "$1")
 mkdir -p "$folder"
-"$here/start.sh" "$folder/slurm"
-trap '"$here/stop.sh" "$folder/slurm"' EXIT
 
 submit() { # run name
     sbatch --parsable --mem=3000 --chdir="$here/../.." --output="$folder/$1.log" \
         "$here/train.sbatch" --config=configs/tiny.py --workdir="$folder/$1" \
-        --config.epochs=24 --config.data.prepared_dir="$folder/prepared"
+        --config.epochs=24 --config.report.baselines="()" --config.data.prepared_dir="$folder/prepared"
 }
 wait_for() { # seconds, what, command
     for _ in $(seq "$1"); do
