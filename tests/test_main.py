@@ -90,6 +90,11 @@ def test_train_leaves_a_whole_run(tiny):
         "calibration.png",
     }  # fmt: skip
     assert list((run / "tensorboard").glob("events.*"))
+    assert "# run\n" in (run / "model_card.md").read_text()
+    page = (run / "report.html").read_text()
+    assert f"{results['miou']:.4f}" in page
+    assert "All tested slices." in page  # The viewer has slices.npz.
+    assert isinstance(json.loads((run / "warnings.json").read_text()), list)
 
 
 def test_finished_run_prints_its_table_again(tiny):

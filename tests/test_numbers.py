@@ -19,6 +19,8 @@ MINUS, NONE, TIMES = numbers.MINUS, numbers.NONE, numbers.TIMES
         (1234567.8, "1,234,568"),
         (1.5e9, f"1.500{TIMES}10^9"),
         (-2.5e-7, f"{MINUS}2.500{TIMES}10^{MINUS}7"),
+        (5e-324, f"4.941{TIMES}10^{MINUS}324"),
+        (9.99999e9, f"1.000{TIMES}10^10"),
         (None, NONE),
         (math.nan, NONE),
         (math.inf, NONE),

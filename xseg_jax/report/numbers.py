@@ -35,9 +35,8 @@ def number(value: float | None, digits: int = 4, *, places: int | None = None) -
         return "0"
     if places is not None:
         return f"{value:,.{places}f}".replace("-", MINUS)
-    exponent = math.floor(math.log10(abs(value)))
-    mantissa = f"{value / 10**exponent:.{digits - 1}f}".replace("-", MINUS)
-    return f"{mantissa}{TIMES}10^{exponent}".replace("^-", f"^{MINUS}")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa}{TIMES}10^{int(exponent)}".replace("-", MINUS)
 
 
 def score(value: float | None) -> str:
