@@ -31,8 +31,8 @@ CHOICES = {
     "of the first and last voxels, divided by a length of L - 1 voxels; tol 1e-10",
     "percolating_porosity": "share of the volume in clusters (6 neighbours) that touch both faces",
     "chord_counts": "chords of apply_chords(spacing=1, trim_edges=True) along an axis, that is on "
-    "lines 0, 2, 4, ... of both other axes: how many have the length 0, 1, 2, ... voxels; those that "
-    "touch a face are left out",
+    "lines 0, 2, 4, ... of both other axes: how many have the length 0, 1, 2, ... voxels; without "
+    "those that touch a face",
     "local_thickness": "local_thickness(method='dt', smooth=False), radii in voxels, of "
     "porespy.tools.get_edt(), for which the outside of the volume is no wall; mean over the phase, "
     "and shares of the phase at or below each radius",
