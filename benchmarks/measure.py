@@ -72,7 +72,7 @@ def taufactor_tortuosity(phase_ZYX: np.ndarray, axis: int, limit: float) -> tupl
 
 
 # Another quantity is another line: ours, theirs, and whose it is.
-QUANTITIES: Mapping[str, Quantity] = {
+QUANTITIES: dict[str, Quantity] = {
     "tortuosity": Quantity(our_tortuosity, taufactor_tortuosity, "taufactor", compiles=True),
 }
 
