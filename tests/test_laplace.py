@@ -2,10 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from xseg_jax.measure import laplace
+from xseg_jax.measure import grids, laplace
 
 SHAPE = (11, 12, 13)
 SPACING = (1.4, 1.0, 1.0)
@@ -16,33 +14,16 @@ def system():
     """Three quarters of a volume; all clusters are joined by its first plane."""
     open_ZYX = np.random.default_rng(0).random(SHAPE) < 0.75
     open_ZYX[0] = True
-    return laplace.make_system(open_ZYX, SPACING), laplace.plan(SHAPE, SPACING)
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    shape=st.tuples(*[st.integers(1, 3000)] * 3),
-    spacing=st.tuples(*[st.floats(0.01, 100)] * 3),
-)
-def test_the_coarsest_grid_is_small_and_nothing_is_joined_alone(shape, spacing):
-    cells, lengths = list(shape), list(spacing)
-    for joined in laplace.plan(shape, spacing):
-        assert joined
-        assert all(cells[a] > 1 for a in joined)
-        others = [lengths[a] for a in range(3) if a not in joined and cells[a] > 1]
-        assert not others or min(others) >= laplace.ALIKE * min(lengths[a] for a in joined)
-        for a in joined:
-            cells[a], lengths[a] = -(-cells[a] // 2), 2 * lengths[a]
-    assert np.prod(cells) <= laplace.COARSEST
+    return grids.make_system(open_ZYX, SPACING), grids.plan(SHAPE, SPACING)
 
 
 def test_a_coarser_grid_is_the_galerkin_product(system):
     system, axes = system
     assert axes == ((0, 1, 2),)
     coarse_ZYX = np.random.default_rng(1).standard_normal((6, 6, 7), np.float32)
-    fine_ZYX = laplace._spread(jnp.asarray(coarse_ZYX), axes[0], SHAPE)
+    fine_ZYX = grids.spread(jnp.asarray(coarse_ZYX), axes[0], SHAPE)
     filled_ZYX = system.grids[0].diagonal_ZYX > 0
-    expected_ZYX = laplace._restricted(
+    expected_ZYX = grids.restricted(
         laplace._balance(system, 0, jnp.where(filled_ZYX, fine_ZYX, 0)), axes[0]
     )
     found_ZYX = laplace._balance(system, 1, jnp.asarray(coarse_ZYX))
