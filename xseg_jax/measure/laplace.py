@@ -4,9 +4,9 @@ Finite volumes: a voxel is a cell, and two marked voxels that share a face are j
 conductance of the way between their centres. The linear system is solved by conjugate gradients
 with a multigrid cycle as preconditioner, on the grids of `grids.py`.
 A coarser grid is solved by two flexible conjugate gradient iterations with the next as
-preconditioner (K-cycle: Notay and Vassilevski 2008, Numer. Linear Algebra Appl. 15:473), which keeps
-the preconditioner positive whatever the shape; a W-cycle with enlarged corrections failed where
-voxels are not cubes.
+preconditioner (K-cycle: Notay and Vassilevski 2008, Numer. Linear Algebra Appl. 15:473), which
+keeps the preconditioner positive whatever the shape; a W-cycle with enlarged corrections failed
+where voxels are not cubes.
 Smoothing is a Chebyshev polynomial of the Jacobi iteration (Adams et al. 2003, J. Comput. Phys.
 188:593): symmetric, and the same on every device.
 
