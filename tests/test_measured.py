@@ -67,7 +67,7 @@ def test_without_labels_there_are_no_errors():
     found = measured.quantities(alone)
     assert not found["has_truth"]
     assert found["errors"] == found["baselines"] == []
-    assert "plane by plane" in found["words"]
+    assert f"from 8 slices of 32 {TIMES} 32 pixels" in found["words"]
     assert "no voxel size is known" in found["words"]
 
 

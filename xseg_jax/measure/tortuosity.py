@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
-from xseg_jax.measure import laplace
+from xseg_jax.measure import grids, laplace
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,8 @@ def tortuosity(
         seconds = time.perf_counter() - began
         return Tortuosity(math.inf, 0.0, fraction, 0.0, 0, 0.0, 0.0, tolerance, seconds)
 
-    axes = laplace.plan(open_ZYX.shape, lengths)
-    system = laplace.make_system(open_ZYX, lengths)
+    axes = grids.plan(open_ZYX.shape, lengths)
+    system = grids.make_system(open_ZYX, lengths)
     state = laplace.start(system)
     iterations, residual, imbalance, energy = 0, math.inf, math.inf, math.nan
     while max(residual, imbalance) > tolerance and iterations < MOST_ITERATIONS:

@@ -68,15 +68,21 @@ def quantities(measured: Json) -> Section:
 
 
 def _words(measured: Json) -> str:
-    size = f" {TIMES} ".join(str(n) for n in measured["shape"])
+    flat = measured["dimension"] == 2
+    first = int(flat)  # Of slices: how many there are, and their sides.
+    size = f" {TIMES} ".join(str(n) for n in measured["shape"][first:])
+    axes, voxels = ("y, x", "pixels") if flat else ("z, y, x", "voxels")
     unit = measured["unit"]
     if unit == "voxel":
-        known = "no voxel size is known, and lengths are in voxels"
+        known = f"no voxel size is known, and lengths are in {voxels}"
     else:
-        edges = f" {TIMES} ".join(f"{edge:.4g}" for edge in measured["voxel_size"])
-        known = f"voxels of {edges} {unit_words(unit)} (z, y, x)"
-    plane = "plane by plane" if measured["dimension"] == 2 else "in three dimensions"
-    return f"Measured {plane} on {size} voxels (z, y, x); {known}."
+        edges = f" {TIMES} ".join(f"{edge:.4g}" for edge in measured["voxel_size"][first:])
+        known = f"{voxels} of {edges} {unit_words(unit)} ({axes})"
+    if flat:
+        count = measured["shape"][0]
+        said = f"Estimated for the volume from {count} slice{'s' * (count > 1)} of {size} {voxels}"
+        return f"{said}, as if it were the same in all directions; {known}."
+    return f"Measured in three dimensions on {size} voxels ({axes}); {known}."
 
 
 def _of(one: Json) -> list[str]:
@@ -96,7 +102,7 @@ def _row(one: Json, baselines: Sequence[str], phases: Sequence[str]) -> Section:
     # An error is written to the last digit of the value.
     places = decimals(one["value"])
     return {
-        "name": one["label"],
+        "name": one["label"][:1].upper() + one["label"][1:],
         "of": " ".join(_of(one)),
         "rgb": _rgb(one.get("phase"), phases),
         "unit": unit_words(one["unit"]),
