@@ -60,7 +60,7 @@ def test_the_example_is_true():
     assert doctest.testmod(module) == (0, 5)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     shape=st.tuples(*[st.integers(1, 7)] * 3),
     axis=st.integers(0, 2),
