@@ -284,9 +284,9 @@ def _property(
     parts: str,
     seconds: float,
 ) -> Property:
-    largest = MEANINGS[key.quantity].largest
+    meaning = MEANINGS[key.quantity]
     of = {
-        name: _within(_interval(value_N, spread, freedom), largest)
+        name: _within(_interval(value_N, spread, freedom), meaning.least, meaning.largest)
         for name, value_N in values.items()
     }
     error: dict[str, Interval] = {}
@@ -307,9 +307,9 @@ def _interval(value_N: np.ndarray, spread: Spread, freedom: int) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def _within(found: Interval, largest: float) -> Interval:
+def _within(found: Interval, least: float, largest: float) -> Interval:
     """An interval that holds no number that cannot be."""
-    return Interval(found.value, max(found.low, 0.0), min(found.high, largest))
+    return Interval(found.value, max(found.low, least), min(found.high, largest))
 
 
 def to_json(one: Property, name: str, length: str) -> dict[str, Any]:

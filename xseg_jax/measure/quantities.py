@@ -12,7 +12,7 @@ import pandas as pd
 
 from xseg_jax.measure import planes
 from xseg_jax.measure.chords import chord_distribution, chord_sums, corrected_mean_chords
-from xseg_jax.measure.connectivity import connectivity, percolating
+from xseg_jax.measure.connectivity import connectivity, euler_density, percolating
 from xseg_jax.measure.correlation import radial_correlation
 from xseg_jax.measure.edges import (
     OVERLAP,
@@ -61,11 +61,11 @@ class Key(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """What a quantity is called, its unit, the unit of length to a power, and the largest it can
-    be; none is below 0."""
+    """What a quantity is called, its unit, the unit of length to a power, and its range."""
 
     label: str
     power: int = 0
+    least: float = 0.0
     largest: float = math.inf
 
 
@@ -79,6 +79,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "largest_cluster": Meaning("share of the phase in its largest cluster", largest=1),
     "isolated_fraction": Meaning("share of the phase that touches no face", largest=1),
     "cluster_density": Meaning("clusters per volume", -3),
+    "euler_density": Meaning("Euler characteristic per volume", -3, least=-math.inf),
     "mean_chord": Meaning("mean chord length", 1),
     "mean_thickness": Meaning("mean local thickness", 1),
     "thickness_deviation": Meaning("standard deviation of the local thickness", 1),
@@ -172,6 +173,7 @@ def _connectivity(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing)
         values[Key("largest_cluster", phase)] = found.largest
         values[Key("isolated_fraction", phase)] = found.isolated
         values[Key("cluster_density", phase)] = found.clusters / volume
+        values[Key("euler_density", phase)] = euler_density(phase_ZYX, spacing)
         if len(names) > 2:
             allowed_ZYX |= percolating(phase_ZYX)
     if len(names) > 2:
@@ -250,9 +252,20 @@ def _tortuosity(class_ZYX: np.ndarray, names: Sequence[str], spacing: Spacing) -
     for k, phase in enumerate(names):
         for axis, name in enumerate(AXES):
             found = tortuosity(class_ZYX == k, axis, spacing)
-            values[Key("tortuosity", phase, axis=name)] = found.factor
-            values[Key("effective_diffusivity", phase, axis=name)] = found.effective_diffusivity
+            solved = found.converged  # What is not is said in the log.
+            values[Key("tortuosity", phase, axis=name)] = found.factor if solved else math.nan
+            values[Key("effective_diffusivity", phase, axis=name)] = (
+                found.effective_diffusivity if solved else math.nan
+            )
     return Found(values)
+
+
+OF_PLANES = {
+    "fractions": ("volume_fraction",),
+    "surfaces": ("surface_density", "interface_density"),
+    "triple_lines": ("triple_line_density",),
+}
+"""Quantities of families that slices let estimate."""
 
 
 def plane_values(sums: PlaneSums, names: Sequence[str]) -> dict[Key, float]:

@@ -5,12 +5,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import ndimage
 
 from xseg_jax.measure import grids, laplace
 
@@ -127,7 +125,7 @@ def tortuosity(
     # Shapes, and so compiled code, are the same along all axes of a cube.
     turned_ZYX = np.ascontiguousarray(phase_ZYX.transpose(order))
     lengths = [float(spacing[a]) for a in order]
-    open_ZYX = _percolating(turned_ZYX)
+    open_ZYX = percolating(turned_ZYX, 0)
     count, carrying = int(turned_ZYX.sum()), int(open_ZYX.sum())
     fraction = count / turned_ZYX.size
     if not carrying:
@@ -198,13 +196,3 @@ def _check(phase_ZYX: np.ndarray, axis: int, spacing: Sequence[float], tolerance
         raise ValueError(f"spacing is {spacing!r}; it must be three lengths above 0")
     if not tolerance > 0:
         raise ValueError(f"tolerance is {tolerance!r}; it must be above 0")
-
-
-def _percolating(phase_ZYX: np.ndarray) -> np.ndarray:
-    """Voxels in clusters of 6 neighbours that touch both the first and the last plane of z."""
-    cluster_ZYX = np.empty(phase_ZYX.shape, np.int32)
-    count = cast(int, ndimage.label(phase_ZYX, output=cluster_ZYX))
-    keep_N = np.zeros(count + 1, bool)
-    keep_N[np.intersect1d(cluster_ZYX[0], cluster_ZYX[-1])] = True
-    keep_N[0] = False
-    return keep_N[cluster_ZYX]

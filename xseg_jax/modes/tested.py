@@ -11,7 +11,7 @@ from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.planes import Place
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.properties import TRUTH, measure_planes, to_json
-from xseg_jax.measure.quantities import FAMILIES
+from xseg_jax.measure.quantities import FAMILIES, OF_PLANES
 from xseg_jax.modes.measure import VOXEL, measure
 from xseg_jax.modes.run import Config
 from xseg_jax.scans.voxels import VoxelSize
@@ -102,7 +102,7 @@ class ClassTally:
             volumes = {name: np.stack(some) for name, some in planes.items()}
             found, _ = measure(volumes, names, voxel_size, self.wanted, method)
             return found
-        return _measure_slices(planes, places, names, voxel_size, method)
+        return _measure_slices(planes, places, names, voxel_size, method, self.wanted)
 
 
 def _is_volume(places: Sequence[Place], planes: Sequence[np.ndarray]) -> bool:
@@ -125,11 +125,13 @@ def _measure_slices(
     names: Sequence[str],
     voxel_size: VoxelSize | None,
     method: str,
+    wanted: Sequence[str],
 ) -> dict[str, Any]:
     axes = ACROSS[places[0].axis]
     y, x = (voxel_size.size[axis] if voxel_size else 1.0 for axis in axes)
     unit = voxel_size.unit if voxel_size else VOXEL
-    found = measure_planes(planes, names, (y, x))
+    told = {quantity for family in wanted for quantity in OF_PLANES.get(family, ())}
+    found = [one for one in measure_planes(planes, names, (y, x)) if one.key.quantity in told]
     shapes = {one.shape for one in planes[method]}
     height, width = max(shapes)
     return {
@@ -140,7 +142,11 @@ def _measure_slices(
         "phases": list(names),
         "quantities": [to_json(one, method, unit) for one in found],
         "curves": [],
-        "left_out": [],
+        "left_out": [
+            {"quantity": family, "phase": None, "reason": "slices that are no neighbours have none"}
+            for family in wanted
+            if family not in OF_PLANES
+        ],
     }
 
 
