@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xseg_jax.measure import grids, laplace
+from xseg_jax.measure.connectivity import percolating
 
 logger = logging.getLogger(__name__)
 
