@@ -23,7 +23,7 @@ def direct(phase_ZYX, spacing):
     """Deff / D0 along z by a sparse direct solver, of a phase that percolates."""
     dz, dy, dx = spacing
     conductances = (dy * dx / dz, dz * dx / dy, dz * dy / dx)
-    phase_ZYX = module._percolating(phase_ZYX)
+    phase_ZYX = module.percolating(phase_ZYX, 0)
     number_ZYX = np.full(phase_ZYX.shape, -1)
     number_ZYX[phase_ZYX] = np.arange(phase_ZYX.sum())
     rows, columns, values = [], [], []
