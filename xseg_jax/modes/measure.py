@@ -20,10 +20,13 @@ from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
 from xseg_jax.measure.quantities import FAMILIES, MEANINGS, Additive, Found, Spacing
 from xseg_jax.measure.tortuosity import estimate
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.volume import newest_change
+from xseg_jax.modes.warned import heard, listening
 from xseg_jax.progress import Progress
 from xseg_jax.report import properties as report
+from xseg_jax.report.page import PAGE, measured_page
 from xseg_jax.scans.scan import Region, Scan, open_scan
 from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.runlog import claim, provenance, read_json, refuse_other, write_json
@@ -33,7 +36,7 @@ logger = logging.getLogger(__name__)
 CLAIM = "measurement.json"
 """Says what was measured."""
 RESULT = "measured.json"
-WRITTEN = (RESULT, "measured.csv")
+WRITTEN = (RESULT, "measured.csv", PAGE)
 MESHES = {"ply": write_ply, "stl": write_stl}
 VOXEL = "voxel"
 """The unit of length where no voxel size is known."""
@@ -56,6 +59,7 @@ class Labelled:
         return self.label_map.encode(values_ZYX, Path(self.scan.source))
 
 
+@listening()
 def run(
     source: Path,
     output: Path,
@@ -66,11 +70,11 @@ def run(
     meshes: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Writes `measured.json`, `measured.csv`, tables of objects and meshes to `output`.
+    """Writes `measured.json`, `measured.csv`, `report.html`, tables of objects and meshes.
 
     Args:
       source: a segmented volume of any format.
-      output: folder, made if missing.
+      output: folder where they are written, made if missing.
       config: of which `data` says what label values mean.
       labels: the true volume, of the same shape.
       quantities: names of families, "fractions,surfaces"; all where None.
@@ -120,8 +124,10 @@ def run(
             for k, phase in enumerate(names):
                 _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
             result |= {"input": str(source), "labels": labels, "seconds": time.monotonic() - began}
-            write_json(output / RESULT, result | provenance())
+            result |= {"warnings": heard()} | provenance()
+            write_json(output / RESULT, result)
             report.write_csv(output / "measured.csv", result)
+            write_unless_changed(output / PAGE, measured_page(result))
     print(report.measured_table(result))
     logger.info("written: %s", output)
     return result
@@ -175,7 +181,7 @@ def measure(
                 )
                 curves += list(_curves(first, name, unit))
                 tables |= first[name].tables
-            found.sort(key=lambda one: (order[one.key.quantity], one.key.axis or ""))
+            found.sort(key=lambda one: (order[one.key.quantity], "zyx".find(one.key.axis or "")))
             rows += [properties.to_json(one, name, unit) for one in found]
     result = {
         "shape": list(shape),

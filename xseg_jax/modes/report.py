@@ -45,10 +45,18 @@ def write_reports(folder: Path) -> None:
             "use that version for this folder"
         ) from error
     for name, text in texts.items():
-        if write_signed(folder / name, text, "this report"):
-            logger.info("%s is written", folder / name)
-        else:
-            logger.warning(
-                "%s: was changed by somebody and stays as it is; move it away to have it anew",
-                folder / name,
-            )
+        write_unless_changed(folder / name, text)
+
+
+def write_unless_changed(path: Path, text: str) -> None:
+    """Writes a report, unless somebody has changed the one that is there; says which.
+
+    Raises:
+      SaveError: the disk is full, or failed.
+    """
+    if write_signed(path, text, "this report"):
+        logger.info("%s is written", path)
+    else:
+        logger.warning(
+            "%s: was changed by somebody and stays as it is; move it away to have it anew", path
+        )

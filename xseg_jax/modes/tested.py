@@ -165,5 +165,5 @@ def summary(measured: Mapping[str, Any], method: str) -> str:
     lines = [f"largest error of a phase, from {what}:"]
     for name, errors in worst.items():
         found = ", ".join(f"{label} {error:.1%}" for label, error in errors.items())
-        lines.append(f"  {name}: {found}")
+        lines.append(f"  {'U-Net' if name == method else name}: {found}")
     return "\n".join(lines)

@@ -41,6 +41,11 @@ def listening() -> Iterator[None]:
         package.removeHandler(listener)
 
 
+def heard() -> list[str]:
+    """What `listening` has heard so far."""
+    return list(_heard.get())
+
+
 def keep_warnings(folder: Path, *, goes_on: bool) -> None:
     """Writes `warnings.json`, of what `listening` has heard so far; in the first process alone.
 
@@ -55,4 +60,4 @@ def keep_warnings(folder: Path, *, goes_on: bool) -> None:
         return
     path = folder / WARNINGS
     before = read_json(path) if goes_on and path.exists() else []
-    write_json(path, list(dict.fromkeys([*before, *_heard.get()])))
+    write_json(path, list(dict.fromkeys([*before, *heard()])))

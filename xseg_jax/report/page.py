@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,44 @@ def run_page(folder: Path) -> str:
 def page_of(folder: RunFolder) -> str:
     """As `run_page`, of a folder that was read."""
     return environment().get_template("run.html").render(run_data(folder))
+
+
+def measured_page(measured: Mapping[str, Any]) -> str:
+    """The page of a measurement.
+
+    Args:
+      measured: what `measured.json` holds, with the input, the labels and where it was made.
+
+    Returns:
+      HTML that loads nothing.
+    """
+    rows = [
+        ("input", last_part(measured["input"])),
+        *([("labels", last_part(measured["labels"]))] if measured["labels"] else []),
+        ("commit", measured["git_commit"] or "not known"),
+        ("device", measured["device"]),
+        ("time", duration(measured["seconds"])),
+        *measured["packages"].items(),
+    ]
+    data = {
+        "name": last_part(measured["input"]),
+        "classes": sections.classes_of(measured["phases"]),
+        "quantities": quantities(measured),
+        "warnings": measured["warnings"],
+        "provenance": rows,
+        "config": None,
+        "cite": citation(measured, SOURCES),
+    }
+    return environment().get_template("measured.html").render(data)
+
+
+SOURCES = (
+    "Surface areas: Legland, Kiêu and Devaux 2007, doi:10.5566/ias.v26.p83-92.",
+    "Intervals over parts of a volume: Kanit et al. 2003, doi:10.1016/S0020-7683(03)00143-4.",
+    "Local thickness: Hildebrand and Rüegsegger 1997, doi:10.1046/j.1365-2818.1997.1340694.x.",
+    "Tortuosity factor: Cooper et al. 2016, doi:10.1016/j.softx.2016.09.002.",
+)
+"""Of what a measurement stands on; docs/quantities.md has all."""
 
 
 def write_page(folder: Path) -> bool:
