@@ -15,6 +15,9 @@ from xseg_jax.data.phantom import microstructure
 from xseg_jax.errors import InputError
 from xseg_jax.measure.quantities import FAMILIES
 from xseg_jax.modes import measure
+from xseg_jax.scans.scan import Geometry
+from xseg_jax.scans.write import Legend
+from xseg_jax.scans.write_zarr import ZarrStore
 
 MAIN = Path(__file__).parents[1] / "main.py"
 QUICK = "fractions,surfaces,triple_lines"
@@ -149,3 +152,31 @@ def test_an_image_is_no_segmented_volume(tmp_path):
 def test_families_are_chosen_in_their_order():
     assert measure.choose("surfaces, fractions") == ("fractions", "surfaces")
     assert measure.choose(None) == measure.choose("all") == tuple(FAMILIES)
+
+
+def test_probabilities_of_a_prediction_say_what_doubt_leaves_open(volumes, tmp_path):
+    labels_ZYX = tifffile.imread(volumes / "segmented.tif")
+    legend = Legend.of((0, 128, 255), ("pore", "YSZ", "nickel"))
+    path = tmp_path / "out.ome.zarr"
+    share_KZYX = np.stack([np.where(labels_ZYX == v, 153, 51) for v in legend.values])
+    everything = tuple(slice(0, n) for n in labels_ZYX.shape)
+    common = {"shape": labels_ZYX.shape, "geometry": Geometry((0.5,) * 3, "um"), "about": {}}
+    with ZarrStore.create(path, dtype=np.uint8, legend=legend, **common) as store:
+        store.write(everything, labels_ZYX)
+        store.finish()
+    with ZarrStore.create(
+        path, dtype=np.uint8, group="probabilities", channels=legend.names, **common
+    ) as store:
+        store.write(everything, share_KZYX.astype(np.uint8))
+        store.finish()
+    (tmp_path / "out.ome.zarr.json").write_text(json.dumps({"classes": legend.classes()}))
+    found = run(path, tmp_path / "measured", quantities="fractions,connectivity")
+    rows = {(r["quantity"], r["phase"]): r for r in found["quantities"]}
+    one = rows["volume_fraction", "pore"]
+    assert one["doubt_low"] < one["value"] < one["doubt_high"]
+    assert rows["largest_cluster", "pore"]["doubt_low"] is None
+    other = run(
+        path, tmp_path / "renamed", quantities="fractions",
+        changes={"data.classes": "0:a,128:b,255:c"},
+    )  # fmt: skip
+    assert other["quantities"][0]["doubt_low"] is None

@@ -35,9 +35,8 @@ def test_rows_have_value_interval_and_error():
         class_rgb(0),
     )
     assert (first["value"], first["interval"]) == ("0.3100", "0.3000 to 0.3200")
-    # An error has the digits of its value.
-    assert (first["error"], first["error_interval"]) == ("+0.0100", "0.0050 to 0.0150")
-    assert first["beside"] == [{"value": "0.2500", "error": f"{MINUS}0.0500", "interval": ""}]
+    assert (first["error"], first["error_interval"]) == ("+1.0%", "+0.5% to +1.5%")
+    assert first["beside"] == [{"value": "0.2500", "error": f"{MINUS}5.0%", "interval": ""}]
     assert (second["of"], second["unit"], second["truth"]) == ("of pore with metal", "µm⁻¹", NONE)
     assert found["intervals"] == ["95%, 8 blocks of z"]
     assert found["words"] == (

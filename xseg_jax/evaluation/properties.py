@@ -105,7 +105,7 @@ def measure_additive(
     sums: dict[str, list[Any]] = {name: [] for name in volumes}
     for name, volume in volumes.items():
         for region in (everything, *parts):
-            sums[name].append(_sums_of(family, volume, len(names), spacing, region))
+            sums[name].append(sums_of(family, volume, len(names), spacing, region))
             advance()
     return _of_sums(family.values, sums, names, said_of(parts), began)
 
@@ -128,7 +128,7 @@ def measure_planes(
     first = next(iter(slices.values()))
     ends = [(0, len(first) // 2), (len(first) // 2, len(first))] if len(first) > 1 else [(0, 1)]
 
-    def sums_of(some: Sequence[np.ndarray], quarter: tuple[int, int] | None) -> Any:
+    def of_slices(some: Sequence[np.ndarray], quarter: tuple[int, int] | None) -> Any:
         chosen = [one if quarter is None else _quarter(one, quarter) for one in some]
         return functools.reduce(
             operator.add, (plane_sums(one_HW, len(names), spacing) for one_HW in chosen)
@@ -137,8 +137,8 @@ def measure_planes(
     quarters = list(itertools.product((0, 1), (0, 1)))
     sums = {
         name: [
-            sums_of(some, None),
-            *(sums_of(some[a:b], quarter) for a, b in ends for quarter in quarters),
+            of_slices(some, None),
+            *(of_slices(some[a:b], quarter) for a, b in ends for quarter in quarters),
         ]
         for name, some in slices.items()
     }
@@ -228,7 +228,7 @@ def measure_whole(
     return found, first
 
 
-def _sums_of(
+def sums_of(
     family: Additive, volume: ClassVolume, classes: int, spacing: Spacing, region: Region
 ) -> Any:
     """Sums of a part of a volume, some planes at a time."""
@@ -312,13 +312,14 @@ def _within(found: Interval, least: float, largest: float) -> Interval:
     return Interval(found.value, max(found.low, least), min(found.high, largest))
 
 
-def to_json(one: Property, name: str, length: str) -> dict[str, Any]:
+def to_json(one: Property, name: str, length: str, doubt: Interval | None = None) -> dict[str, Any]:
     """A row of `measured.json`.
 
     Args:
       one: a quantity.
       name: of the volume that the row is about; the others stand in "against".
       length: unit of length.
+      doubt: where it may be as far as the network knows, if that is known.
     """
     against: dict[str, Any] | None = None
     if TRUTH in one.of:
@@ -342,6 +343,8 @@ def to_json(one: Property, name: str, length: str) -> dict[str, Any]:
         "low": _finite(found.low),
         "high": _finite(found.high),
         "interval": f"{LEVEL:.0%}, {one.parts}" if one.parts else None,
+        "doubt_low": _finite(doubt.low) if doubt else None,
+        "doubt_high": _finite(doubt.high) if doubt else None,
         "seconds": round(one.seconds, 2),
         "against": against,
     }

@@ -13,9 +13,11 @@ import numpy as np
 from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import properties
+from xseg_jax.evaluation.doubt import Drawn, intervals_of_doubt, masks
 from xseg_jax.evaluation.parts import subvolumes
 from xseg_jax.evaluation.properties import ClassVolume, measure_additive, measure_whole, parts_of
 from xseg_jax.files import write_text
+from xseg_jax.inference.volume import PROBABILITIES
 from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
 from xseg_jax.measure.quantities import FAMILIES, MEANINGS, Additive, Found, Spacing
 from xseg_jax.measure.tortuosity import estimate
@@ -29,6 +31,7 @@ from xseg_jax.report import properties as report
 from xseg_jax.report.page import PAGE, measured_page
 from xseg_jax.scans.scan import Region, Scan, open_scan
 from xseg_jax.scans.voxels import VoxelSize
+from xseg_jax.scans.write_zarr import ZarrStore
 from xseg_jax.training.runlog import claim, provenance, read_json, refuse_other, write_json
 
 logger = logging.getLogger(__name__)
@@ -117,7 +120,8 @@ def run(
         with working_in(output, "--output"):
             claim(output / CLAIM, made_by)
             names = label_map.names
-            result, found = measure(volumes, names, voxel_size, chosen)
+            drawn = _masks(source, names)
+            result, found = measure(volumes, names, voxel_size, chosen, drawn=drawn)
             for phase, table in found.tables.items():
                 text = table.to_csv(index=False, float_format="%.6g")
                 write_text(output / f"objects_{_plain(phase)}.csv", text, "this table")
@@ -143,6 +147,7 @@ def measure(
     voxel_size: VoxelSize | None,
     chosen: Sequence[str],
     name: str = SEGMENTED,
+    drawn: Sequence[Drawn] = (),
 ) -> tuple[dict[str, Any], Found]:
     """Quantities of a volume beside those of others, as `measured.json` holds them.
 
@@ -152,6 +157,7 @@ def measure(
       voxel_size: None where it is not known.
       chosen: names of families.
       name: of the volume that is measured.
+      drawn: masks of the network's doubt, which sums are taken of too.
 
     Returns:
       What `measured.json` holds, and the tables of objects.
@@ -170,11 +176,14 @@ def measure(
             wanted.append(family)
     _estimate(volumes, wanted, name)
     parts = len(volumes) * sum(parts_of(FAMILIES[one], shape) for one in wanted)
+    parts += len(drawn) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
     with Progress("Measuring", parts, "part") as progress:
         for family in wanted:
-            kind = FAMILIES[family]
+            kind, doubt = FAMILIES[family], {}
             if isinstance(kind, Additive):
                 found = measure_additive(kind, volumes, names, spacing, advance=progress.advance)
+                if drawn:
+                    doubt = intervals_of_doubt(kind, drawn, names, spacing, progress.advance)
             else:
                 found, first = measure_whole(
                     kind, volumes, names, spacing, advance=progress.advance
@@ -182,7 +191,7 @@ def measure(
                 curves += list(_curves(first, name, unit))
                 tables |= first[name].tables
             found.sort(key=lambda one: (order[one.key.quantity], "zyx".find(one.key.axis or "")))
-            rows += [properties.to_json(one, name, unit) for one in found]
+            rows += [properties.to_json(one, name, unit, doubt.get(one.key)) for one in found]
     result = {
         "shape": list(shape),
         "voxel_size": list(spacing),
@@ -298,12 +307,26 @@ def _estimate(volumes: Mapping[str, ClassVolume], wanted: Sequence[str], name: s
         )  # fmt: skip
 
 
+def _masks(source: Path, names: Sequence[str]) -> list[Drawn]:
+    """Masks of the probabilities that `predict` wrote beside the labels; none where it did not."""
+    group = source / PROBABILITIES
+    if not group.is_dir():
+        return []
+    store = ZarrStore.open(source, PROBABILITIES)
+    if tuple(names) != store.channels:
+        logger.warning(
+            "%s: holds probabilities of %s, and not of %s; what doubt leaves open is left out",
+            group, ", ".join(store.channels), ", ".join(names),
+        )  # fmt: skip
+        return []
+    return masks(store.read, store.shape, len(names))
+
+
 def _curves(first: Mapping[str, Found], name: str, unit: str) -> Iterator[dict[str, Any]]:
-    """Curves of a volume, beside those of the true one where both have the same x."""
+    """Curves of a volume, beside those of the true one."""
     true = first.get(properties.TRUTH)
     for n, curve in enumerate(first[name].curves):
         beside = true.curves[n] if true else None
-        same = beside is not None and np.array_equal(beside.x, curve.x)
         yield {
             "quantity": curve.key.quantity,
             "label": curve.label,
@@ -314,7 +337,7 @@ def _curves(first: Mapping[str, Found], name: str, unit: str) -> Iterator[dict[s
             "x_label": curve.x_label,
             "x_unit": unit if curve.x_power else "1",
             "y_label": curve.y_label,
-            "truth_x": beside.x.tolist() if beside and not same else None,
+            "truth_x": beside.x.tolist() if beside else None,
             "truth_y": beside.y.tolist() if beside else None,
         }
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xseg_jax.colours import class_rgb
-from xseg_jax.report.numbers import TIMES, count, decimals, interval, number, signed
+from xseg_jax.report.numbers import MINUS, NONE, TIMES, count, interval, number, percent
 from xseg_jax.report.plots import Axis, Dot, Line, dot_chart, line_chart
 
 Json = Mapping[str, Any]
 Section = dict[str, Any]
 
 UNITS = {"um": "µm", "1": ""}
+ERROR = ("error", "error_low", "error_high")
 MOST_CHARTS = 24
 """Curves drawn; `measured.json` has all."""
 
@@ -99,8 +100,6 @@ def _rgb(phase: str | None, phases: Sequence[str]) -> tuple[int, int, int] | Non
 def _row(one: Json, baselines: Sequence[str], phases: Sequence[str]) -> Section:
     against = one["against"] or {}
     beside = against.get("baselines", {})
-    # An error is written to the last digit of the value.
-    places = decimals(one["value"])
     return {
         "name": one["label"][:1].upper() + one["label"][1:],
         "of": " ".join(_of(one)),
@@ -110,47 +109,56 @@ def _row(one: Json, baselines: Sequence[str], phases: Sequence[str]) -> Section:
         "interval": interval(one["low"], one["high"]),
         "truth": number(against.get("truth")),
         "truth_interval": interval(against.get("truth_low"), against.get("truth_high")),
-        "error": signed(against.get("error"), places=places),
-        "error_interval": interval(
-            against.get("error_low"), against.get("error_high"), places=places
-        ),
+        "error": _relative(against.get("error")),
+        "error_interval": _relative_interval(against),
         "beside": [
             {
                 "value": number(other.get("value")),
-                "error": signed(other.get("error"), places=places),
-                "interval": interval(
-                    other.get("error_low"), other.get("error_high"), places=places
-                ),
+                "error": _relative(other.get("error")),
+                "interval": _relative_interval(other),
             }
             for other in (beside.get(name, {}) for name in baselines)
         ],
     }
 
 
+def _relative(error: float | None) -> str:
+    """A relative error as percent, with its sign."""
+    text = percent(error).replace("-", MINUS)
+    return text if error is None or error < 0 or text == NONE else f"+{text}"
+
+
+def _relative_interval(against: Json) -> str:
+    ends = against.get("error_low"), against.get("error_high")
+    return "" if None in ends else " to ".join(map(_relative, ends))
+
+
 def _errors(found: Sequence[Json], baselines: Sequence[str]) -> list[Section]:
-    """A chart of errors for each quantity that has a truth: one unit an axis."""
-    kinds: dict[tuple[str, str], list[Json]] = {}
+    """A chart of relative errors for each quantity that has a truth."""
+    kinds: dict[str, list[Json]] = {}
     for one in found:
         if one["against"] and one["against"].get("error") is not None:
-            kinds.setdefault((one["label"], one["unit"]), []).append(one)
+            kinds.setdefault(one["label"], []).append(one)
     charts = []
-    for (label, unit), members in kinds.items():
+    for label, members in kinds.items():
         rows = []
         for one in members:
             against = one["against"]
             sides = [against, *(against.get("baselines", {}).get(name, {}) for name in baselines)]
             dots = [
-                Dot(n, side.get("error"), side.get("error_low"), side.get("error_high"))
+                Dot(n, *(_hundredfold(side.get(key)) for key in ERROR))
                 for n, side in enumerate(sides)
             ]
             rows.append((" ".join(_of(one)) or label, dots))
-        shown = unit_words(unit)
         charts.append(dot_chart(
-            label, ["U-Net", *baselines], rows,
-            Axis(f"error, {shown}" if shown else "error"),
-            says=f"Errors against the labels, of {count(len(rows), 'row')}.", zero=True,
+            label, ["U-Net", *baselines], rows, Axis("relative error, %"),
+            says=f"Relative errors against the labels, of {count(len(rows), 'row')}.", zero=True,
         ))  # fmt: skip
     return charts
+
+
+def _hundredfold(value: float | None) -> float | None:
+    return None if value is None else 100 * value
 
 
 def _has_values(curve: Json) -> bool:
@@ -162,7 +170,7 @@ def _curves(curves: Sequence[Json], phases: Sequence[str]) -> list[Section]:
     for one in curves[:MOST_CHARTS]:
         lines = [Line("predicted", one["x"], one["y"], rgb=_rgb(one.get("phase"), phases))]
         if one.get("truth_y"):
-            lines.append(Line("labelled", one["x"], one["truth_y"], style=1))
+            lines.append(Line("labelled", one.get("truth_x") or one["x"], one["truth_y"], style=1))
         unit = unit_words(one["x_unit"])
         x = Axis(f"{one['x_label']}, {unit}" if unit else one["x_label"])
         title = " ".join([one["label"], *_of(one)])

@@ -9,8 +9,8 @@ from typing import Any
 from xseg_jax.files import write_text
 
 COLUMNS = (
-    "quantity", "phase", "with", "axis", "unit", "value", "low", "high", "interval", "truth",
-    "error", "error_low", "error_high",
+    "quantity", "phase", "with", "axis", "unit", "value", "low", "high", "interval", "doubt_low",
+    "doubt_high", "truth", "error", "error_low", "error_high",
 )  # fmt: skip
 
 
@@ -21,12 +21,14 @@ def measured_table(found: Mapping[str, Any]) -> str:
       found: as `measured.json` holds it.
     """
     known = any(row["against"] for row in found["quantities"])
+    doubted = any(row["doubt_low"] is not None for row in found["quantities"])
     shape = " x ".join(map(str, found["shape"]))
     sides = " x ".join(f"{side:.4g}" for side in found["voxel_size"])
     lines = [
         f"{shape} voxels of {sides} {found['unit']}",
         "",
         f"{'':<44}{'phase':<16}{'value':>12}  {'95% interval':<24}{'unit':<8}"
+        + (f"{'doubt leaves open':<24}" if doubted else "")
         + (f"{'truth':>12}{'error':>9}  {'95% interval':<18}" if known else ""),
     ]
     before = None
@@ -36,6 +38,8 @@ def measured_table(found: Mapping[str, Any]) -> str:
         line = f"{label if label != before else '':<44}{phases:<16}{_number(row['value']):>12}  "
         unit = "" if row["unit"] == "1" else row["unit"]
         line += f"{_interval(row['low'], row['high']):<24}{unit:<8}"
+        if doubted:
+            line += f"{_interval(row['doubt_low'], row['doubt_high']):<24}"
         if against := row["against"]:
             line += f"{_number(against['truth']):>12}{_percent(against['error']):>9}  "
             ends = against["error_low"], against["error_high"]

@@ -1,0 +1,96 @@
+"""What a network's doubt leaves open of a quantity: it is measured on masks that are drawn."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from xseg_jax.evaluation.parts import Region, all_of
+from xseg_jax.evaluation.properties import Interval, sums_of
+from xseg_jax.evaluation.statistics import LEVEL
+from xseg_jax.measure.quantities import Additive, Key, Spacing
+
+DRAWS = 8
+LEAST = 0.25 / 255
+"""Probability of what is written as 0 of 255."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A mask that is drawn from class probabilities, read where it is asked for.
+
+    A voxel is of class k where log p_k + g_k is largest. With g_k of a Gumbel distribution that is
+    so with probability p_k (Gumbel 1954; Maddison, Tarlow and Minka 2014, arXiv:1411.0030). Here
+    g_k is one number for the whole volume: wherever the network doubts it errs to the same side, as
+    levels of a probability do that are cut higher or lower (Krygier et al. 2021,
+    doi:10.1038/s41467-021-25493-8). Errors that were drawn voxel by voxel would be noise, and
+    surfaces would be those of noise.
+
+    Attributes:
+      probabilities: gives (K, Z, Y, X) uint8 of a region, 255 for 1.
+      shape: Z, Y, X.
+      gumbel_K: float32, drawn.
+    """
+
+    probabilities: Callable[[Region], np.ndarray]
+    shape: tuple[int, int, int]
+    gumbel_K: np.ndarray
+
+    def __getitem__(self, region: Region) -> np.ndarray:
+        z, y, x = region
+        planes = [
+            self._classes((slice(n, n + 1), y, x)) for n in range(z.start, z.stop)
+        ]  # One at a time: logarithms take many bytes.
+        return np.concatenate(planes)
+
+    def _classes(self, region: Region) -> np.ndarray:
+        share_KZYX = self.probabilities(region).astype(np.float32) / 255
+        score_KZYX = np.log(np.maximum(share_KZYX, np.float32(LEAST)))
+        score_KZYX += self.gumbel_K[:, None, None, None]
+        return score_KZYX.argmax(axis=0).astype(np.uint8)
+
+
+def masks(
+    probabilities: Callable[[Region], np.ndarray],
+    shape: tuple[int, int, int],
+    classes: int,
+    draws: int = DRAWS,
+) -> list[Drawn]:
+    """So many masks, the same each time."""
+    rng = np.random.default_rng(0)
+    gumbel_DK = rng.gumbel(size=(draws, classes)).astype(np.float32)
+    return [Drawn(probabilities, shape, gumbel_K) for gumbel_K in gumbel_DK]
+
+
+def intervals_of_doubt(
+    family: Additive,
+    drawn: Sequence[Drawn],
+    names: Sequence[str],
+    spacing: Spacing,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[Key, Interval]:
+    """Where quantities may be, as far as the network knows: the mean over masks, and the interval
+    that holds one more mask with a probability of 95%.
+
+    Args:
+      family: whose sums are taken of each mask.
+      drawn: two masks or more, of `masks`.
+      names: of the phases.
+      spacing: (z, y, x) edge lengths of a voxel.
+      advance: is called after each mask.
+    """
+    rows = []
+    for one in drawn:
+        sums = sums_of(family, one, len(names), spacing, all_of(one.shape))
+        rows.append(family.values(sums, names))
+        advance()
+    count = len(rows)
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * math.sqrt(1 + 1 / count)
+    found = {}
+    for key in rows[0]:
+        value_D = np.array([row[key] for row in rows])
+        mean, half = float(value_D.mean()), quantile * float(value_D.std(ddof=1))
+        found[key] = Interval(mean, mean - half, mean + half)
+    return found
