@@ -29,6 +29,8 @@ ARRIVES = {
     "output": "somewhere",
     "runs": "here,there",
     "labels": "somewhere",
+    "quantities": "fractions",
+    "meshes": "ply",
     "degrade": "blur",
     "probabilities": True,
     "uncertainty": True,
@@ -190,8 +192,10 @@ NEVER_SAID = {
     "evaluate": ("data.split.",),
     "predict": ("data.",),
     "inspect": ("data.source", "data.root", "loss.", "augment."),
+    "measure": ("data.n", "data.s", "data.r", "data.l", "data.context", "loss.", "augment."),
 }
-"""It splits nothing; it reads no labels and pairs no names; its config is configs/scan.py."""
+"""It splits nothing; it reads no labels and pairs no names; its config is configs/scan.py, and that
+of a volume that is labelled already."""
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -28,6 +28,7 @@ REFUSED = [
     ({"data.labels": "scan/labels"}, "data.labels"),
     ({"data.classes": "0:a,1:b"}, "data.classes"),
     ({"data.ignore": "7"}, "data.ignore"),
+    ({"data.voxel_size": "1 um"}, "data.voxel_size"),
     ({"data.skip_unlabelled": True}, "data.skip_unlabelled"),
     ({"data.number_pattern": r"z(\d+)"}, "data.number_pattern"),
     (FOLDER | {"data.images": "a", "data.labels": "b"}, "data.root"),
@@ -64,7 +65,7 @@ def test_a_field_without_an_effect_is_refused_and_the_remedy_helps(changes, fiel
 
 @pytest.mark.parametrize("field", MEANT)
 def test_what_somebody_means_is_checked_in_a_config_file_too(field):
-    (changes,) = [changes for changes, one in REFUSED[:14] if one == field and len(changes) == 1]
+    (changes,) = [changes for changes, one in REFUSED[:15] if one == field and len(changes) == 1]
     with pytest.raises(InputError, match="has no effect"):
         check_effects(config_of(changes))
 

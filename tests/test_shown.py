@@ -1,3 +1,4 @@
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from xseg_jax.evaluation.calibration import Fit
 from xseg_jax.evaluation.evaluate import Evaluation
 from xseg_jax.modes import shown
 from xseg_jax.report.slices import doubt, read_slices
+from xseg_jax.scans.voxels import VoxelSize
 
 
 @given(st.permutations(range(30)), st.integers(shown.FEWEST, 40))
@@ -36,6 +38,8 @@ class Trained:
     joint_calibration = Fit(temperature=2.0)
 
     class facts:
+        voxel_size = VoxelSize((math.nan, 0.5, 0.25), "um")
+
         class label_map:
             names = ("pore", "metal")
 
@@ -60,6 +64,7 @@ def test_slices_are_kept_with_label_class_and_calibrated_doubt(tmp_path):
     shown.keep_slices(tmp_path / "slices.npz", planes, Trained(), found)
     kept = read_slices(tmp_path / "slices.npz")
     assert kept.names == ["pore", "metal"]
+    assert (kept.pixel_size, kept.unit) == (0.25, "um")
     assert [record.name for record in kept.records] == ["s0", "s1", "s2"]
     assert [record.z for record in kept.records] == [None, 3, 6]  # The first is across y.
     for record, plane in zip(kept.records, planes, strict=True):

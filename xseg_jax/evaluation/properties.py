@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy import stats
 
+from xseg_jax.errors import InputError
 from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, subvolumes
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.lattice import slabs
@@ -98,6 +99,9 @@ def measure_additive(
       names: of the phases.
       spacing: (z, y, x) edge lengths of a voxel.
       advance: is called after each part of each volume, and after each volume.
+
+    Raises:
+      InputError: too little is labelled.
     """
     began = time.monotonic()
     shape = next(iter(volumes.values())).shape
@@ -123,6 +127,9 @@ def measure_planes(
       slices: classes (H, W) uint8 of the same places by name, in order; `TRUTH` as for volumes.
       names: of the phases.
       spacing: (y, x) edge lengths of a pixel.
+
+    Raises:
+      InputError: too little is labelled.
     """
     began = time.monotonic()
     first = next(iter(slices.values()))
@@ -165,11 +172,17 @@ def _of_sums(
     """Quantities of the sums of a whole, and behind them of its parts, resampled together."""
     parts = len(next(iter(sums.values()))) - 1
     replicate_RP = _replicates(parts)
-    found = {
-        name: [values_of(whole, names)]
-        + [values_of(_weighted(sums_P, one_P), names) for one_P in replicate_RP]
-        for name, (whole, *sums_P) in sums.items()
-    }
+
+    def of_parts(sums_P: Sequence[Any], weight_P: np.ndarray, like: dict[Key, float]) -> Any:
+        try:
+            return values_of(_weighted(sums_P, weight_P), names)
+        except InputError:  # Too little is labelled in these parts: there is no interval.
+            return dict.fromkeys(like, math.nan)
+
+    found = {}
+    for name, (whole, *sums_P) in sums.items():
+        value = values_of(whole, names)
+        found[name] = [value, *(of_parts(sums_P, one_P, value) for one_P in replicate_RP)]
     seconds = time.monotonic() - began
     return [
         _property(

@@ -57,8 +57,10 @@ def keep_slices(
             )
         )
     colours = [class_rgb(k) for k in range(len(names))]
-    known, axis = trained.facts.voxel_size, planes[0].place.axis
-    pixel_size = known.size[1 if axis == 2 else 2] if known else math.nan
+    known = trained.facts.voxel_size
+    # Rows of planes across x run along y; where planes differ, one size would be wrong.
+    sizes = {known.size[1 if item.place.axis == 2 else 2] for item in items} if known else set()
+    pixel_size = sizes.pop() if len(sizes) == 1 else math.nan
     unit = known.unit if known else "pixel"
     write_slices(
         path, records, names, colours, None if math.isnan(pixel_size) else pixel_size, unit

@@ -85,7 +85,7 @@ class ClassTally:
         """What `measured.json` holds of a method beside the others; None where nothing is wanted.
 
         Planes that are neighbours across z are a volume. Of others, slices let estimate what they
-        can.
+        can. Where too little is labelled nothing is measured, and that is said.
 
         Args:
           places: of the planes.
@@ -98,11 +98,16 @@ class ClassTally:
         planes = {method: self._classes[method], TRUTH: self._labels} | self._classes
         if voxel_size and np.isnan(voxel_size.size).any():
             voxel_size = None if np.isnan(voxel_size.size[1:]).any() else voxel_size
-        if _is_volume(places, self._labels) and not (voxel_size and np.isnan(voxel_size.size[0])):
-            volumes = {name: np.stack(some) for name, some in planes.items()}
-            found, _ = measure(volumes, names, voxel_size, self.wanted, method)
-            return found
-        return _measure_slices(planes, places, names, voxel_size, method, self.wanted)
+        try:
+            if _is_volume(places, self._labels) and not (
+                voxel_size and np.isnan(voxel_size.size[0])
+            ):
+                volumes = {name: np.stack(some) for name, some in planes.items()}
+                return measure(volumes, names, voxel_size, self.wanted, method)[0]
+            return _measure_slices(planes, places, names, voxel_size, method, self.wanted)
+        except InputError as error:  # Scribbles, for example. Scores are not lost for that.
+            logger.warning("no quantities are measured of what was scored: %s", error)
+            return None
 
 
 def _is_volume(places: Sequence[Place], planes: Sequence[np.ndarray]) -> bool:
