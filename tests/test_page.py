@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from result_folders import results, untested, whole_run, with_intervals, write_results
+from result_folders import MEASURED, results, untested, whole_run, with_intervals, write_results
 
 from xseg_jax.errors import InputError
 from xseg_jax.report import page
@@ -237,3 +237,23 @@ def test_the_keyboard_skips_to_the_content(whole, open_page):
     assert opened.page.evaluate("document.activeElement.className") == "skip"
     opened.page.keyboard.press("Enter")
     assert opened.page.evaluate("document.activeElement.id") == "content"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_measurement_has_nothing_wrong_either(open_page, scheme):
+    about = {
+        "input": "/data/<b>segmented</b>.tif", "labels": "/data/true.tif", "git_commit": None,
+        "device": "2 x cpu", "seconds": 61.0, "packages": {"jax": "0.10.2"},
+        "warnings": ["says no voxel size"],
+    }  # fmt: skip
+    text = page.measured_page(MEASURED | about)
+    assert "<b>segmented" not in text
+    assert "/data/" not in text
+    opened = open_page(text, width=320, scheme=scheme)
+    opened.page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    headings = opened.page.locator("h2").all_inner_texts()
+    assert headings == ["Quantities", "Warnings", "Provenance", "How to cite"]
+    assert opened.violations() == []
+    assert opened.overflow() <= 0
+    assert opened.messages == []
+    assert opened.requests == []
