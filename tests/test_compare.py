@@ -125,7 +125,9 @@ def test_two_runs_on_the_command_line(two, tmp_path):
     assert len(table) == 5
     assert float(table[0]["difference"]) == rows["miou", None]["difference"]
     assert (output / "compared.png").stat().st_size > 10_000
-    assert sorted(path.name for path in output.iterdir()) == sorted(comparison.WRITTEN)
+    assert sorted(path.name for path in output.iterdir()) == sorted(
+        [*comparison.WRITTEN, "report.html"]
+    )
 
 
 def test_the_difference_is_that_of_studies(two, tmp_path):

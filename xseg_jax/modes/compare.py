@@ -13,6 +13,7 @@ from xseg_jax.evaluation.intervals import Sums, sums_of
 from xseg_jax.files import one_line, paths_in, user_path
 from xseg_jax.modes.evaluate import CLAIM
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.score import BLOCKS
 from xseg_jax.modes.scored import (
     Scored,
@@ -23,11 +24,12 @@ from xseg_jax.modes.scored import (
     unit_of,
 )
 from xseg_jax.report import comparison as report
+from xseg_jax.report.page import PAGE, compared_page
 from xseg_jax.training.runlog import provenance, read_json, write_json
 
 
 def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
-    """Writes `compared.json`, `compared.csv` and `compared.png`, and prints a table.
+    """Writes `compared.json`, `compared.csv`, `compared.png`, `report.html`; prints a table.
 
     Args:
       runs: folders with commas between; several of one side, that differ by their seed, with a
@@ -68,8 +70,10 @@ def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
     refuse_others(output, of)
     with working_in(output, "--output"):
         # First: it says whose the folder is.
-        write_json(output / report.JSON, facts | found | provenance())
+        compared = facts | found | provenance()
+        write_json(output / report.JSON, compared)
         report.write(output, facts, found)
+        write_unless_changed(output / PAGE, compared_page(compared))
     return found
 
 
@@ -122,7 +126,8 @@ def refuse_others(output: Path, of: Mapping[str, Sequence[str]]) -> None:
             raise InputError(f"{output}: holds a run or an evaluation; choose another --output")
     path = output / report.JSON
     if not path.exists():
-        refuse_foreign((output / name for name in report.WRITTEN), "a comparison", "--output")
+        written = (output / name for name in (*report.WRITTEN, PAGE))
+        refuse_foreign(written, "a comparison", "--output")
         return
     there = read_json(path)
     if not isinstance(there, dict) or there.get("of") != of:

@@ -30,15 +30,16 @@ def unit_words(unit: str) -> str:
     return shown if above == "1" else f"{UNITS.get(above, above)} {shown}"
 
 
-def quantities(measured: Json) -> Section:
+def quantities(measured: Json, method: str = "U-Net") -> Section:
     """A table of quantities, small charts of their errors and of curves, and what was left out.
 
     Args:
       measured: as `measured.json` holds it.
+      method: what the volume that was measured is called.
 
     Returns:
-      words, baselines (names), intervals (over what), rows, errors (charts), curves (charts),
-      left_out.
+      words, method, baselines (names), intervals (over what), rows, errors (charts), curves
+      (charts), left_out.
     """
     found = measured["quantities"]
     baselines = list(
@@ -53,11 +54,12 @@ def quantities(measured: Json) -> Section:
     has_truth = any(one["against"] for one in found)
     return {
         "words": _words(measured),
+        "method": method,
         "has_truth": has_truth,
         "baselines": baselines,
         "intervals": list(dict.fromkeys(one["interval"] for one in found if one["interval"])),
         "rows": [_row(one, baselines, measured["phases"]) for one in found],
-        "errors": _errors(found, baselines) if has_truth else [],
+        "errors": _errors(found, [method, *baselines]) if has_truth else [],
         "curves": _curves(drawn, measured["phases"]),
         "more_curves": max(0, len(drawn) - MOST_CHARTS),
         "left_out": [
@@ -133,8 +135,8 @@ def _relative_interval(against: Json) -> str:
     return "" if None in ends else " to ".join(map(_relative, ends))
 
 
-def _errors(found: Sequence[Json], baselines: Sequence[str]) -> list[Section]:
-    """A chart of relative errors for each quantity that has a truth."""
+def _errors(found: Sequence[Json], methods: Sequence[str]) -> list[Section]:
+    """A chart of relative errors for each quantity that has a truth, of a method and baselines."""
     kinds: dict[str, list[Json]] = {}
     for one in found:
         if one["against"] and one["against"].get("error") is not None:
@@ -144,14 +146,15 @@ def _errors(found: Sequence[Json], baselines: Sequence[str]) -> list[Section]:
         rows = []
         for one in members:
             against = one["against"]
-            sides = [against, *(against.get("baselines", {}).get(name, {}) for name in baselines)]
+            beside = against.get("baselines", {})
+            sides = [against, *(beside.get(name, {}) for name in methods[1:])]
             dots = [
                 Dot(n, *(_hundredfold(side.get(key)) for key in ERROR))
                 for n, side in enumerate(sides)
             ]
             rows.append((" ".join(_of(one)) or label, dots))
         charts.append(dot_chart(
-            label, ["U-Net", *baselines], rows, Axis("relative error, %"),
+            label, methods, rows, Axis("relative error, %"),
             says=f"Relative errors against the labels, of {count(len(rows), 'row')}.", zero=True,
         ))  # fmt: skip
     return charts

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from xseg_jax.report import scores, sections
+from xseg_jax.report.compared import comparison
 from xseg_jax.report.measured import quantities
 from xseg_jax.report.methods import citation, last_part, methods_text
 from xseg_jax.report.numbers import duration
@@ -82,7 +83,7 @@ def measured_page(measured: Mapping[str, Any]) -> str:
     data = {
         "name": last_part(measured["input"]),
         "classes": sections.classes_of(measured["phases"]),
-        "quantities": quantities(measured),
+        "quantities": quantities(measured, "segmented"),
         "warnings": measured["warnings"],
         "provenance": rows,
         "config": None,
@@ -91,6 +92,34 @@ def measured_page(measured: Mapping[str, Any]) -> str:
     return environment().get_template("measured.html").render(data)
 
 
+def compared_page(compared: Mapping[str, Any]) -> str:
+    """The page of a comparison.
+
+    Args:
+      compared: what `compared.json` holds.
+
+    Returns:
+      HTML that loads nothing.
+    """
+    rows = [
+        *((side, ", ".join(map(last_part, folders))) for side, folders in compared["of"].items()),
+        ("commit", compared["git_commit"] or "not known"),
+        *compared["packages"].items(),
+    ]
+    data = comparison(compared) | {
+        "provenance": rows,
+        "config": None,
+        "cite": citation(compared, COMPARED_BY),
+    }
+    return environment().get_template("compared.html").render(data)
+
+
+COMPARED_BY = (
+    "Intervals over blocks and seeds: Owen 2007, doi:10.1214/07-AOAS122; Rao and Wu 1988, "
+    "doi:10.1080/01621459.1988.10478591.",
+    "Several comparisons: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.",
+)
+"""What a comparison stands on."""
 SOURCES = (
     "Surface areas: Legland, Kiêu and Devaux 2007, doi:10.5566/ias.v26.p83-92.",
     "Intervals over parts of a volume: Kanit et al. 2003, doi:10.1016/S0020-7683(03)00143-4.",
@@ -134,7 +163,7 @@ def run_data(folder: RunFolder) -> dict[str, Any]:
         "history": sections.history(folder.metrics, step),
         "confusion": sections.confusion(results) if tested else None,
         "reliability": sections.reliability(results),
-        "quantities": quantities(folder.measured) if folder.measured else None,
+        "quantities": quantities(folder.measured, "U-Net") if folder.measured else None,
         "robustness": sections.robustness(folder.degraded) if folder.degraded else None,
         "viewer": viewer_html(kept) if kept else None,
         "kept": len(kept.records) if kept else 0,
