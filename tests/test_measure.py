@@ -15,6 +15,7 @@ from xseg_jax.data.phantom import microstructure
 from xseg_jax.errors import InputError
 from xseg_jax.measure.quantities import FAMILIES
 from xseg_jax.modes import measure
+from xseg_jax.modes.quantities import choose
 from xseg_jax.scans.scan import Geometry
 from xseg_jax.scans.write import Legend
 from xseg_jax.scans.write_zarr import ZarrStore
@@ -150,8 +151,8 @@ def test_an_image_is_no_segmented_volume(tmp_path):
 
 
 def test_families_are_chosen_in_their_order():
-    assert measure.choose("surfaces, fractions") == ("fractions", "surfaces")
-    assert measure.choose(None) == measure.choose("all") == tuple(FAMILIES)
+    assert choose("surfaces, fractions") == ("fractions", "surfaces")
+    assert choose(None) == choose("all") == tuple(FAMILIES)
 
 
 def test_probabilities_of_a_prediction_say_what_doubt_leaves_open(volumes, tmp_path):
@@ -180,3 +181,20 @@ def test_probabilities_of_a_prediction_say_what_doubt_leaves_open(volumes, tmp_p
         changes={"data.classes": "0:a,128:b,255:c"},
     )  # fmt: skip
     assert other["quantities"][0]["doubt_low"] is None
+
+
+def test_slices_that_are_no_volume_give_estimates(volumes, tmp_path):
+    labels_ZYX = tifffile.imread(volumes / "segmented.tif")
+    for z in (0, 12, 24):
+        (tmp_path / "slices").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "slices" / f"s{z:03d}.tif", labels_ZYX[z])
+    changes = {"data.voxel_size": "0.5 um", "data.classes": "0:pore,128:YSZ,255:nickel"}
+    found = run(tmp_path / "slices", tmp_path / "out", changes=changes)
+    assert (found["dimension"], found["shape"]) == (2, [3, 40, 40])
+    (one, *_) = found["quantities"]
+    assert one["value"] == pytest.approx((labels_ZYX[[0, 12, 24]] == 0).mean())
+    assert {"tortuosity", "thickness"} <= {row["quantity"] for row in found["left_out"]}
+    alone = run(tmp_path / "slices" / "s000.tif", tmp_path / "one", changes=changes)
+    assert alone["shape"] == [1, 40, 40]
+    with pytest.raises(InputError, match="--meshes=ply: has no effect on slices"):
+        run(tmp_path / "slices", tmp_path / "other", meshes="ply", changes=changes)

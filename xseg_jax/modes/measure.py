@@ -13,20 +13,18 @@ import numpy as np
 from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import properties
-from xseg_jax.evaluation.doubt import Drawn, intervals_of_doubt, masks
-from xseg_jax.evaluation.parts import subvolumes
-from xseg_jax.evaluation.properties import ClassVolume, measure_additive, measure_whole, parts_of
+from xseg_jax.evaluation.doubt import Drawn, masks
+from xseg_jax.evaluation.properties import ClassVolume
 from xseg_jax.files import write_text
 from xseg_jax.inference.volume import PROBABILITIES
 from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
-from xseg_jax.measure.quantities import FAMILIES, MEANINGS, Additive, Found, Spacing
-from xseg_jax.measure.tortuosity import estimate
+from xseg_jax.measure.quantities import Found
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.quantities import SEGMENTED, choose, measure, measure_slices
 from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.volume import newest_change
 from xseg_jax.modes.warned import heard, listening
-from xseg_jax.progress import Progress
 from xseg_jax.report import properties as report
 from xseg_jax.report.page import PAGE, measured_page
 from xseg_jax.scans.scan import Region, Scan, open_scan
@@ -41,8 +39,6 @@ CLAIM = "measurement.json"
 RESULT = "measured.json"
 WRITTEN = (RESULT, "measured.csv", PAGE)
 MESHES = {"ply": write_ply, "stl": write_stl}
-VOXEL = "voxel"
-"""The unit of length where no voxel size is known."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,13 @@ def run(
         volumes: dict[str, ClassVolume] = {SEGMENTED: Labelled(scan, label_map)}
         if true:
             volumes[properties.TRUTH] = Labelled(true, label_map)
-        voxel_size = _voxel_size(config, scan)
+        flat = not _is_volume(scan)
+        if flat and formats:
+            raise InputError(
+                f"--meshes={meshes}: has no effect on slices, of which {source} is made; leave it "
+                "out, or give a volume"
+            )
+        voxel_size = _voxel_size(config, scan, flat=flat)
         made_by = {
             "input": str(source.resolve()),
             "input_changed": newest_change(Path(str(source).partition("::")[0])),
@@ -120,8 +122,14 @@ def run(
         with working_in(output, "--output"):
             claim(output / CLAIM, made_by)
             names = label_map.names
-            drawn = _masks(source, names)
-            result, found = measure(volumes, names, voxel_size, chosen, drawn=drawn)
+            if not flat:
+                drawn = _masks(source, names)
+                result, found = measure(volumes, names, voxel_size, chosen, drawn=drawn)
+            else:
+                logger.info("%s: slices, and no volume: quantities are estimated", source)
+                planes = {name: list(_class_planes(one)) for name, one in volumes.items()}
+                result = measure_slices(planes, names, voxel_size, chosen)
+                found = Found({})
             for phase, table in found.tables.items():
                 text = table.to_csv(index=False, float_format="%.6g")
                 write_text(output / f"objects_{_plain(phase)}.csv", text, "this table")
@@ -137,96 +145,11 @@ def run(
     return result
 
 
-SEGMENTED = "segmented"
-"""The name of the volume that is measured."""
-
-
-def measure(
-    volumes: Mapping[str, ClassVolume],
-    names: Sequence[str],
-    voxel_size: VoxelSize | None,
-    chosen: Sequence[str],
-    name: str = SEGMENTED,
-    drawn: Sequence[Drawn] = (),
-) -> tuple[dict[str, Any], Found]:
-    """Quantities of a volume beside those of others, as `measured.json` holds them.
-
-    Args:
-      volumes: of one shape, by name.
-      names: of the phases.
-      voxel_size: None where it is not known.
-      chosen: names of families.
-      name: of the volume that is measured.
-      drawn: masks of the network's doubt, which sums are taken of too.
-
-    Returns:
-      What `measured.json` holds, and the tables of objects.
-    """
-    shape = volumes[name].shape
-    unit = voxel_size.unit if voxel_size else VOXEL
-    spacing: Spacing = voxel_size.size if voxel_size else (1.0, 1.0, 1.0)
-    left_out, rows, curves, tables = [], [], [], {}
-    wanted, order = [], {quantity: n for n, quantity in enumerate(MEANINGS)}
-    for family in chosen:
-        reason = why_not(family, names)
-        if reason:
-            left_out.append({"quantity": family, "phase": None, "reason": reason})
-            logger.warning("%s: %s; it is left out", family, reason)
-        else:
-            wanted.append(family)
-    _estimate(volumes, wanted, name)
-    parts = len(volumes) * sum(parts_of(FAMILIES[one], shape) for one in wanted)
-    parts += len(drawn) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
-    with Progress("Measuring", parts, "part") as progress:
-        for family in wanted:
-            kind, doubt = FAMILIES[family], {}
-            if isinstance(kind, Additive):
-                found = measure_additive(kind, volumes, names, spacing, advance=progress.advance)
-                if drawn:
-                    doubt = intervals_of_doubt(kind, drawn, names, spacing, progress.advance)
-            else:
-                found, first = measure_whole(
-                    kind, volumes, names, spacing, advance=progress.advance
-                )
-                curves += list(_curves(first, name, unit))
-                tables |= first[name].tables
-            found.sort(key=lambda one: (order[one.key.quantity], "zyx".find(one.key.axis or "")))
-            rows += [properties.to_json(one, name, unit, doubt.get(one.key)) for one in found]
-    result = {
-        "shape": list(shape),
-        "voxel_size": list(spacing),
-        "unit": unit,
-        "dimension": 3,
-        "phases": list(names),
-        "quantities": rows,
-        "curves": curves,
-        "left_out": left_out,
-    }
-    return result, Found({}, tables=tables)
-
-
-def why_not(family: str, names: Sequence[str]) -> str:
-    """Why a family cannot be measured; "" where it can."""
-    if family == "triple_lines" and len(names) < 3:
-        return f"three phases meet nowhere where there are {len(names)}"
-    return ""
-
-
-def choose(text: str | None) -> tuple[str, ...]:
-    """Families by name, in the order of `FAMILIES`.
-
-    Raises:
-      InputError: there is none of a name.
-    """
-    if text is None or text == "all":
-        return tuple(FAMILIES)
-    given = [name.strip() for name in text.split(",")]
-    for name in given:
-        if name not in FAMILIES:
-            raise InputError(
-                f"--quantities={text}: there is no {name!r}; choose among {', '.join(FAMILIES)}"
-            )
-    return tuple(name for name in FAMILIES if name in given)
+def _is_volume(scan: Scan) -> bool:
+    """Whether planes lie beside each other, and are several."""
+    numbers = scan.numbers
+    gaps = numbers is not None and numbers[-1] - numbers[0] + 1 != len(numbers)
+    return scan.shape[0] > 1 and not gaps
 
 
 def _formats(text: str | None) -> tuple[str, ...]:
@@ -265,46 +188,28 @@ def _label_map(config: Config, scan: Scan, source: Path) -> LabelMap:
     return label_map
 
 
+def _class_planes(volume: ClassVolume) -> Iterator[np.ndarray]:
+    depth, height, width = volume.shape
+    for z in range(depth):
+        yield volume[z : z + 1, 0:height, 0:width][0]
+
+
 def _planes(scan: Scan) -> Iterator[np.ndarray]:
     for z in range(scan.shape[0]):
         yield scan.plane(z)
 
 
-def _voxel_size(config: Config, scan: Scan) -> VoxelSize | None:
-    """Of the volume, as given or as its file says; None, with a notice, where it is not known."""
+def _voxel_size(config: Config, scan: Scan, *, flat: bool) -> VoxelSize | None:
+    """As given or as the file says, of slices without z; None, with a notice, where not known."""
     given = config.data.voxel_size
     known = VoxelSize.parse(given) if given else VoxelSize.of([scan.geometry])
-    if known is None or any(np.isnan(known.size)):
+    if known is None or any(np.isnan(known.size[flat:])):
         logger.warning(
             "%s: says no voxel size; lengths are in voxels. Give it as "
             '--config.data.voxel_size="0.5 um"', scan.source,
         )  # fmt: skip
         return None
     return known
-
-
-def _estimate(volumes: Mapping[str, ClassVolume], wanted: Sequence[str], name: str) -> None:
-    """Says how much memory it takes."""
-    shape = volumes[name].shape
-    whole, regions = subvolumes(shape)
-    sides = shape if whole else [part.stop - part.start for part in regions[0]]
-    most = max(
-        (kind.bytes_per_voxel for one in wanted
-         if not isinstance(kind := FAMILIES[one], Additive)), default=0,
-    )  # fmt: skip
-    logger.info(
-        "measuring %s of %s voxels%s: about %.1f GiB of memory", ", ".join(wanted),
-        " x ".join(map(str, shape)),
-        "" if whole else f", where it has to be seen at once in {len(regions)} subvolumes of "
-        + " x ".join(map(str, sides)),
-        (np.prod(sides, dtype=float) * (1 + most) + 12 * properties.SLAB_VOXELS) / 2**30,
-    )  # fmt: skip
-    if "tortuosity" in wanted:
-        one = estimate(sides)
-        logger.info(
-            "tortuosity: about %.0f s for a phase along an axis, and as much for its parts; leave "
-            "it out with --quantities to save them", one.seconds,
-        )  # fmt: skip
 
 
 def _masks(source: Path, names: Sequence[str]) -> list[Drawn]:
@@ -320,26 +225,6 @@ def _masks(source: Path, names: Sequence[str]) -> list[Drawn]:
         )  # fmt: skip
         return []
     return masks(store.read, store.shape, len(names))
-
-
-def _curves(first: Mapping[str, Found], name: str, unit: str) -> Iterator[dict[str, Any]]:
-    """Curves of a volume, beside those of the true one."""
-    true = first.get(properties.TRUTH)
-    for n, curve in enumerate(first[name].curves):
-        beside = true.curves[n] if true else None
-        yield {
-            "quantity": curve.key.quantity,
-            "label": curve.label,
-            "phase": curve.key.phase,
-            "axis": curve.key.axis,
-            "x": curve.x.tolist(),
-            "y": curve.y.tolist(),
-            "x_label": curve.x_label,
-            "x_unit": unit if curve.x_power else "1",
-            "y_label": curve.y_label,
-            "truth_x": beside.x.tolist() if beside else None,
-            "truth_y": beside.y.tolist() if beside else None,
-        }
 
 
 def _write_meshes(

@@ -10,9 +10,9 @@ import numpy as np
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.planes import Place
 from xseg_jax.errors import InputError
-from xseg_jax.evaluation.properties import TRUTH, measure_planes, to_json
-from xseg_jax.measure.quantities import FAMILIES, OF_PLANES
-from xseg_jax.modes.measure import VOXEL, measure
+from xseg_jax.evaluation.properties import TRUTH
+from xseg_jax.measure.quantities import FAMILIES
+from xseg_jax.modes.quantities import measure, measure_slices
 from xseg_jax.modes.run import Config
 from xseg_jax.scans.voxels import VoxelSize
 
@@ -104,7 +104,8 @@ class ClassTally:
             ):
                 volumes = {name: np.stack(some) for name, some in planes.items()}
                 return measure(volumes, names, voxel_size, self.wanted, method)[0]
-            return _measure_slices(planes, places, names, voxel_size, method, self.wanted)
+            axes = ACROSS[places[0].axis]
+            return measure_slices(planes, names, voxel_size, self.wanted, method, axes)
         except InputError as error:  # Scribbles, for example. Scores are not lost for that.
             logger.warning("no quantities are measured of what was scored: %s", error)
             return None
@@ -122,37 +123,6 @@ def _is_volume(places: Sequence[Place], planes: Sequence[np.ndarray]) -> bool:
         and list(places) == expected
         and len({one.shape for one in planes}) == 1
     )
-
-
-def _measure_slices(
-    planes: Mapping[str, Sequence[np.ndarray]],
-    places: Sequence[Place],
-    names: Sequence[str],
-    voxel_size: VoxelSize | None,
-    method: str,
-    wanted: Sequence[str],
-) -> dict[str, Any]:
-    axes = ACROSS[places[0].axis]
-    y, x = (voxel_size.size[axis] if voxel_size else 1.0 for axis in axes)
-    unit = voxel_size.unit if voxel_size else VOXEL
-    told = {quantity for family in wanted for quantity in OF_PLANES.get(family, ())}
-    found = [one for one in measure_planes(planes, names, (y, x)) if one.key.quantity in told]
-    shapes = {one.shape for one in planes[method]}
-    height, width = max(shapes)
-    return {
-        "shape": [len(places), height, width],
-        "voxel_size": [None, y, x],
-        "unit": unit,
-        "dimension": 2,
-        "phases": list(names),
-        "quantities": [to_json(one, method, unit) for one in found],
-        "curves": [],
-        "left_out": [
-            {"quantity": family, "phase": None, "reason": "slices that are no neighbours have none"}
-            for family in wanted
-            if family not in OF_PLANES
-        ],
-    }
 
 
 def summary(measured: Mapping[str, Any], method: str) -> str:

@@ -22,10 +22,12 @@ def measured_table(found: Mapping[str, Any]) -> str:
     """
     known = any(row["against"] for row in found["quantities"])
     doubted = any(row["doubt_low"] is not None for row in found["quantities"])
-    shape = " x ".join(map(str, found["shape"]))
-    sides = " x ".join(f"{side:.4g}" for side in found["voxel_size"])
+    flat = found["dimension"] == 2
+    shape = " x ".join(map(str, found["shape"][flat:]))
+    sides = " x ".join(f"{side:.4g}" for side in found["voxel_size"][flat:])
+    slices = f"estimated from {found['shape'][0]} slices of {shape} pixels"
     lines = [
-        f"{shape} voxels of {sides} {found['unit']}",
+        f"{slices if flat else f'{shape} voxels'} of {sides} {found['unit']}",
         "",
         f"{'':<44}{'phase':<16}{'value':>12}  {'95% interval':<24}{'unit':<8}"
         + (f"{'doubt leaves open':<24}" if doubted else "")

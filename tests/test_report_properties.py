@@ -1,0 +1,54 @@
+"""report/properties.py: what was measured, as a table and a file."""
+
+import csv
+
+from xseg_jax.report.properties import measured_table, write_csv
+
+ROW = {
+    "quantity": "volume_fraction", "label": "volume fraction", "phase": "pore", "with": None,
+    "axis": None, "unit": "1", "value": 0.27, "low": 0.2, "high": 0.3, "interval": "95%, 8 parts",
+    "doubt_low": None, "doubt_high": None, "seconds": 1.0,
+    "against": {"truth": 0.3, "error": -0.1, "error_low": -0.2, "error_high": -0.05},
+}  # fmt: skip
+FOUND = {
+    "shape": [3, 40, 50], "voxel_size": [0.5, 0.5, 0.25], "unit": "um", "dimension": 3,
+    "quantities": [
+        ROW,
+        ROW | {"phase": "YSZ", "axis": "z", "value": None, "against": None, "unit": "1/um"},
+    ],
+    "left_out": [{"quantity": "tortuosity", "reason": "it was not asked for"}],
+}  # fmt: skip
+
+
+def test_a_line_a_quantity_with_its_interval_and_error():
+    lines = measured_table(FOUND).split("\n")
+    assert lines[0] == "3 x 40 x 50 voxels of 0.5 x 0.5 x 0.25 um"
+    assert lines[3].split() == [
+        "volume", "fraction", "pore", "0.27", "0.2", "to", "0.3", "0.3", "-10.0%", "-20.0%", "to",
+        "-5.0%",
+    ]  # fmt: skip
+    assert lines[4].split()[:7] == ["volume", "fraction", "along", "z", "YSZ", "not", "defined"]
+    assert lines[-2:] == [
+        "intervals: 95%, 8 parts",
+        "left out: tortuosity, for it was not asked for",
+    ]
+
+
+def test_what_slices_tell_is_said_to_be_estimated():
+    flat = FOUND | {"dimension": 2, "voxel_size": [None, 0.5, 0.25]}
+    first = measured_table(flat).split("\n")[0]
+    assert first == "estimated from 3 slices of 40 x 50 pixels of 0.5 x 0.25 um"
+
+
+def test_doubt_has_a_column_where_it_is_known():
+    assert "doubt leaves open" not in measured_table(FOUND)
+    rows = [ROW | {"doubt_low": 0.1, "doubt_high": 0.4}]
+    assert "0.1 to 0.4" in measured_table(FOUND | {"quantities": rows})
+
+
+def test_a_file_holds_what_the_table_does(tmp_path):
+    write_csv(tmp_path / "measured.csv", FOUND)
+    with (tmp_path / "measured.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert (first["value"], first["error"], first["doubt_low"]) == ("0.27", "-0.1", "")
+    assert (second["value"], second["truth"], second["axis"]) == ("", "", "z")

@@ -1,0 +1,203 @@
+"""Quantities of volumes and slices, as `measured.json` holds them."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xseg_jax.errors import InputError
+from xseg_jax.evaluation import properties
+from xseg_jax.evaluation.doubt import Drawn, intervals_of_doubt
+from xseg_jax.evaluation.parts import subvolumes
+from xseg_jax.evaluation.properties import (
+    ClassVolume,
+    measure_additive,
+    measure_planes,
+    measure_whole,
+    parts_of,
+)
+from xseg_jax.measure.quantities import FAMILIES, MEANINGS, OF_PLANES, Additive, Found, Spacing
+from xseg_jax.measure.tortuosity import estimate
+from xseg_jax.progress import Progress
+from xseg_jax.scans.voxels import VoxelSize
+
+logger = logging.getLogger(__name__)
+
+SEGMENTED = "segmented"
+"""The name of the volume that is measured."""
+VOXEL = "voxel"
+"""The unit of length where no voxel size is known."""
+
+
+def measure(
+    volumes: Mapping[str, ClassVolume],
+    names: Sequence[str],
+    voxel_size: VoxelSize | None,
+    chosen: Sequence[str],
+    name: str = SEGMENTED,
+    drawn: Sequence[Drawn] = (),
+) -> tuple[dict[str, Any], Found]:
+    """Quantities of a volume beside those of others, as `measured.json` holds them.
+
+    Args:
+      volumes: of one shape, by name.
+      names: of the phases.
+      voxel_size: None where it is not known.
+      chosen: names of families.
+      name: of the volume that is measured.
+      drawn: masks of the network's doubt, which sums are taken of too.
+
+    Returns:
+      What `measured.json` holds, and the tables of objects.
+    """
+    shape = volumes[name].shape
+    unit = voxel_size.unit if voxel_size else VOXEL
+    spacing: Spacing = voxel_size.size if voxel_size else (1.0, 1.0, 1.0)
+    left_out, rows, curves, tables = [], [], [], {}
+    wanted, order = [], {quantity: n for n, quantity in enumerate(MEANINGS)}
+    for family in chosen:
+        reason = _why_not(family, names)
+        if reason:
+            left_out.append({"quantity": family, "phase": None, "reason": reason})
+            logger.warning("%s: %s; it is left out", family, reason)
+        else:
+            wanted.append(family)
+    _estimate(volumes, wanted, name)
+    parts = len(volumes) * sum(parts_of(FAMILIES[one], shape) for one in wanted)
+    parts += len(drawn) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
+    with Progress("Measuring", parts, "part") as progress:
+        for family in wanted:
+            kind, doubt = FAMILIES[family], {}
+            if isinstance(kind, Additive):
+                found = measure_additive(kind, volumes, names, spacing, advance=progress.advance)
+                if drawn:
+                    doubt = intervals_of_doubt(kind, drawn, names, spacing, progress.advance)
+            else:
+                found, first = measure_whole(
+                    kind, volumes, names, spacing, advance=progress.advance
+                )
+                curves += list(_curves(first, name, unit))
+                tables |= first[name].tables
+            found.sort(key=lambda one: (order[one.key.quantity], "zyx".find(one.key.axis or "")))
+            rows += [properties.to_json(one, name, unit, doubt.get(one.key)) for one in found]
+    result = {
+        "shape": list(shape),
+        "voxel_size": list(spacing),
+        "unit": unit,
+        "dimension": 3,
+        "phases": list(names),
+        "quantities": rows,
+        "curves": curves,
+        "left_out": left_out,
+    }
+    return result, Found({}, tables=tables)
+
+
+def measure_slices(
+    planes: Mapping[str, Sequence[np.ndarray]],
+    names: Sequence[str],
+    voxel_size: VoxelSize | None,
+    chosen: Sequence[str],
+    name: str = SEGMENTED,
+    axes: tuple[int, int] = (1, 2),
+) -> dict[str, Any]:
+    """Quantities that slices let estimate of their volume, as `measured.json` holds them.
+
+    Args:
+      planes: classes (H, W) of the same slices by name, in order.
+      names: of the phases.
+      voxel_size: None where it is not known.
+      chosen: names of families.
+      name: of the slices that are measured.
+      axes: along which rows and columns of a slice lie, of z, y, x.
+    """
+    y, x = (voxel_size.size[axis] if voxel_size else 1.0 for axis in axes)
+    unit = voxel_size.unit if voxel_size else VOXEL
+    told = {quantity for family in chosen for quantity in OF_PLANES.get(family, ())}
+    found = [one for one in measure_planes(planes, names, (y, x)) if one.key.quantity in told]
+    left_out = [family for family in chosen if family not in OF_PLANES]
+    if left_out:
+        logger.warning("%s: slices that are no neighbours have none; left out", ", ".join(left_out))
+    height, width = max(one.shape for one in planes[name])
+    return {
+        "shape": [len(planes[name]), height, width],
+        "voxel_size": [None, y, x],
+        "unit": unit,
+        "dimension": 2,
+        "phases": list(names),
+        "quantities": [properties.to_json(one, name, unit) for one in found],
+        "curves": [],
+        "left_out": [
+            {"quantity": family, "phase": None, "reason": "slices that are no neighbours have none"}
+            for family in left_out
+        ],
+    }
+
+
+def choose(text: str | None) -> tuple[str, ...]:
+    """Families by name, in the order of `FAMILIES`.
+
+    Raises:
+      InputError: there is none of a name.
+    """
+    if text is None or text == "all":
+        return tuple(FAMILIES)
+    given = [name.strip() for name in text.split(",")]
+    for name in given:
+        if name not in FAMILIES:
+            raise InputError(
+                f"--quantities={text}: there is no {name!r}; choose among {', '.join(FAMILIES)}"
+            )
+    return tuple(name for name in FAMILIES if name in given)
+
+
+def _why_not(family: str, names: Sequence[str]) -> str:
+    """Why a family cannot be measured; "" where it can."""
+    if family == "triple_lines" and len(names) < 3:
+        return f"three phases meet nowhere where there are {len(names)}"
+    return ""
+
+
+def _estimate(volumes: Mapping[str, ClassVolume], wanted: Sequence[str], name: str) -> None:
+    """Says how much memory it takes."""
+    shape = volumes[name].shape
+    whole, regions = subvolumes(shape)
+    sides = shape if whole else [part.stop - part.start for part in regions[0]]
+    most = max(
+        (kind.bytes_per_voxel for one in wanted
+         if not isinstance(kind := FAMILIES[one], Additive)), default=0,
+    )  # fmt: skip
+    logger.info(
+        "measuring %s of %s voxels%s: about %.1f GiB of memory", ", ".join(wanted),
+        " x ".join(map(str, shape)),
+        "" if whole else f", where it has to be seen at once in {len(regions)} subvolumes of "
+        + " x ".join(map(str, sides)),
+        (np.prod(sides, dtype=float) * (1 + most) + 12 * properties.SLAB_VOXELS) / 2**30,
+    )  # fmt: skip
+    if "tortuosity" in wanted:
+        one = estimate(sides)
+        logger.info(
+            "tortuosity: about %.0f s for a phase along an axis, and as much for its parts; leave "
+            "it out with --quantities to save them", one.seconds,
+        )  # fmt: skip
+
+
+def _curves(first: Mapping[str, Found], name: str, unit: str) -> Iterator[dict[str, Any]]:
+    """Curves of a volume, beside those of the true one."""
+    true = first.get(properties.TRUTH)
+    for n, curve in enumerate(first[name].curves):
+        beside = true.curves[n] if true else None
+        yield {
+            "quantity": curve.key.quantity,
+            "label": curve.label,
+            "phase": curve.key.phase,
+            "axis": curve.key.axis,
+            "x": curve.x.tolist(),
+            "y": curve.y.tolist(),
+            "x_label": curve.x_label,
+            "x_unit": unit if curve.x_power else "1",
+            "y_label": curve.y_label,
+            "truth_x": beside.x.tolist() if beside else None,
+            "truth_y": beside.y.tolist() if beside else None,
+        }
