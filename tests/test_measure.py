@@ -93,6 +93,25 @@ def test_the_same_again_takes_its_place_and_another_is_refused(volumes, tmp_path
         run(volumes / "segmented.tif", tmp_path / "own", quantities="fractions")
 
 
+def test_tables_and_meshes_of_somebody_are_not_written_over(volumes, tmp_path):
+    changes = {"data.classes": "0:pore,128:YSZ,255:nickel"}
+    for n, name in enumerate(("objects_pore.csv", "nickel.ply")):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(InputError, match=f"{name}: is there already and was not written by"):
+            run(
+                volumes / "segmented.tif", folder, quantities="fractions", meshes="ply",
+                changes=changes,
+            )  # fmt: skip
+        assert (folder / name).read_text() == "mine"
+    with pytest.raises(InputError, match=r"two of these phases .* would share a file"):
+        run(
+            volumes / "segmented.tif", tmp_path / "new",
+            changes={"data.classes": "0:a b,128:a_b,255:c"},
+        )  # fmt: skip
+
+
 def test_voxel_size_is_that_of_the_file_or_as_given(volumes, tmp_path, caplog):
     said = run(volumes / "segmented.tif", tmp_path / "a", quantities="surfaces")
     given = run(

@@ -118,7 +118,8 @@ def run(
         }
         refuse_other(output / CLAIM, made_by)
         if not (output / CLAIM).exists():
-            refuse_foreign((output / name for name in WRITTEN), "a measurement", "--output")
+            written = [*WRITTEN, *_files_of_phases(label_map.names, formats)]
+            refuse_foreign((output / name for name in written), "a measurement", "--output")
         with working_in(output, "--output"):
             claim(output / CLAIM, made_by)
             names = label_map.names
@@ -132,7 +133,7 @@ def run(
                 found = Found({})
             for phase, table in found.tables.items():
                 text = table.to_csv(index=False, float_format="%.6g")
-                write_text(output / f"objects_{_plain(phase)}.csv", text, "this table")
+                write_text(output / _table_of(phase), text, "this table")
             for k, phase in enumerate(names):
                 _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
             result |= {"input": str(source), "labels": labels, "seconds": time.monotonic() - began}
@@ -150,6 +151,32 @@ def _is_volume(scan: Scan) -> bool:
     numbers = scan.numbers
     gaps = numbers is not None and numbers[-1] - numbers[0] + 1 != len(numbers)
     return scan.shape[0] > 1 and not gaps
+
+
+def _table_of(phase: str) -> str:
+    return f"objects_{_plain(phase)}.csv"
+
+
+def _mesh_of(phase: str, kind: str) -> str:
+    return f"{_plain(phase)}.{kind}"
+
+
+def _files_of_phases(names: Sequence[str], formats: Sequence[str]) -> list[str]:
+    """Names of the files that are written of each phase.
+
+    Raises:
+      InputError: those of two phases would be the same.
+    """
+    if len({_plain(name) for name in names}) < len(names):
+        raise InputError(
+            f"{', '.join(names)}: two of these phases have the same letters and digits, and would "
+            "share a file; name them otherwise with --config.data.classes"
+        )
+    return [
+        file
+        for name in names
+        for file in (_table_of(name), *(_mesh_of(name, kind) for kind in formats))
+    ]
 
 
 def _formats(text: str | None) -> tuple[str, ...]:
@@ -241,7 +268,7 @@ def _write_meshes(
     phase_ZYX = volume[tuple(slice(0, n) for n in volume.shape)] == k  # pyright: ignore[reportArgumentType]
     mesh = surface_mesh(phase_ZYX, (z, y, x))
     for name in formats:
-        MESHES[name](output / f"{_plain(phase)}.{name}", mesh, result["unit"])
+        MESHES[name](output / _mesh_of(phase, name), mesh, result["unit"])
 
 
 def _plain(name: str) -> str:
