@@ -3,8 +3,12 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from planes import plane
 
+from xseg_jax.data.intensity import GreyScales, Normalizer
+from xseg_jax.modes.run import GreyScaleWatch
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.scans.voxels import VoxelSize
 
@@ -25,3 +29,21 @@ def test_a_scan_of_other_voxels_is_warned_of_with_both_sizes(caplog, trained_on,
     if warned:
         assert said[0].startswith(f"scan.tif: voxels are {VoxelSize.parse(scan)}, but runs/a was")
         assert "trained on voxels of 1 x 1 x 1 um" in said[0]
+
+
+@pytest.mark.parametrize(("order", "warned"), [((0,), 0), ((1,), 3), ((0, 1), 3), ((1, 0, 1), 3)])
+def test_each_run_of_an_ensemble_says_that_images_are_unlike_its_own(caplog, order, warned):
+    rng = np.random.default_rng(0)
+    images = [rng.normal(100, 10, (32, 32)).astype(np.float32) for _ in range(3)]
+    known = GreyScales("volume", Normalizer.fit(images))
+    other = GreyScales("volume", Normalizer.fit([image_HW + 80 for image_HW in images]))
+    watch = GreyScaleWatch(*((known, other)[n] for n in order))
+    for n, image_HW in enumerate(images):
+        watch(f"{n}.tif", plane(str(n), image_HW, np.zeros((32, 32), np.uint8)))
+    watch.close()
+    said = [record.getMessage() for record in caplog.records]
+    if not warned:
+        assert not said
+    else:
+        assert said[0].startswith("0.tif: grey values have mean 100")
+        assert said[1:] == [f"grey values of {warned} images in all are unlike training's"]

@@ -108,7 +108,7 @@ def run(
     trained.check_pixel_type(planes[0].where, checked.dtype)
     known = set(trained.facts.train_hashes)
     found = CheckedPlanes(planes, checked, trained.context)
-    watch, seen, labelled = GreyScaleWatch(trained.facts.grey_scales), [], False
+    watch, seen, labelled = GreyScaleWatch(*trained.grey_scales), [], False
     for plane, item in zip(planes, found, strict=True):
         watch(plane.where, item)
         labelled |= bool((item.label_HW != IGNORED).any())

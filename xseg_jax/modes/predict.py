@@ -253,7 +253,7 @@ def _segment(
             len(changed), changed[0].where,
         )  # fmt: skip
     todo = [image for image in mine if image not in done]
-    watch = GreyScaleWatch(trained.facts.grey_scales)
+    watch = GreyScaleWatch(*trained.grey_scales)
     hashes = {}
 
     def read() -> Iterator[Plane]:

@@ -109,17 +109,21 @@ def steps_per_epoch(config: Config) -> int:
 
 
 class GreyScaleWatch:
-    """Says once of how many images grey values are clipped or are unlike those of training."""
+    """Says once of how many images grey values are clipped or are unlike those of training.
 
-    def __init__(self, grey_scales: GreyScales) -> None:
-        self._grey_scales = grey_scales
+    Args:
+      grey_scales: of each run that segments them.
+    """
+
+    def __init__(self, *grey_scales: GreyScales) -> None:
+        self._grey_scales = [one for n, one in enumerate(grey_scales) if one not in grey_scales[:n]]
         self._unlike = self._clipped = 0
 
     def __call__(self, name: object, plane: Plane) -> None:
         """Looks at an image that the run was not trained on."""
-        shared = self._grey_scales.shared
-        difference = shared.unlike(plane.image_HW) if shared else ""
-        if not difference:
+        shared = [scale.shared for scale in self._grey_scales if scale.shared]
+        differences = [text for one in shared if (text := one.unlike(plane.image_HW))]
+        if not differences:
             self.look_for_far(name, plane)
             return
         self._unlike += 1
@@ -127,13 +131,13 @@ class GreyScaleWatch:
             logger.warning(
                 "%s: %s. The network has not seen such images: export them with the grey scale of "
                 "the training images, or train with --config.data.normalize=scan",
-                name, difference,
+                name, differences[0],
             )  # fmt: skip
 
     def look_for_far(self, name: object, plane: Plane) -> None:
         """Looks for grey values that are clipped."""
         image_HW = plane.image_HW
-        far = int(self._grey_scales.of(plane).far(image_HW).sum())
+        far = max(int(scale.of(plane).far(image_HW).sum()) for scale in self._grey_scales)
         if far:
             self._clipped += 1
             if self._clipped == 1:

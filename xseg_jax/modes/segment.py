@@ -208,7 +208,7 @@ def _segment(job: Prediction, numbers: Sequence[int]) -> None:
     values = np.array(job.label_map.legend.values)
     values = values.astype(label_dtype(job.label_map.legend.values))
     _estimate(job, blocks)
-    watch = GreyScaleWatch(trained.facts.grey_scales)
+    watch = GreyScaleWatch(*trained.grey_scales)
     stores = {name: ZarrStore.open(job.store, group) for name, group in job.groups().items()}
 
     def read(block: Block) -> tuple[Block, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.sources import Source
@@ -160,6 +161,11 @@ class TrainedRun:
     def runs(self) -> tuple["TrainedRun", ...]:
         """This one and those that segment together with it."""
         return (replace(self, others=()), *self.others)
+
+    @property
+    def grey_scales(self) -> list[GreyScales]:
+        """Of each of the runs."""
+        return [run.facts.grey_scales for run in self.runs]
 
     @property
     def joint_calibration(self) -> Fit:
