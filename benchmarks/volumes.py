@@ -146,7 +146,7 @@ def score(
     return np.stack(rows)
 
 
-def judge(found: dict[str, list[Found]]) -> list[dict[str, Any]]:
+def judge(found: dict[str, list[Found]], base: str = BASE) -> list[dict[str, Any]]:
     """A row a way: scores, difference of mean IoU to the base with its interval, and the cost."""
     blocks = {
         name: np.stack([statistics.blocks_of(one.confusion_NKK, BLOCKS) for one in ways])
@@ -156,9 +156,9 @@ def judge(found: dict[str, list[Found]]) -> list[dict[str, Any]]:
     def miou(confusion_XKK: np.ndarray) -> np.ndarray:
         return macro_scores(confusion_XKK)["miou"]
 
-    others = [name for name in blocks if name != BASE]
+    others = [name for name in blocks if name != base]
     differences = [
-        statistics.difference(blocks[BASE], blocks[name], miou, paired=True) for name in others
+        statistics.difference(blocks[base], blocks[name], miou, paired=True) for name in others
     ]
     judged = dict(zip(others, statistics.holm(differences), strict=True))
     rows = []
@@ -172,7 +172,7 @@ def judge(found: dict[str, list[Found]]) -> list[dict[str, Any]]:
             "difference": one.estimate if one else None,
             "low": one.low if one else None,
             "high": one.high if one else None,
-            "verdict": verdict(BASE_RUN if name == BASE else name, len(ways), one),
+            "verdict": verdict(BASE_RUN if name == base else name, len(ways), one),
             "minutes": float(np.mean([way.minutes for way in ways])),
             "peak_gib": float(np.max([way.peak_gib for way in ways])),
         })  # fmt: skip
