@@ -25,7 +25,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.inference import cost
 from xseg_jax.model.unet import UNet
 from xseg_jax.modes import inspect, options, recipe, train
-from xseg_jax.modes.data import prepare_data
+from xseg_jax.modes.data import open_data
 from xseg_jax.modes.inputs import split_at
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
 from xseg_jax.training.parallel import Parallel
@@ -374,7 +374,7 @@ def test_a_data_set_inside_a_file_is_inspected_as_the_stack_is(place, look, tmp_
         if field not in ("data.images", "data.labels")
     }  # fmt: skip
     config.update_from_flattened_dict({"data.prepared_dir": str(tmp_path / "prepared")})
-    planes = prepare_data(config)
+    planes = open_data(config).prepare()
     assert len(planes) == 3
     np.testing.assert_array_equal(planes[1].image_HW, tifffile.imread(place / "scan.tif")[20])
 

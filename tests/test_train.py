@@ -169,7 +169,7 @@ def test_changed_files_are_not_the_same_run(config, tmp_path, write_folder, writ
 def test_fields_of_the_split_are_checked_before_anything_is_simulated(
     config, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(train, "prepare_data", lambda config: pytest.fail("simulated"))
+    monkeypatch.setattr(train, "open_data", lambda config: pytest.fail("simulated"))
     bad = config.copy_and_resolve_references()
     for field, value in (("kind", "blocks"), ("gap", -1), ("between", 1), ("fractions", (1, 0, 0))):
         bad.data.split = config.data.split.copy_and_resolve_references()

@@ -34,6 +34,7 @@ class Split:
       kind: one of `KINDS` but "auto".
       between: planes that lie between those of training and that no part has: scored to see what
         the network makes of slices that nobody labels, where only some are labelled.
+      spared: training planes that `train_slices` leaves out, and that are not between.
       slabs: how planes are cut, where parts share planes; None where planes are whole.
     """
 
@@ -43,6 +44,7 @@ class Split:
     kind: str
     slabs: Slabs | None = None
     between: tuple[int, ...] = ()
+    spared: tuple[int, ...] = ()
 
     def parts(self) -> dict[str, tuple[int, ...]]:
         """Part name to indices."""
@@ -344,12 +346,12 @@ def _choose_train(split: Split, count: int, places: Sequence[Place]) -> Split:
     """The split with `count` of its training planes, as `choose_evenly`; the others are between."""
     train = choose_evenly(split.train, count)
     left = [index for index in split.train if index not in set(train)]
-    if split.slabs is not None:
-        left = []
-    between = [
-        index for index in left if _is_between(places[index], [places[other] for other in train])
-    ]
-    return replace(split, train=train, between=tuple(between))
+    others = [places[index] for index in train]
+    between = tuple(
+        index for index in left if split.slabs is None and _is_between(places[index], others)
+    )
+    spared = tuple(index for index in left if index not in set(between))
+    return replace(split, train=train, between=between, spared=spared)
 
 
 def _hold_out(split: Split, every: int, places: Sequence[Place]) -> Split:

@@ -1,8 +1,9 @@
 """From `config.data` to labelled planes, their split, and what a run must know of them."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
 from xseg_jax.files import make_folder, user_path
 from xseg_jax.modes.inputs import (
     describe,
+    describe_sources,
     find_planes,
     refuse_unclear,
     sources_of,
@@ -34,8 +36,23 @@ BY_PLACE = ("scan", "z", "group", "random")
 """Splits that names and numbers of planes decide, without their labels."""
 
 
-def prepare_data(config: Config) -> PreparedPlanes:
-    """Labelled planes of `config.data`, from physics or from files."""
+@dataclass(frozen=True)
+class OpenedData:
+    """What `config.data` names, looked at but not prepared yet.
+
+    Attributes:
+      text: what it is, for the first lines of a run.
+      unlabelled: slices that nobody has labelled.
+      prepare: gives the labelled planes.
+    """
+
+    text: str
+    unlabelled: int
+    prepare: Callable[[], PreparedPlanes]
+
+
+def open_data(config: Config) -> OpenedData:
+    """The data of a run, from physics or from files."""
     data = config.data
     prepared_dir = user_path(data.prepared_dir)
     make_folder(prepared_dir, WHAT)  # Before files are read, which may take long.
@@ -43,7 +60,12 @@ def prepare_data(config: Config) -> PreparedPlanes:
         "context": data.context, "prepared_dir": prepared_dir, "memory_gib": data.memory_gib,
     }  # fmt: skip
     if data.source == "phantom":
-        return prepare_phantom(**data.phantom, **where)
+        size, depth, step = (data.phantom[name] for name in ("size", "depth", "z_step"))
+        slices = len(range(0, depth, max(step, 1)))
+        return OpenedData(
+            f"synthetic tomogram, {slices} slices of {size} x {size}, uint16", 0,
+            partial(prepare_phantom, **data.phantom, **where),
+        )  # fmt: skip
     if data.source != "folder":
         raise InputError(f"config.data.source={data.source!r}: choose phantom or folder")
     images, labels = (path_of(config, kind) for kind in ("images", "labels"))
@@ -53,7 +75,12 @@ def prepare_data(config: Config) -> PreparedPlanes:
     if config.data.split.kind in BY_PLACE:
         # What names and numbers cannot give is refused before all files are read.
         split_at(config, [one.name for one in planes], [one.place for one in planes])
-    return prepare_scans(
+    numbers = {(one.place.scan, one.index) for one in planes if one.place.axis == 0}
+    whole = len(numbers) == len(planes)  # Planes across other axes are no slices.
+    unlabelled = sum(map(len, sources)) - len(planes) if whole else 0
+    said = f"{len(planes)} labelled by {labels}"
+    prepare = partial(
+        prepare_scans,
         planes,
         classes=data.classes,
         ignore=data.ignore,
@@ -62,6 +89,7 @@ def prepare_data(config: Config) -> PreparedPlanes:
         voxel_size=voxel_size_of(sources, data.voxel_size),
         **where,
     )
+    return OpenedData(f"{images}, {describe_sources(sources)}; {said}", unlabelled, prepare)
 
 
 def path_of(config: Config, kind: str) -> str:
@@ -108,9 +136,15 @@ class Selection(Sequence[Plane]):
         return replace(plane, label_HW=label_HW)
 
 
-def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFacts:
-    """Measures the training planes, and how much the split leaks; prints what was found."""
-    names = planes.label_map.names
+def say_split(config: Config, planes: PreparedPlanes, split: Split, unlabelled: int) -> None:
+    """Prints what labels mean, which planes are in which part, and how many are in none, and why.
+
+    Args:
+      config: of the run.
+      planes: that are labelled.
+      split: of the planes.
+      unlabelled: slices beside them.
+    """
     print(f"label values to classes: {planes.label_map}")
     print(f"split: {describe(split)}")
     for part, indices in split.parts().items():
@@ -119,6 +153,36 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
             print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
     if split.between:
         print(f"between: {len(split.between)} slices, scored but not trained on")
+    if said := not_used(config, split, len(planes), unlabelled):
+        print(f"not used: {said}")
+
+
+def not_used(config: Config, split: Split, labelled: int, unlabelled: int) -> str:
+    """How many slices are in no part, by the field that leaves them out; "" where there are none.
+
+    Args:
+      config: of the run.
+      split: of the labelled slices.
+      labelled: how many there are.
+      unlabelled: how many there are beside them.
+    """
+    data = config.data
+    used = {index for part in (*_all_of(split).values(), split.spared) for index in part}
+    ranged = split.kind == "z" and any(len(data.split[part]) for part in PARTS)
+    why = {
+        "outside the ranges of split.train, validation and test"
+        if ranged
+        else f"in gaps of {data.split.gap} voxels (split.gap)": labelled - len(used),
+        f"left out by train_slices={data.train_slices}": len(split.spared),
+        "without a label" + " (skip_unlabelled)" * data.skip_unlabelled: unlabelled,
+    }
+    said = [f"{count} slice{'s' * (count > 1)} {reason}" for reason, count in why.items() if count]
+    return ", ".join(said)
+
+
+def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFacts:
+    """Measures the training planes, and how much the split leaks."""
+    names = planes.label_map.names
     train, test = (Selection(planes, split, part) for part in ("train", "test"))
     pixels_K = labelled_pixels(planes, split)
     grey_scales = GreyScales.fit(config.data.normalize, train, planes.grey_scales)

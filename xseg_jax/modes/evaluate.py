@@ -14,6 +14,7 @@ from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, strengths_of
 from xseg_jax.evaluation.evaluate import Scorer
+from xseg_jax.modes.finished import TEXT
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of, voxel_size_of
 from xseg_jax.modes.measure import RESULT as MEASURED
@@ -43,7 +44,7 @@ CLAIM = "evaluation.json"
 DEGRADED = "degraded.json"
 WRITTEN = (
     "results.json", SLICES, BOUNDARIES, "figures", DEGRADED, "degraded.csv", WARNINGS, SHOWN, PAGE,
-    MEASURED,
+    MEASURED, TEXT,
 )  # fmt: skip
 
 

@@ -140,8 +140,8 @@ def fit(
                 if stopping:
                     checkpoints.wait()
                     raise StoppedError(
-                        f"stopped after step {step} of {steps}, which is saved; the same command "
-                        "continues"
+                        f"stopped at step {step} of {steps}, which is saved; the same command goes "
+                        "on"
                     )
         checkpoints.wait()
         if is_first_process():

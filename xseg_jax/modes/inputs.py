@@ -8,7 +8,7 @@ import numpy as np
 from xseg_jax.data.annotations import LabelledPlane, Labels
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.planes import Place
-from xseg_jax.data.sources import Slices, Source, open_sources
+from xseg_jax.data.sources import Slices, Source, Volume, open_sources
 from xseg_jax.data.splits import PARTS, Split, hold_out, split_planes
 from xseg_jax.errors import InputError
 from xseg_jax.files import user_path
@@ -56,6 +56,23 @@ def refuse_unclear(sources: Sequence[Source]) -> None:
 def is_image(source: Source) -> bool:
     """Whether a scan is one file of one slice."""
     return isinstance(source, Slices) and len(source) == 1
+
+
+def describe_sources(sources: Sequence[Source]) -> str:
+    """How many images there are, of which size and type: "124 slices of 501 x 501, uint16"."""
+    first, count = sources[0], sum(map(len, sources))
+    images = all(map(is_image, sources))
+    scans = f"{len(sources)} scans, " * (len(sources) > 1 and not images)
+    what = ("image" if images else "slice") + "s" * (count > 1)
+    if isinstance(first, Volume):
+        shape, dtype = first.scan.shape[1:], first.scan.dtype
+        alike = all(isinstance(one, Volume) and one.scan.shape[1:] == shape for one in sources)
+    else:
+        ends = [first.image(0), sources[-1].image(len(sources[-1]) - 1)]
+        shape, dtype = ends[0].shape, ends[0].dtype
+        alike = ends[1].shape == shape
+    of = "of" if alike else "of several sizes, as"
+    return f"{scans}{count} {what} {of} {shape[0]} x {shape[1]}, {dtype}"
 
 
 def find_planes(config: Config, sources: Sequence[Source], labels: str) -> list[LabelledPlane]:
