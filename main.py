@@ -51,7 +51,7 @@ def run(mode: str) -> None:
     check_flags(mode, [name for name in FLAGS if FLAGS[name].present], FLAGS.executor)
     for flag in NEEDED[mode]:
         if not FLAGS[flag].value:
-            raise InputError(f"--mode={mode} needs --{flag}; see README.md")
+            raise InputError(f"--mode={mode} needs --{flag}; see python main.py --help")
     interrupt = import_module("xseg_jax.training.interrupt")
     interrupt.obey_signals()
     parallel = import_module("xseg_jax.training.parallel")

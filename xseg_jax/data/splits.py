@@ -179,7 +179,8 @@ def _by_z(
         if place.number is None or place.axis != 0:
             raise InputError(
                 f"{name}: no whole slice number in the name, but config.data.split.kind='z' "
-                "needs one; set config.data.number_pattern, or split independent images by group"
+                "needs one; set --config.data.number_pattern, or split independent images by "
+                "--config.data.split.kind=group"
                 if place.number is None
                 else f"{name}: is across {AXES[place.axis]}, but config.data.split.kind='z' needs "
                 "planes across z; use --config.data.split.kind=tiles"
@@ -199,8 +200,8 @@ def _blocks(
     """Places in `z_N` of the members of each part."""
     if len(set(z_N.tolist())) < len(z_N):
         raise InputError(
-            "two images have the same slice number; set config.data.number_pattern, or use "
-            "config.data.split.kind='group' if they are independent images"
+            "two images have the same slice number; set --config.data.number_pattern, or split "
+            "independent images by --config.data.split.kind=group"
         )
     if not any(len(limits) for limits in ranges):
         free = np.ptp(z_N) - 2 * gap

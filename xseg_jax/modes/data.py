@@ -8,12 +8,14 @@ from functools import partial
 import numpy as np
 
 from xseg_jax.data.builders import WHAT, PreparedPlanes
+from xseg_jax.data.fingerprint import UNLIKE, resemblance
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
-from xseg_jax.data.splits import PARTS, Split
+from xseg_jax.data.sources import Slices, Source
+from xseg_jax.data.splits import PARTS, Split, choose_evenly
 from xseg_jax.data.symmetry import harmless, moves_of, swaps_in
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
@@ -21,6 +23,7 @@ from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
 from xseg_jax.files import make_folder, user_path
 from xseg_jax.modes.inputs import (
     describe,
+    describe_phantom,
     describe_sources,
     find_planes,
     refuse_unclear,
@@ -32,6 +35,8 @@ from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
 
 logger = logging.getLogger(__name__)
 
+COMPARED = 6
+"""Pairs of images that are looked at, whether they are slices of a scan."""
 BY_PLACE = ("scan", "z", "group", "random")
 """Splits that names and numbers of planes decide, without their labels."""
 
@@ -60,18 +65,15 @@ def open_data(config: Config) -> OpenedData:
         "context": data.context, "prepared_dir": prepared_dir, "memory_gib": data.memory_gib,
     }  # fmt: skip
     if data.source == "phantom":
-        size, depth, step = (data.phantom[name] for name in ("size", "depth", "z_step"))
-        slices = len(range(0, depth, max(step, 1)))
-        return OpenedData(
-            f"synthetic tomogram, {slices} slices of {size} x {size}, uint16", 0,
-            partial(prepare_phantom, **data.phantom, **where),
-        )  # fmt: skip
+        prepare = partial(prepare_phantom, **data.phantom, **where)
+        return OpenedData(describe_phantom(config), 0, prepare)
     if data.source != "folder":
         raise InputError(f"config.data.source={data.source!r}: choose phantom or folder")
     images, labels = (path_of(config, kind) for kind in ("images", "labels"))
     sources = sources_of(config, images)
     refuse_unclear(sources)
     planes = find_planes(config, sources, labels)
+    warn_of_independent(config, sources)
     if config.data.split.kind in BY_PLACE:
         # What names and numbers cannot give is refused before all files are read.
         split_at(config, [one.name for one in planes], [one.place for one in planes])
@@ -90,6 +92,26 @@ def open_data(config: Config) -> OpenedData:
         **where,
     )
     return OpenedData(f"{images}, {describe_sources(sources)}; {said}", unlabelled, prepare)
+
+
+def warn_of_independent(config: Config, sources: Sequence[Source]) -> None:
+    """Warns of images that are split by z and resemble the next one no more than any other."""
+    first = sources[0]
+    if config.data.split.kind not in ("auto", "z") or not isinstance(first, Slices):
+        return
+    near = [n for n in range(len(first) - 1) if None not in first.numbers[n : n + 2]]
+    if len(sources) > 1 or len(near) < COMPARED:
+        return
+    chosen = [n for one in choose_evenly(near, COMPARED) for n in (one, one + 1)]
+    some = sorted(set(chosen))
+    files, numbers = ([of[n] for n in some] for of in (first.files, first.numbers))
+    likeness = resemblance(Slices(first.name, files, numbers))
+    if likeness and likeness[0] - likeness[1] < UNLIKE:
+        logger.warning(
+            "%s: images resemble the next one no more than others (they correlate by %.2f and "
+            "%.2f), as radiographs do. If they are no slices of one scan, their numbers are no z: "
+            "split them by --config.data.split.kind=group", first.files[0].parent, *likeness,
+        )  # fmt: skip
 
 
 def path_of(config: Config, kind: str) -> str:

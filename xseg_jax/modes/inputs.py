@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from xseg_jax.data.annotations import LabelledPlane, Labels
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.pairs import FOLDERS, folder_of
 from xseg_jax.data.planes import Place
 from xseg_jax.data.sources import Slices, Source, Volume, open_sources
 from xseg_jax.data.splits import PARTS, Split, hold_out, split_planes
@@ -17,6 +19,16 @@ from xseg_jax.scans.folders import left_out
 from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
+
+
+def images_in(source: Path) -> str:
+    """The folder images|data of a folder that holds one; else what is given.
+
+    Raises:
+      InputError: it holds both.
+    """
+    holds = source.is_dir() and any((source / name).is_dir() for name in FOLDERS["images"])
+    return str(folder_of(source, "images") if holds else source)
 
 
 def sources_of(config: Config, images: str) -> list[Source]:
@@ -56,6 +68,13 @@ def refuse_unclear(sources: Sequence[Source]) -> None:
 def is_image(source: Source) -> bool:
     """Whether a scan is one file of one slice."""
     return isinstance(source, Slices) and len(source) == 1
+
+
+def describe_phantom(config: Config) -> str:
+    """As `describe_sources`, of what `config.data.phantom` simulates."""
+    size, depth, step = (config.data.phantom[name] for name in ("size", "depth", "z_step"))
+    slices = len(range(0, depth, max(step, 1)))
+    return f"synthetic tomogram, {slices} slices of {size} x {size}, uint16"
 
 
 def describe_sources(sources: Sequence[Source]) -> str:

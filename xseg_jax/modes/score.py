@@ -26,7 +26,6 @@ from xseg_jax.evaluation.forest import Forest, Sample
 from xseg_jax.evaluation.intervals import intervals, sums_of
 from xseg_jax.files import write_text
 from xseg_jax.model.metrics import macro_scores, scores
-from xseg_jax.modes.finished import TEXT
 from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.run import Config, DataFacts
 from xseg_jax.modes.shown import keep_slices
@@ -36,6 +35,7 @@ from xseg_jax.progress import Progress
 from xseg_jax.report import figures, reliability
 from xseg_jax.report.confusion import confusion
 from xseg_jax.report.run_folder import SLICES as SHOWN
+from xseg_jax.report.run_folder import TEXT
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import is_first_process, share_of
 from xseg_jax.training.runlog import provenance, write_json

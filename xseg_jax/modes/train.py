@@ -21,7 +21,6 @@ from xseg_jax.modes.data import Selection, find_facts, open_data, say_split, spl
 from xseg_jax.modes.finished import (
     INPUTS,
     RESULTS,
-    TEXT,
     check_same,
     files_of,
     keep_inputs,
@@ -59,6 +58,7 @@ from xseg_jax.modes.trained import CALIBRATION, TrainedRun
 from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress
 from xseg_jax.report.run_folder import SLICES as SHOWN
+from xseg_jax.report.run_folder import TEXT
 from xseg_jax.training.parallel import (
     Parallel,
     any_process,
