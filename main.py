@@ -4,7 +4,6 @@ import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -41,7 +40,7 @@ def main(argv: list[str]) -> None:
             raise InputError(f"unknown argument {argv[1]!r}; flags begin with --")
         run(FLAGS.mode)
     except (RunError, OSError) as error:
-        print(f"{getattr(error, 'said_as', 'error: ')}{line_of(error)}", file=sys.stderr)
+        print(line_of(error), file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
 
 
@@ -66,7 +65,7 @@ def run(mode: str) -> None:
         workdir = user_path(FLAGS.workdir) if FLAGS.workdir else Path("runs") / name
         if mode == "train" and import_module("xseg_jax.modes.finished").show(FLAGS.config, workdir):
             return
-        arguments: list[Any] = [FLAGS.config, workdir]
+        arguments = [FLAGS.config, workdir]
     else:
         arguments = [user_path(FLAGS[flag].value or "") for flag in NEEDED[mode]]
         options |= {"changes": given} if given else {}

@@ -83,9 +83,7 @@ def get_config() -> Any:
     config.augment.cupping = 0.0  # Standard deviations of the data, from the middle to the edges.
     config.augment.rings = 0.0  # Standard deviations of the data, arcs about an axis of rotation.
     config.augment.noise = 0.0  # Standard deviations of the data, each pixel by itself.
-    config.augment.coloured_noise = (
-        0.0  # Standard deviations of the data, in grains as of reconstruction.
-    )
+    config.augment.coloured_noise = 0.0  # As noise, in grains as of reconstruction.
     config.augment.blur = 0.0  # Standard deviation of the Gaussian, pixels.
     config.augment.scale = 0.0  # Zoom by a factor of 1 +- this.
     config.augment.rotation = 0.0  # Degrees.
@@ -147,6 +145,6 @@ def get_config() -> Any:
     # seconds; the others are of a volume of neighbouring slices and take minutes.
     config.report.quantities = ("fractions", "surfaces", "triple_lines")
     config.report.tolerance = 2.0  # Pixels that boundaries may be apart in the surface Dice.
-    config.report.page = True  # report.html and model_card.md, at the end.
+    config.report.page = True  # Write report.html and model_card.md at the end.
     config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.
     return config

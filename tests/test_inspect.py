@@ -101,6 +101,15 @@ def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_pa
         f"--labels={place / 'small' / 'labels.tif'}", f"--output={output}",
     )  # fmt: skip
     assert code == 0, said
+    small = place / "small"
+    assert said.startswith(
+        f"data: {small}/scan.tif, {DEPTH} slices of {SMALL} x {SMALL}, uint16; 3 labelled by "
+        f"{small}/labels.tif\n"
+    )
+    assert (
+        f"\n\nresults: {output}/fingerprint.json\nfigures: {output}/contact_sheet.png\n"
+        f"config:  {output}/config.py\nnext: train by " in said
+    )
     assert (
         f"scan: {DEPTH} x {SMALL} x {SMALL} voxels (z, y, x), uint16, voxel size 0.5 x 0.25 x 0.2"
         in said

@@ -104,8 +104,8 @@ def warn_of_independent(config: Config, sources: Sequence[Source]) -> None:
         return
     chosen = [n for one in choose_evenly(near, COMPARED) for n in (one, one + 1)]
     some = sorted(set(chosen))
-    files, numbers = ([of[n] for n in some] for of in (first.files, first.numbers))
-    likeness = resemblance(Slices(first.name, files, numbers))
+    pairs = Slices(first.name, [first.files[n] for n in some], [first.numbers[n] for n in some])
+    likeness = resemblance(pairs)
     if likeness and likeness[0] - likeness[1] < UNLIKE:
         logger.warning(
             "%s: images resemble the next one no more than others (they correlate by %.2f and "

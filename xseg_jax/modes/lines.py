@@ -17,7 +17,7 @@ def first_lines(**uses: object) -> None:
 
 
 def last_lines(**places: Path | Sequence[Path]) -> None:
-    """Prints where things are, a line each; what is not there is left out.
+    """Prints where things are, a line each below an empty one; what is not there is left out.
 
     Args:
       **places: a file or folder, or several, by what is in there.
@@ -27,8 +27,9 @@ def last_lines(**places: Path | Sequence[Path]) -> None:
         there = [path for path in ([paths] if isinstance(paths, Path) else paths) if path.exists()]
         if there:
             found[name] = ", ".join(map(str, there))
-    print()
-    _print(found)
+    if found:
+        print()
+        _print(found)
 
 
 def devices_of(parallel: Parallel) -> str:
