@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from configs import tiny
+from xseg_jax.data.planes import Place
 from xseg_jax.errors import InputError
 from xseg_jax.modes import data, evaluate, fit, predict, train
+from xseg_jax.modes.inputs import sources_of, split_at
 from xseg_jax.training.runlog import read_json, read_metrics
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -289,3 +291,62 @@ def test_a_class_that_is_never_predicted_is_named_after_every_epoch(
     lost = [name for name, row in results["per_class"].items() if not row["recall"]]
     assert lost
     assert all(name in lines[0] for name in lost)
+
+
+def split_of(config, count, step=1):
+    names = [f"slice_{n * step:03d}" for n in range(count)]
+    places = [Place("scan", 0, n * step) for n in range(count)]
+    return split_at(config, names, places)
+
+
+@pytest.mark.parametrize(
+    ("changes", "unlabelled", "said"),
+    [
+        ({"data.split.gap": 5}, 0, "10 slices in gaps of 5 voxels (split.gap)"),
+        ({"data.split.gap": 0}, 0, ""),
+        ({"data.split.gap": 0}, 1, "1 slice without a label (skip_unlabelled)"),
+        (
+            {"data.split.gap": 5, "data.train_slices": 2},
+            7,
+            "10 slices in gaps of 5 voxels (split.gap), 10 slices left out by train_slices=2, "
+            "7 slices without a label (skip_unlabelled)",
+        ),
+        (
+            {"data.split.train": (0, 9), "data.split.validation": (20, 24),
+             "data.split.test": (30, 35), "data.split.gap": 5},
+            0,
+            "19 slices outside the ranges of split.train, validation and test",
+        ),
+        ({"data.split.kind": "group"}, 0, ""),
+        ({"data.split.kind": "none"}, 0, ""),
+    ],
+)  # fmt: skip
+def test_slices_that_no_part_has_are_counted_by_what_leaves_them_out(changes, unlabelled, said):
+    config = tiny.get_config()
+    config.update_from_flattened_dict({"data.skip_unlabelled": True} | changes)
+    split = split_of(config, 40)
+    assert data.not_used(config, split, 40, unlabelled) == said
+    counted = sum(map(len, (*split.parts().values(), split.between, split.spared)))
+    numbers = [int(one.split()[0]) for one in said.split(", ") if "label" not in one and one]
+    assert counted + sum(numbers) - len(split.spared) == 40
+
+
+def test_images_that_are_no_slices_are_told_how_to_be_split(write, tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    base_HW = rng.integers(0, 200, (32, 32))
+    for n in range(12):
+        slices_HW = np.roll(base_HW, n, axis=1).astype(np.uint8)
+        write(tmp_path / "slices" / f"s_{n:03d}.png", slices_HW.repeat(8, 0).repeat(8, 1))
+        image_HW = rng.integers(0, 200, (32, 32)).astype(np.uint8)
+        write(tmp_path / "images" / f"s_{n:03d}.png", image_HW.repeat(8, 0).repeat(8, 1))
+    config = tiny.get_config()
+    for kind, folder, warned in (
+        ("auto", "images", True), ("z", "images", True), ("group", "images", False),
+        ("auto", "slices", False),
+    ):  # fmt: skip
+        config.data.split.kind = kind
+        caplog.clear()
+        data.warn_of_independent(config, sources_of(config, str(tmp_path / folder)))
+        said = [one.message for one in caplog.records if one.levelno == logging.WARNING]
+        assert len(said) == warned, (kind, folder)
+        assert all(one.endswith("split them by --config.data.split.kind=group") for one in said)

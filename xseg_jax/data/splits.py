@@ -226,7 +226,8 @@ def _blocks(
             raise InputError(
                 f"the {part} block holds none of the {len(z_N)} slices from z = {z_N.min()} to "
                 f"{z_N.max()}; label more slices, or change config.data.split: gap={gap}, "
-                f"fractions={tuple(fractions)}, ranges={[tuple(r) for r in ranges]}"
+                f"fractions={tuple(fractions)}, ranges={[tuple(r) for r in ranges]}; independent "
+                "images have no z: --config.data.split.kind=group splits them"
             )
     for a, one in enumerate(parts):
         for b, other in list(enumerate(parts))[a + 1 :]:

@@ -274,7 +274,7 @@ def check_init_from(text: str) -> None:
     )
     if missing is None:
         return
-    runs = [path.parent.name for path in folder.parent.glob("*/config.json")]
+    runs = {path.parent.name for path in folder.parent.glob("*/config.json")} - {folder.name}
     near = difflib.get_close_matches(folder.name, runs, 1)
     raise InputError(
         f"config.init_from={text!r}: is no trained run, for {folder / missing} is missing; "
