@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -138,6 +139,22 @@ def test_finished_run_prints_its_table_again(tiny):
         f"run:  {folder / 'run'}\n{table}report.html\n"
     )
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_stopped_behind_its_last_step_takes_none_again(tiny, tmp_path):
+    folder, flags, _ = tiny
+    run = shutil.copytree(folder / "run", tmp_path / "run")
+    for name in ("results.json", "results.txt", "report.html"):
+        (run / name).unlink()
+    process = forked.Main(*flags, f"--workdir={run}", pictures=False)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "all 8 steps are taken; going on with what follows them\n" in errors
+    assert "epoch 2: " not in errors
+    table = (folder / "run" / "results.txt").read_text()
+    assert (run / "results.txt").read_text() == table
+    assert f"{table}\nresults:     {run}/results.json\n" in said
+    assert said.endswith(f"page:        {run}/report.html\n")
 
 
 def test_folder_of_another_configuration_is_refused(tiny):

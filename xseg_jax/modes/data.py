@@ -174,7 +174,8 @@ def say_split(config: Config, planes: PreparedPlanes, split: Split, unlabelled: 
         if members:
             print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
     if split.between:
-        print(f"between: {len(split.between)} slices, scored but not trained on")
+        by = "train_slices" if config.data.train_slices else "split.between"
+        print(f"between: {len(split.between)} slices held out ({by}), scored but not trained on")
     if said := not_used(config, split, len(planes), unlabelled):
         print(f"not used: {said}")
 
@@ -198,7 +199,8 @@ def not_used(config: Config, split: Split, labelled: int, unlabelled: int) -> st
         f"left out by train_slices={data.train_slices}": len(split.spared),
         "without a label" + " (skip_unlabelled)" * data.skip_unlabelled: unlabelled,
     }
-    said = [f"{count} slice{'s' * (count > 1)} {reason}" for reason, count in why.items() if count]
+    what = "image" if split.kind == "group" else "slice"
+    said = [f"{count} {what}{'s' * (count > 1)} {reason}" for reason, count in why.items() if count]
     return ", ".join(said)
 
 
