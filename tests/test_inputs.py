@@ -34,6 +34,11 @@ def test_slices_images_and_scans_are_told_apart(write_folder, write, tmp_path):
     write(images / "slice_009.tif", np.zeros((9, 9), np.uint16))
     said = describe_sources(sources_of(config, str(images)))
     assert said == "5 images of several sizes, as 12 x 10, uint16"
+    sources = sources_of(config, str(images))
+    (images / "slice_009.tif").write_bytes(b"damaged")  # Not for this to say.
+    assert describe_sources(sources) == "5 images of 12 x 10, uint16"
+    (images / "slice_000.tif").write_bytes(b"damaged")
+    assert describe_sources(sources) == "5 images"
     for name, depth in (("one", 2), ("two", 3)):
         array = np.zeros((depth, 8, 7), np.uint8)
         write(tmp_path / "scans" / f"{name}.npy", array)

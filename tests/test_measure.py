@@ -60,7 +60,7 @@ def test_all_is_measured_and_written(volumes, tmp_path):
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()
-    assert lines[0] == f"data:   {volumes / 'segmented.tif'}, 36 planes of 40 x 40, uint8"
+    assert lines[0] == f"data:   {volumes / 'segmented.tif'}, 36 slices of 40 x 40, uint8"
     assert lines[1:3] == [f"labels: {volumes / 'true.tif'}", "voxels: 0.5 x 0.5 x 0.5 um"]
     last = lines.index(f"results: {output}/measured.json, {output}/measured.csv")
     assert [line.partition(":")[0] for line in lines[last:]] == [

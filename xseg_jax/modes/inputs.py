@@ -1,5 +1,6 @@
 """From config fields and flags to scans and their labelled planes. No TensorFlow."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,14 +85,18 @@ def describe_sources(sources: Sequence[Source]) -> str:
     scans = f"{len(sources)} scans, " * (len(sources) > 1 and not images)
     what = ("image" if images else "slice") + "s" * (count > 1)
     if isinstance(first, Volume):
-        shape, dtype = first.scan.shape[1:], first.scan.dtype
-        alike = all(isinstance(one, Volume) and one.scan.shape[1:] == shape for one in sources)
+        seen = [(one.scan.shape[1:], one.scan.dtype) for one in sources if isinstance(one, Volume)]
     else:
-        ends = [first.image(0), sources[-1].image(len(sources[-1]) - 1)]
-        shape, dtype = ends[0].shape, ends[0].dtype
-        alike = ends[1].shape == shape
-    of = "of" if alike else "of several sizes, as"
-    return f"{scans}{count} {what} {of} {shape[0]} x {shape[1]}, {dtype}"
+        seen = []
+        for source, index in ((first, 0), (sources[-1], len(sources[-1]) - 1)):
+            with contextlib.suppress(InputError):  # Who needs the image will say what is wrong.
+                image_HW = source.image(index)
+                seen.append((image_HW.shape, image_HW.dtype))
+    if not seen:
+        return f"{scans}{count} {what}"
+    (height, width), dtype = seen[0]
+    of = "of" if len({shape for shape, _ in seen}) == 1 else "of several sizes, as"
+    return f"{scans}{count} {what} {of} {height} x {width}, {dtype}"
 
 
 def find_planes(config: Config, sources: Sequence[Source], labels: str) -> list[LabelledPlane]:

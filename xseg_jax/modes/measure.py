@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xseg_jax.data.labels import IGNORED, LabelMap
+from xseg_jax.data.sources import Volume
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import properties
 from xseg_jax.evaluation.doubt import Drawn, masks
@@ -20,6 +21,7 @@ from xseg_jax.inference.volume import PROBABILITIES
 from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
 from xseg_jax.measure.quantities import Found
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.inputs import describe_sources
 from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.quantities import SEGMENTED, choose, measure, measure_slices
 from xseg_jax.modes.report import write_unless_changed
@@ -121,11 +123,8 @@ def run(
         if not (output / CLAIM).exists():
             written = [*WRITTEN, *_files_of_phases(label_map.names, formats)]
             refuse_foreign((output / name for name in written), "a measurement", "--output")
-        z, y, x = scan.shape
-        first_lines(
-            data=f"{source}, {z} planes of {y} x {x}, {scan.dtype}", labels=labels,
-            voxels=voxel_size,
-        )  # fmt: skip
+        what = describe_sources([Volume(scan)])
+        first_lines(data=f"{source}, {what}", labels=labels, voxels=voxel_size)
         with working_in(output, "--output"):
             claim(output / CLAIM, made_by)
             names = label_map.names
