@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
             raise InputError(f"unknown argument {argv[1]!r}; flags begin with --")
         run(FLAGS.mode)
     except (RunError, OSError) as error:
-        print(f"error: {line_of(error)}", file=sys.stderr)
+        print(line_of(error), file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
 
 
@@ -50,26 +50,28 @@ def run(mode: str) -> None:
     check_flags(mode, [name for name in FLAGS if FLAGS[name].present], FLAGS.executor)
     for flag in NEEDED[mode]:
         if not FLAGS[flag].value:
-            raise InputError(f"--mode={mode} needs --{flag}; see README.md")
+            raise InputError(f"--mode={mode} needs --{flag}; see python main.py --help")
     interrupt = import_module("xseg_jax.training.interrupt")
     interrupt.obey_signals()
-    # Imported late: --help answers at once, and predict needs no TensorFlow.
-    module = import_module(f"xseg_jax.modes.{mode}")
     parallel = import_module("xseg_jax.training.parallel")
     if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
         mute()
     interrupt.obey_signals()  # Once more: JAX takes SIGTERM for itself when processes join.
-    import_module("xseg_jax.training.compilation").keep_compiled()
     options = {flag: FLAGS[flag].value for flag in OPTIONS[mode]}
     given = config_flags.get_override_values(FLAGS["config"]) if FLAGS.config else {}
     if trains:
         check_given(FLAGS.config, given)
         name = Path(config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]).stem
         workdir = user_path(FLAGS.workdir) if FLAGS.workdir else Path("runs") / name
-        module.run(FLAGS.config, workdir, **options)
+        if mode == "train" and import_module("xseg_jax.modes.finished").show(FLAGS.config, workdir):
+            return
+        arguments = [FLAGS.config, workdir]
     else:
-        paths = [user_path(FLAGS[flag].value or "") for flag in NEEDED[mode]]
-        module.run(*paths, **options, **({"changes": given} if given else {}))
+        arguments = [user_path(FLAGS[flag].value or "") for flag in NEEDED[mode]]
+        options |= {"changes": given} if given else {}
+    import_module("xseg_jax.training.compilation").keep_compiled()
+    # Imported late: --help answers at once, and predict needs no TensorFlow.
+    import_module(f"xseg_jax.modes.{mode}").run(*arguments, **options)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,11 @@ def said_by(*flags, fails=False):
 def test_two_runs_on_the_command_line(two, tmp_path):
     output = tmp_path / "compared"
     said = said_by(f"--runs={two[0]},{two[1]}", f"--output={output}")
+    assert said.startswith("data: 8 slices, on which all were scored\nruns: good (1), poor (1)\n")
+    assert said.endswith(
+        f"\n\nresults: {output}/compared.json\nfigures: {output}/compared.png\n"
+        f"page:    {output}/report.html\n"
+    )
     found = json.loads((output / "compared.json").read_text())
     assert (found["slices"], found["units"], found["unit"]) == (8, 4, "blocks of z")
     assert found["tolerance"] == 2.0

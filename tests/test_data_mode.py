@@ -2,13 +2,16 @@
 
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
 
 from configs import tiny
+from xseg_jax.data.planes import Place
 from xseg_jax.errors import InputError
 from xseg_jax.modes import data, evaluate, fit, predict, train
+from xseg_jax.modes.inputs import sources_of, split_at
 from xseg_jax.training.runlog import read_json, read_metrics
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -83,7 +86,7 @@ def test_planes_held_out_are_scored_and_nothing_is_measured_on_them(
     results = train.run(config_of(root, prepared, **{"data.split.between": 3}), tmp_path / "run")
     said = capsys.readouterr().out
     assert "\ntrain: 4 slices, slice_000 to slice_005\n" in said
-    assert "\nbetween: 2 slices, scored but not trained on\n" in said
+    assert "\nbetween: 2 slices held out (split.between), scored but not trained on\n" in said
     facts = read_json(tmp_path / "run" / "data.json")
     assert facts["split"]["train"] == [f"slice_{z:03d}" for z in (0, 2, 3, 5)]
     assert facts["split"]["between"] == ["slice_001", "slice_004"]
@@ -157,8 +160,9 @@ def test_an_epoch_without_a_labelled_pixel_is_left_out_of_the_curves(tmp_path, m
 
 
 def ours(caplog):
-    """Messages of this package's warnings."""
-    return [one.getMessage() for one in caplog.records if one.name.startswith("xseg_jax")]
+    """Messages of this package's warnings, but that planes of chance are no slices of a scan."""
+    found = [one.getMessage() for one in caplog.records if one.name.startswith("xseg_jax")]
+    return [one for one in found if not one.endswith("--config.data.split.kind=group")]
 
 
 def hot(value, places):
@@ -289,3 +293,62 @@ def test_a_class_that_is_never_predicted_is_named_after_every_epoch(
     lost = [name for name, row in results["per_class"].items() if not row["recall"]]
     assert lost
     assert all(name in lines[0] for name in lost)
+
+
+def split_of(config, count, step=1):
+    names = [f"slice_{n * step:03d}" for n in range(count)]
+    places = [Place("scan", 0, n * step) for n in range(count)]
+    return split_at(config, names, places)
+
+
+@pytest.mark.parametrize(
+    ("changes", "unlabelled", "said"),
+    [
+        ({"data.split.gap": 5}, 0, "10 slices in gaps of 5 voxels (split.gap)"),
+        ({"data.split.gap": 0}, 0, ""),
+        ({"data.split.gap": 0}, 1, "1 slice without a label (skip_unlabelled)"),
+        (
+            {"data.split.gap": 5, "data.train_slices": 2},
+            7,
+            "10 slices in gaps of 5 voxels (split.gap), 8 slices left out by train_slices=2, "
+            "7 slices without a label (skip_unlabelled)",
+        ),
+        (
+            {"data.split.train": (0, 9), "data.split.validation": (20, 24),
+             "data.split.test": (30, 35), "data.split.gap": 5},
+            0,
+            "19 slices outside the ranges of split.train, validation and test",
+        ),
+        ({"data.split.kind": "group"}, 0, ""),
+        ({"data.split.kind": "none"}, 0, ""),
+    ],
+)  # fmt: skip
+def test_slices_that_no_part_has_are_counted_by_what_leaves_them_out(changes, unlabelled, said):
+    config = tiny.get_config()
+    config.update_from_flattened_dict({"data.skip_unlabelled": True} | changes)
+    split = split_of(config, 40)
+    assert data.not_used(config, split, 40, unlabelled) == said
+    counted = sum(map(len, (*split.parts().values(), split.between, split.spared)))
+    numbers = [int(number) for number in re.findall(r"(\d+) slices? (?!without)", said)]
+    assert counted + sum(numbers) - len(split.spared) == 40
+
+
+def test_images_that_are_no_slices_are_told_how_to_be_split(write, tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    base_HW = rng.integers(0, 200, (32, 32))
+    for n in range(12):
+        slices_HW = np.roll(base_HW, n, axis=1).astype(np.uint8)
+        write(tmp_path / "slices" / f"s_{n:03d}.png", slices_HW.repeat(8, 0).repeat(8, 1))
+        image_HW = rng.integers(0, 200, (32, 32)).astype(np.uint8)
+        write(tmp_path / "images" / f"s_{n:03d}.png", image_HW.repeat(8, 0).repeat(8, 1))
+    config = tiny.get_config()
+    for kind, folder, warned in (
+        ("auto", "images", True), ("z", "images", True), ("group", "images", False),
+        ("auto", "slices", False),
+    ):  # fmt: skip
+        config.data.split.kind = kind
+        caplog.clear()
+        data.warn_of_independent(config, sources_of(config, str(tmp_path / folder)))
+        said = [one.message for one in caplog.records if one.levelno == logging.WARNING]
+        assert len(said) == warned, (kind, folder)
+        assert all(one.endswith("split them by --config.data.split.kind=group") for one in said)

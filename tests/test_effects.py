@@ -124,7 +124,7 @@ OTHER = {
     "report.quantities": (("fractions",), {}),
 }  # fmt: skip
 REFUSED = {  # What a field that names something says where it is not there.
-    "init_from": ("nowhere", "nowhere/config.json: no such file"),
+    "init_from": ("nowhere", "nowhere/config.json is missing"),
 }
 
 

@@ -80,7 +80,7 @@ def test_any_error_of_the_system_names_its_file(tmp_path):
     with pytest.raises(OSError, match="too long") as caught:
         (tmp_path / ("x" * 300)).stat()
     said = files.line_of(caught.value)
-    assert said == f"{tmp_path}/{'x' * 300}: File name too long; choose a shorter name"
+    assert said == f"error: {tmp_path}/{'x' * 300}: File name too long; choose a shorter name"
 
 
 @pytest.mark.parametrize("name", [*ODD, "x" * 255])

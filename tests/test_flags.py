@@ -206,7 +206,7 @@ def test_remedies_name_fields_and_flags_that_there_are(module):
         if " " not in message:
             continue  # A flag of another program.
         for flag in re.findall(r"(?<![\w-])--([a-z_]+)\b(?!\.)", message):
-            assert flag in {*OURS, "mode", "help"}, message
+            assert flag in {*OURS, "mode", "help", "helpshort", "help_config"}, message
 
 
 @pytest.mark.parametrize("mode", options.MAY_DIFFER)

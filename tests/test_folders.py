@@ -114,7 +114,7 @@ def test_an_evaluation_is_claimed_and_another_refused(trained, scan, tmp_path, w
         evaluate.run(trained, tmp_path / "other", output)
     assert files(output) == before
     (output / "evaluation.json").unlink()  # As an earlier version left it.
-    with pytest.raises(InputError, match=r"results\.json: is there already .* \(6 such files\)"):
+    with pytest.raises(InputError, match=r"results\.json: is there already .* \(7 such files\)"):
         evaluate.run(trained, scan, output)
 
 

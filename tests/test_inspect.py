@@ -25,7 +25,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.inference import cost
 from xseg_jax.model.unet import UNet
 from xseg_jax.modes import inspect, options, recipe, train
-from xseg_jax.modes.data import prepare_data
+from xseg_jax.modes.data import open_data
 from xseg_jax.modes.inputs import split_at
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
 from xseg_jax.training.parallel import Parallel
@@ -101,6 +101,15 @@ def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_pa
         f"--labels={place / 'small' / 'labels.tif'}", f"--output={output}",
     )  # fmt: skip
     assert code == 0, said
+    small = place / "small"
+    assert said.startswith(
+        f"data: {small}/scan.tif, {DEPTH} slices of {SMALL} x {SMALL}, uint16; 3 labelled by "
+        f"{small}/labels.tif\n"
+    )
+    assert (
+        f"\n\nresults: {output}/fingerprint.json\nfigures: {output}/contact_sheet.png\n"
+        f"config:  {output}/config.py\nnext: train by " in said
+    )
     assert (
         f"scan: {DEPTH} x {SMALL} x {SMALL} voxels (z, y, x), uint16, voxel size 0.5 x 0.25 x 0.2"
         in said
@@ -374,7 +383,7 @@ def test_a_data_set_inside_a_file_is_inspected_as_the_stack_is(place, look, tmp_
         if field not in ("data.images", "data.labels")
     }  # fmt: skip
     config.update_from_flattened_dict({"data.prepared_dir": str(tmp_path / "prepared")})
-    planes = prepare_data(config)
+    planes = open_data(config).prepare()
     assert len(planes) == 3
     np.testing.assert_array_equal(planes[1].image_HW, tifffile.imread(place / "scan.tif")[20])
 

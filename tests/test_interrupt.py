@@ -154,7 +154,7 @@ def test_a_signal_saves_the_step_and_exits_with_75(base, uninterrupted, number):
     assert process.returncode == 75
     last = said.splitlines()[-1]
     (step,) = re.findall(
-        r"^error: stopped after step (\d+) of 120, which is saved; the same command continues$",
+        r"^stopped at step (\d+) of 120, which is saved; the same command goes on$",
         last,
     )
     assert int(step) - max(row["step"] for row in read_metrics(workdir)) in (0, 1)
@@ -184,7 +184,7 @@ def test_signals_are_given_back():
         obey_signals()
         with StopRequest():
             pass
-        with pytest.raises(StoppedError, match="stopped by SIGTERM; the same command continues"):
+        with pytest.raises(StoppedError, match="stopped by SIGTERM; the same command goes on"):
             signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before[0])
@@ -237,4 +237,4 @@ def test_a_signal_while_modules_are_imported_is_one_line():
         [sys.executable, "-c", EARLY], cwd=forked.ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == StoppedError.exit_code
-    assert done.stderr == "error: stopped by SIGINT; the same command continues\n"
+    assert done.stderr == "stopped by SIGINT; the same command goes on\n"

@@ -1,6 +1,8 @@
 """The real command line, a mode at a time, on a tiny run."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -97,28 +99,90 @@ def test_train_leaves_a_whole_run(tiny):
     assert isinstance(json.loads((run / "warnings.json").read_text()), list)
 
 
+def test_training_begins_with_what_it_uses_and_ends_with_where_things_are(tiny):
+    folder, _, said = tiny
+    run = folder / "run"
+    lines = said.splitlines()
+    assert lines[:2] == [
+        "data:    synthetic tomogram, 20 slices of 48 x 48, uint16",
+        f"run:     {run}",
+    ]
+    assert lines[2].startswith("devices: ")
+    last = lines.index(f"results:     {run}/results.json")
+    assert lines[last - 1 : last + 4] == [
+        "",
+        f"results:     {run}/results.json",
+        f"figures:     {run}/figures",
+        f"checkpoints: {run}/checkpoints",
+        f"page:        {run}/report.html",
+    ]
+    assert "not used: 10 slices in gaps of 10 voxels (split.gap)" in lines
+    parameters = (run / "parameters.txt").read_text().splitlines()
+    total = json.loads((run / "results.json").read_text())["parameters"]
+    assert (
+        f"network: {total:,} parameters, 2 levels of 4, 8 channels ({run}/parameters.txt)" in lines
+    )
+    assert parameters[-1].split() == ["total", f"{total:,}"]
+    assert not any("kernel" in line for line in lines)
+
+
 def test_finished_run_prints_its_table_again(tiny):
     folder, flags, said = tiny
-    before = (folder / "run" / "results.json").read_bytes()
+    before = {path: path.read_bytes() for path in (folder / "run").iterdir() if path.is_file()}
     again = main(*flags, f"--workdir={folder / 'run'}")
     assert "this run is finished" in again
     start = said.index("test: 3 slices, 6,912 pixels")
-    assert said[start : said.index(", by chance", start)] in again
-    assert (folder / "run" / "results.json").read_bytes() == before
+    table = said[start : said.index("report.html", start)]
+    assert (folder / "run" / "results.txt").read_text() in table
+    assert again.startswith(
+        "data: synthetic tomogram, 20 slices of 48 x 48, uint16\n"
+        f"run:  {folder / 'run'}\n{table}report.html\n"
+    )
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_stopped_behind_its_last_step_takes_none_again(tiny, tmp_path):
+    folder, flags, _ = tiny
+    run = shutil.copytree(folder / "run", tmp_path / "run")
+    for name in ("results.json", "results.txt", "report.html"):
+        (run / name).unlink()
+    process = forked.Main(*flags, f"--workdir={run}", pictures=False)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "all 8 steps are taken; going on with what follows them\n" in errors
+    assert "epoch 2: " not in errors
+    table = (folder / "run" / "results.txt").read_text()
+    assert (run / "results.txt").read_text() == table
+    assert f"{table}\nresults:     {run}/results.json\n" in said
+    assert said.endswith(f"page:        {run}/report.html\n")
 
 
 def test_folder_of_another_configuration_is_refused(tiny):
     folder, flags, _ = tiny
-    said = main(*flags, f"--workdir={folder / 'run'}", "--config.epochs=3", fails=True)
+    said = main(*flags, f"--workdir={folder / 'run'}", "--config.epochs=1", fails=True)
     assert "holds another run" in said
-    assert "epochs: 2 there, 3 here" in said
+    assert "epochs: 2 there, 1 here" in said
+    said = main(*flags, f"--workdir={folder / 'run'}", "--config.epochs=3", fails=True)
+    assert f"--config.epochs=1 --config.init_from={folder / 'run'} --workdir=" in said
 
 
 def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
     folder, _, _ = tiny
     common = [f"--workdir={folder / 'run'}"]
     output = [f"--output={tmp_path / 'scores'}"]
-    main("--mode=evaluate", *common, f"--input={other_scan}", *output, fresh=True)
+    said = main("--mode=evaluate", *common, f"--input={other_scan}", *output, fresh=True)
+    images, run, scores = other_scan / "images", folder / "run", tmp_path / "scores"
+    lines = said.splitlines()
+    assert lines[0] == (
+        f"data:    {images}, 3 slices of several sizes, as 70 x 65, uint16; 3 labelled by "
+        f"{other_scan / 'labels'}"
+    )
+    assert re.fullmatch(rf"run:     {re.escape(str(run))} \(step [48]\)", lines[1])
+    assert lines[2].startswith("devices: ")
+    last = lines.index(f"results: {scores}/results.json")
+    assert lines[last + 1 : last + 3] == [
+        f"figures: {scores}/figures", f"page:    {scores}/report.html",
+    ]  # fmt: skip
     results = json.loads((tmp_path / "scores" / "results.json").read_text())
     assert results["slices"] == 3
     assert (tmp_path / "scores" / "figures" / "collage.png").stat().st_size > 10_000
@@ -127,7 +191,12 @@ def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
     assert results["calibration"]["pixels"] == results["pixels"]
 
     flags = [*common, f"--input={other_scan / 'images'}", f"--output={tmp_path / 'masks'}"]
-    main("--mode=predict", *flags, fresh=True)
+    said = main("--mode=predict", *flags, fresh=True)
+    lines = said.splitlines()
+    assert lines[0] == f"data:    {images}, 3 slices of several sizes, as 70 x 65, uint16"
+    assert [line.partition(":")[0] for line in lines[1:3]] == ["run", "devices"]
+    last = lines.index(f"labels: {tmp_path / 'masks'}")
+    assert lines[last + 1] == f"record: {tmp_path / 'masks' / 'prediction.json'}"
     masks = sorted((tmp_path / "masks").glob("*.tif"))
     assert [path.stem for path in masks] == ["scan000", "scan001", "scan002"]
     truth = [tifffile.imread(path).ravel() for path in sorted((other_scan / "labels").iterdir())]
@@ -139,12 +208,21 @@ def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
     kept = masks[0].stat().st_mtime_ns
     lost = masks[1].read_bytes()
     masks[1].unlink()
-    main("--mode=predict", *flags)
+    # The folder that holds images and labels is as good as that of the images.
+    main("--mode=predict", *common, f"--input={other_scan}", *flags[2:])
     assert masks[0].stat().st_mtime_ns == kept
     assert masks[1].read_bytes() == lost
 
     said = main("--mode=predict", *flags, "--probabilities", fails=True)
     assert "probabilities: False there, True here" in said
+
+    # One image is called as in its folder.
+    one = [f"--input={images / 'scan001.tif'}", f"--output={tmp_path / 'one'}"]
+    said = main("--mode=predict", *common, *one)
+    assert f"data:    {images / 'scan001.tif'}, 1 slice of 61 x 65, uint16\n" in said
+    np.testing.assert_array_equal(
+        tifffile.imread(tmp_path / "one" / "scan001.tif"), tifffile.imread(masks[1])
+    )
 
 
 def test_two_processes_predict_a_volume_of_the_same_bytes_as_one(tiny, tmp_path):
@@ -161,6 +239,10 @@ def test_two_processes_predict_a_volume_of_the_same_bytes_as_one(tiny, tmp_path)
         )
         assert ("3 blocks are shared out to 2 processes" in said) == (jobs == 2)
         assert f"napari {output}" in said
+        assert said.startswith(
+            f"data:    {tmp_path}/my scan [1].tif, 40 slices of 40 x 50, uint16\nrun:     "
+        )
+        assert f"\nlabels: {output}\nrecord: {output}.json\nnext:   {output}.next.csv\n" in said
         names = sorted(path.name for path in output.parent.iterdir())
         assert names == [f"labels.ome.zarr{end}" for end in ("", ".json", ".next.csv")]
         stores.append({
@@ -214,7 +296,15 @@ def test_evaluate_degrades_the_scan_and_scores_it_again(tiny, other_scan, tmp_pa
         (["--config=configs/tiny.py", "--config.model.norm=layer"], "none, batch, group, instance"),
         (["--config=configs/tiny.py", "--config.model.feature=3"], "config.model.features"),
         (["--config=configs/soc.py"], "--config.data.root=FOLDER"),
-        (["--config=configs/nothing.py"], "--config=configs/nothing.py: no such file"),
+        (["--config=configs/nothing.py"], "--config=configs/nothing.py: no such file; see con"),
+        (["--config=configs/defalt.py"], "did you mean --config=configs/default.py?"),
+        (["--config=configs/ablations/los.py"], "did you mean --config=configs/ablations/loss.py"),
+        (["--config=sandston.py"], "did you mean --config=configs/sandstone.py?"),
+        (["--help_config=data.spl"], "--help_config=data.spl: no such field"),
+        (
+            ["--config=configs/tiny.py", "--config.init_from=runs/nowhere"],
+            "config.init_from='runs/nowhere': is no trained run, for runs/nowhere/config.json",
+        ),
         (["--config=configs/from_run.py:nowhere"], "nowhere/config.json: no such file"),
         (["--config=configs/tiny.py", "--config.data.root=x"], "add --config.data.source=folder"),
         (

@@ -51,14 +51,21 @@ def run(source, output, changes=None, **options):
 def test_all_is_measured_and_written(volumes, tmp_path):
     """The command as it is typed."""
     output = tmp_path / "measured"
-    subprocess.run(
+    done = subprocess.run(
         [
             sys.executable, MAIN, "--mode=measure", f"--input={volumes / 'segmented.tif'}",
             f"--labels={volumes / 'true.tif'}", f"--output={output}", "--meshes=ply,stl",
             "--config.data.classes=0:pore,128:YSZ,255:nickel",
         ],
-        check=True,
+        check=True, capture_output=True, text=True,
     )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"data:   {volumes / 'segmented.tif'}, 36 slices of 40 x 40, uint8"
+    assert lines[1:3] == [f"labels: {volumes / 'true.tif'}", "voxels: 0.5 x 0.5 x 0.5 um"]
+    last = lines.index(f"results: {output}/measured.json, {output}/measured.csv")
+    assert [line.partition(":")[0] for line in lines[last:]] == [
+        "results", "objects", "meshes", "page",
+    ]  # fmt: skip
     found = json.loads((output / "measured.json").read_text())
     assert (found["shape"], found["unit"], found["voxel_size"]) == ([36, 40, 40], "um", [0.5] * 3)
     assert found["phases"] == ["pore", "YSZ", "nickel"]

@@ -26,7 +26,9 @@ def test_the_command_writes_page_and_card(tmp_path):
     assert said.returncode == 0, said.stderr
     written = {path.name for path in folder.iterdir()} - before
     assert written == {"report.html", "model_card.md"}
-    assert f"{folder / 'report.html'} is written" in said.stdout + said.stderr
+    assert said.stdout == (
+        f"results: {folder}, a run\n\npage: {folder}/report.html\ncard: {folder}/model_card.md\n"
+    )
     assert "<h1>a run &amp; more</h1>" in (folder / "report.html").read_text()
     # What somebody has changed stays, and that is said; the rest is made anew.
     card = folder / "model_card.md"

@@ -185,7 +185,7 @@ def test_range_that_is_not_first_and_last(limits):
 
 def test_name_without_number():
     refused(
-        r"mean: no whole slice number in the name.*kind='z' needs one; set config.data.nu",
+        r"mean: no whole slice number in the name.*kind='z' needs one; set --config.data.nu",
         numbers=[1, None, 3],
         names=["slice_1", "mean", "slice_3"],
     )
@@ -193,7 +193,7 @@ def test_name_without_number():
 
 def test_numbers_that_stand_twice():
     refused(
-        r"two images have the same slice number; set config.data.number_pattern, or use",
+        r"two images have the same slice number; set --config.data.number_pattern, or split",
         numbers=[1, 2, 2, 3],
     )
 

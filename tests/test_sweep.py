@@ -165,7 +165,15 @@ def test_a_study_that_was_stopped_repeats_nothing(smoked):
     after = finished(workdir)
     assert set(after) == {f"{v}/seed_{s}" for v in ("base", "dice") for s in (0, 1)}
     assert {name: after[name] for name in before} == before
-    assert f"{len(before)} of 4 runs are finished" in said
+    assert said.startswith(
+        "data:     synthetic tomogram, 20 slices of 48 x 48, uint16\n"
+        f"study:    {workdir}, 2 variants, 2 seeds of each\n"
+        f"runs:     {len(before)} of 4 runs are finished\nexecutor: local, 2 at a time\n"
+    )
+    assert (
+        f"\n\nresults: {workdir}/study.csv, {workdir}/study.md\nfigures: {workdir}/study.png\n"
+        f"runs:    {workdir}\n" in said
+    )
 
 
 def test_a_study_ends_with_a_line_a_run_and_a_row_a_variant(smoked):

@@ -1,6 +1,7 @@
 """Training as a whole, in this process: what a run is a function of, and how it fails."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -113,6 +114,32 @@ def test_a_run_keeps_the_temperature_of_its_checkpoint(run, tmp_path):
             TrainedRun.load(folder)
 
 
+@pytest.mark.parametrize("missing", ["config.json", "data.json", "checkpoints"])
+def test_init_from_that_is_no_run_names_itself_and_a_run_beside_it(
+    config, run, tmp_path, missing, monkeypatch
+):
+    monkeypatch.setattr(train, "open_data", lambda config: pytest.fail("data were read"))
+    workdir, _ = run
+    (tmp_path / "scan1").mkdir()
+    for name in ("config.json", "data.json", "checkpoints"):
+        (tmp_path / "scan1" / name).symlink_to(workdir / name)
+    shutil.copytree(tmp_path / "scan1", tmp_path / "scan2", symlinks=True)
+    (tmp_path / "scan2" / missing).unlink()
+    bad = config.copy_and_resolve_references()
+    bad.init_from = str(tmp_path / "scan2")
+    where = re.escape(str(tmp_path))
+    with pytest.raises(
+        InputError,
+        match=rf"^config\.init_from='{where}/scan2': is no trained run, for {where}/scan2/"
+        rf"{missing} is missing; did you mean --config\.init_from={where}/scan1\?$",
+    ):
+        train.run(bad, tmp_path / "new")
+    bad.init_from = str(tmp_path / "quite another")
+    with pytest.raises(InputError, match=r"give the folder of one, as --config\.init_from=runs"):
+        train.run(bad, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_config_json_repeats_the_run(config, run, tmp_path):
     from configs import from_run
 
@@ -169,7 +196,7 @@ def test_changed_files_are_not_the_same_run(config, tmp_path, write_folder, writ
 def test_fields_of_the_split_are_checked_before_anything_is_simulated(
     config, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(train, "prepare_data", lambda config: pytest.fail("simulated"))
+    monkeypatch.setattr(train, "open_data", lambda config: pytest.fail("simulated"))
     bad = config.copy_and_resolve_references()
     for field, value in (("kind", "blocks"), ("gap", -1), ("between", 1), ("fractions", (1, 0, 0))):
         bad.data.split = config.data.split.copy_and_resolve_references()

@@ -6,9 +6,11 @@ class RunError(Exception):
 
     Attributes:
       exit_code: of main.py.
+      said_as: what stands before the message in main.py's line.
     """
 
     exit_code = 1
+    said_as = "error: "
 
 
 class InputError(RunError, ValueError):
@@ -30,3 +32,4 @@ class StoppedError(RunError):
     """A signal asked the run to stop. The message says what was saved."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again.
+    said_as = ""  # Somebody asked for it: nothing is wrong.

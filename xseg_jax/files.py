@@ -226,5 +226,6 @@ def _remove_link(link: Path) -> None:
 
 
 def line_of(error: RunError | OSError) -> str:
-    """What ends a command, in one line."""
-    return one_line(explain(error) if isinstance(error, OSError) else str(error))
+    """What ends a command, in one line: "error: " and why, or that somebody has stopped it."""
+    said_as = error.said_as if isinstance(error, RunError) else RunError.said_as
+    return said_as + one_line(explain(error) if isinstance(error, OSError) else str(error))

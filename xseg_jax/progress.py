@@ -27,8 +27,8 @@ class _TqdmHandler(logging.Handler):
 def log_to_terminal() -> None:
     """Shows this package's log lines on stderr, and what ends a background thread, a line each."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure:  # A name that is no UTF-8 is printed, as stderr prints it.
-        reconfigure(errors="backslashreplace")
+    if reconfigure:  # A name that is no UTF-8 is printed, as stderr prints it; and lines in order.
+        reconfigure(errors="backslashreplace", line_buffering=True)
     package = logging.getLogger(__name__.partition(".")[0])
     package.handlers = [_TqdmHandler()]
     package.setLevel(logging.INFO)

@@ -26,7 +26,7 @@ gone() { local state && state=$(squeue -h -j "$1" -o %T 2>/dev/null) && [ -z "$s
 echo "## a training in two processes"
 job=$(submit whole)
 wait_for 200 "the training" "gone $job"
-grep -E "^training with|^pixel accuracy" "$folder/whole.log"
+grep -E "^devices:|^pixel accuracy" "$folder/whole.log"
 
 echo "## the same training, preempted"
 job=$(submit preempted)
@@ -37,7 +37,7 @@ squeue -j "$job" -o "%.6i %.10T %.12r"
 sleep 3 # SLURM kills a job that starts in the second in which its first run ended.
 scontrol update JobId="$job" StartTime=now # Not after the two minutes SLURM would wait.
 wait_for 200 "the training" "gone $job"
-grep -E "stopped after|Exited with|REQUEUE|continuing after|^pixel accuracy" "$folder/preempted.log"
+grep -E "stopped at|Exited with|REQUEUE|continuing after|^pixel accuracy" "$folder/preempted.log"
 
 echo "## both runs"
 cmp "$folder"/{whole,preempted}/metrics.jsonl && echo "metrics.jsonl: the same bytes"

@@ -34,6 +34,7 @@ class Split:
       kind: one of `KINDS` but "auto".
       between: planes that lie between those of training and that no part has: scored to see what
         the network makes of slices that nobody labels, where only some are labelled.
+      spared: training planes that `train_slices` leaves out, and that are not between.
       slabs: how planes are cut, where parts share planes; None where planes are whole.
     """
 
@@ -43,6 +44,7 @@ class Split:
     kind: str
     slabs: Slabs | None = None
     between: tuple[int, ...] = ()
+    spared: tuple[int, ...] = ()
 
     def parts(self) -> dict[str, tuple[int, ...]]:
         """Part name to indices."""
@@ -177,7 +179,8 @@ def _by_z(
         if place.number is None or place.axis != 0:
             raise InputError(
                 f"{name}: no whole slice number in the name, but config.data.split.kind='z' "
-                "needs one; set config.data.number_pattern, or split independent images by group"
+                "needs one; set --config.data.number_pattern, or split independent images by "
+                "--config.data.split.kind=group"
                 if place.number is None
                 else f"{name}: is across {AXES[place.axis]}, but config.data.split.kind='z' needs "
                 "planes across z; use --config.data.split.kind=tiles"
@@ -197,8 +200,8 @@ def _blocks(
     """Places in `z_N` of the members of each part."""
     if len(set(z_N.tolist())) < len(z_N):
         raise InputError(
-            "two images have the same slice number; set config.data.number_pattern, or use "
-            "config.data.split.kind='group' if they are independent images"
+            "two images have the same slice number; set --config.data.number_pattern, or split "
+            "independent images by --config.data.split.kind=group"
         )
     if not any(len(limits) for limits in ranges):
         free = np.ptp(z_N) - 2 * gap
@@ -223,7 +226,8 @@ def _blocks(
             raise InputError(
                 f"the {part} block holds none of the {len(z_N)} slices from z = {z_N.min()} to "
                 f"{z_N.max()}; label more slices, or change config.data.split: gap={gap}, "
-                f"fractions={tuple(fractions)}, ranges={[tuple(r) for r in ranges]}"
+                f"fractions={tuple(fractions)}, ranges={[tuple(r) for r in ranges]}; independent "
+                "images have no z: --config.data.split.kind=group splits them"
             )
     for a, one in enumerate(parts):
         for b, other in list(enumerate(parts))[a + 1 :]:
@@ -344,12 +348,12 @@ def _choose_train(split: Split, count: int, places: Sequence[Place]) -> Split:
     """The split with `count` of its training planes, as `choose_evenly`; the others are between."""
     train = choose_evenly(split.train, count)
     left = [index for index in split.train if index not in set(train)]
-    if split.slabs is not None:
-        left = []
-    between = [
-        index for index in left if _is_between(places[index], [places[other] for other in train])
-    ]
-    return replace(split, train=train, between=tuple(between))
+    others = [places[index] for index in train]
+    between = tuple(
+        index for index in left if split.slabs is None and _is_between(places[index], others)
+    )
+    spared = tuple(index for index in left if index not in set(between))
+    return replace(split, train=train, between=between, spared=spared)
 
 
 def _hold_out(split: Split, every: int, places: Sequence[Place]) -> Split:

@@ -1,7 +1,9 @@
 """From the command line to flags: where the config is, and what is wrong with it in one line."""
 
 import argparse
+import difflib
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from absl import app
 
 from xseg_jax.errors import InputError
 from xseg_jax.files import one_line, paths_in, user_path
+from xseg_jax.modes.fields import help_on_fields
 from xseg_jax.modes.options import MAY_DIFFER, may_differ
+from xseg_jax.modes.usage import usage
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 WITHOUT_RUN = ("inspect", "measure")
@@ -27,6 +31,9 @@ def parse(argv: list[str], *, fields: Any) -> list[str]:
     """
     try:
         check_system()
+        if (text := help_in(argv)) is not None:
+            print(text)
+            sys.exit()
         # Alone it means all; a flag of absl would take the next one for its value.
         argv = ["--degrade=all" if flag == "--degrade" else flag for flag in argv]
         find_config(argv)
@@ -37,6 +44,20 @@ def parse(argv: list[str], *, fields: Any) -> list[str]:
             raise
     except InputError as error:
         sys.exit(f"error: {one_line(str(error))}")
+
+
+def help_in(argv: Sequence[str]) -> str | None:
+    """What --help or --help_config prints; None where neither is asked for.
+
+    Raises:
+      InputError: there is no such field.
+    """
+    for flag, _, part in (text.partition("=") for text in argv[1:]):
+        if flag in ("--help", "-help", "-h", "-?"):
+            return usage()
+        if flag == "--help_config":
+            return help_on_fields(part)
+    return None
 
 
 def check_system() -> None:
@@ -62,6 +83,18 @@ def config_of(run: str) -> Path:
     return user_path(run) / "config.json"
 
 
+def _nearest(file: str) -> str:
+    """The configs whose paths are most like one that is not there; else where they are."""
+    beside = Path(file).parent
+    known = [path.relative_to(CONFIGS.parent) for path in sorted(CONFIGS.rglob("*.py"))]
+    known += sorted(beside.glob("*.py")) if beside.is_dir() else []
+    names = {path.stem: path for path in reversed(known)}
+    near = difflib.get_close_matches(Path(file).stem, names, 2)
+    if not near:
+        return "see configs/ for those there are"
+    return f"did you mean {' or '.join(f'--config={names[name]}' for name in near)}?"
+
+
 def find_config(argv: list[str]) -> None:
     """Lets evaluate and predict take some --config.FIELD, on top of the run's own config.
 
@@ -78,7 +111,7 @@ def find_config(argv: list[str]) -> None:
     if known.mode not in MAY_DIFFER:
         file, _, run = (known.config or "").partition(":")
         if file and not Path(file).is_file():
-            raise InputError(f"--config={file}: no such file; see configs/ for those there are")
+            raise InputError(f"--config={file}: no such file; {_nearest(file)}")
         if Path(file).name == "from_run.py":
             runlog().read_json(config_of(run))
         return

@@ -13,6 +13,7 @@ from xseg_jax.evaluation.intervals import Sums, sums_of
 from xseg_jax.files import one_line, paths_in, user_path
 from xseg_jax.modes.evaluate import CLAIM
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.score import BLOCKS
 from xseg_jax.modes.scored import (
@@ -68,12 +69,21 @@ def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
         "notes": notes,
     }
     refuse_others(output, of)
+    first_lines(
+        data=f"{len(first.slices)} slices, on which all were scored",
+        runs=", ".join(f"{name} ({len(side)})" for name, side in sides.items()),
+    )
     with working_in(output, "--output"):
         # First: it says whose the folder is.
         compared = facts | found | provenance()
         write_json(output / report.JSON, compared)
         report.write(output, facts, found)
         write_unless_changed(output / PAGE, compared_page(compared))
+    last_lines(
+        results=output / report.JSON,
+        figures=[output / name for name in report.WRITTEN if name.endswith(".png")],
+        page=output / PAGE,
+    )
     return found
 
 

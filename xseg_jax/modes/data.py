@@ -1,18 +1,21 @@
 """From `config.data` to labelled planes, their split, and what a run must know of them."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from xseg_jax.data.builders import WHAT, PreparedPlanes
+from xseg_jax.data.fingerprint import UNLIKE, resemblance
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
-from xseg_jax.data.splits import PARTS, Split
+from xseg_jax.data.sources import Slices, Source
+from xseg_jax.data.splits import PARTS, Split, choose_evenly
 from xseg_jax.data.symmetry import harmless, moves_of, swaps_in
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
@@ -20,6 +23,8 @@ from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
 from xseg_jax.files import make_folder, user_path
 from xseg_jax.modes.inputs import (
     describe,
+    describe_phantom,
+    describe_sources,
     find_planes,
     refuse_unclear,
     sources_of,
@@ -30,12 +35,29 @@ from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
 
 logger = logging.getLogger(__name__)
 
+COMPARED = 6
+"""Pairs of images that are looked at, whether they are slices of a scan."""
 BY_PLACE = ("scan", "z", "group", "random")
 """Splits that names and numbers of planes decide, without their labels."""
 
 
-def prepare_data(config: Config) -> PreparedPlanes:
-    """Labelled planes of `config.data`, from physics or from files."""
+@dataclass(frozen=True)
+class OpenedData:
+    """What `config.data` names, looked at but not prepared yet.
+
+    Attributes:
+      text: what it is, for the first lines of a run.
+      unlabelled: slices that nobody has labelled.
+      prepare: gives the labelled planes.
+    """
+
+    text: str
+    unlabelled: int
+    prepare: Callable[[], PreparedPlanes]
+
+
+def open_data(config: Config) -> OpenedData:
+    """The data of a run, from physics or from files."""
     data = config.data
     prepared_dir = user_path(data.prepared_dir)
     make_folder(prepared_dir, WHAT)  # Before files are read, which may take long.
@@ -43,17 +65,24 @@ def prepare_data(config: Config) -> PreparedPlanes:
         "context": data.context, "prepared_dir": prepared_dir, "memory_gib": data.memory_gib,
     }  # fmt: skip
     if data.source == "phantom":
-        return prepare_phantom(**data.phantom, **where)
+        prepare = partial(prepare_phantom, **data.phantom, **where)
+        return OpenedData(describe_phantom(config), 0, prepare)
     if data.source != "folder":
         raise InputError(f"config.data.source={data.source!r}: choose phantom or folder")
     images, labels = (path_of(config, kind) for kind in ("images", "labels"))
     sources = sources_of(config, images)
     refuse_unclear(sources)
     planes = find_planes(config, sources, labels)
+    warn_of_independent(config, sources)
     if config.data.split.kind in BY_PLACE:
         # What names and numbers cannot give is refused before all files are read.
         split_at(config, [one.name for one in planes], [one.place for one in planes])
-    return prepare_scans(
+    numbers = {(one.place.scan, one.index) for one in planes if one.place.axis == 0}
+    whole = len(numbers) == len(planes)  # Planes across other axes are no slices.
+    unlabelled = sum(map(len, sources)) - len(planes) if whole else 0
+    said = f"{len(planes)} labelled by {labels}"
+    prepare = partial(
+        prepare_scans,
         planes,
         classes=data.classes,
         ignore=data.ignore,
@@ -62,6 +91,27 @@ def prepare_data(config: Config) -> PreparedPlanes:
         voxel_size=voxel_size_of(sources, data.voxel_size),
         **where,
     )
+    return OpenedData(f"{images}, {describe_sources(sources)}; {said}", unlabelled, prepare)
+
+
+def warn_of_independent(config: Config, sources: Sequence[Source]) -> None:
+    """Warns of images that are split by z and resemble the next one no more than any other."""
+    first = sources[0]
+    if config.data.split.kind not in ("auto", "z") or not isinstance(first, Slices):
+        return
+    near = [n for n in range(len(first) - 1) if None not in first.numbers[n : n + 2]]
+    if len(sources) > 1 or len(near) < COMPARED:
+        return
+    chosen = [n for one in choose_evenly(near, COMPARED) for n in (one, one + 1)]
+    some = sorted(set(chosen))
+    pairs = Slices(first.name, [first.files[n] for n in some], [first.numbers[n] for n in some])
+    likeness = resemblance(pairs)
+    if likeness and likeness[0] - likeness[1] < UNLIKE:
+        logger.warning(
+            "%s: images resemble the next one no more than others (they correlate by %.2f and "
+            "%.2f), as radiographs do. If they are no slices of one scan, their numbers are no z: "
+            "split them by --config.data.split.kind=group", first.files[0].parent, *likeness,
+        )  # fmt: skip
 
 
 def path_of(config: Config, kind: str) -> str:
@@ -108,9 +158,15 @@ class Selection(Sequence[Plane]):
         return replace(plane, label_HW=label_HW)
 
 
-def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFacts:
-    """Measures the training planes, and how much the split leaks; prints what was found."""
-    names = planes.label_map.names
+def say_split(config: Config, planes: PreparedPlanes, split: Split, unlabelled: int) -> None:
+    """Prints what labels mean, which planes are in which part, and how many are in none, and why.
+
+    Args:
+      config: of the run.
+      planes: that are labelled.
+      split: of the planes.
+      unlabelled: slices beside them.
+    """
     print(f"label values to classes: {planes.label_map}")
     print(f"split: {describe(split)}")
     for part, indices in split.parts().items():
@@ -118,7 +174,39 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
         if members:
             print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
     if split.between:
-        print(f"between: {len(split.between)} slices, scored but not trained on")
+        by = "train_slices" if config.data.train_slices else "split.between"
+        print(f"between: {len(split.between)} slices held out ({by}), scored but not trained on")
+    if said := not_used(config, split, len(planes), unlabelled):
+        print(f"not used: {said}")
+
+
+def not_used(config: Config, split: Split, labelled: int, unlabelled: int) -> str:
+    """How many slices are in no part, by the field that leaves them out; "" where there are none.
+
+    Args:
+      config: of the run.
+      split: of the labelled slices.
+      labelled: how many there are.
+      unlabelled: how many there are beside them.
+    """
+    data = config.data
+    used = {index for part in (*_all_of(split).values(), split.spared) for index in part}
+    ranged = split.kind == "z" and any(len(data.split[part]) for part in PARTS)
+    why = {
+        "outside the ranges of split.train, validation and test"
+        if ranged
+        else f"in gaps of {data.split.gap} voxels (split.gap)": labelled - len(used),
+        f"left out by train_slices={data.train_slices}": len(split.spared),
+        "without a label" + " (skip_unlabelled)" * data.skip_unlabelled: unlabelled,
+    }
+    what = "image" if split.kind == "group" else "slice"
+    said = [f"{count} {what}{'s' * (count > 1)} {reason}" for reason, count in why.items() if count]
+    return ", ".join(said)
+
+
+def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFacts:
+    """Measures the training planes, and how much the split leaks."""
+    names = planes.label_map.names
     train, test = (Selection(planes, split, part) for part in ("train", "test"))
     pixels_K = labelled_pixels(planes, split)
     grey_scales = GreyScales.fit(config.data.normalize, train, planes.grey_scales)

@@ -15,7 +15,8 @@ from xseg_jax.errors import InputError
 from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, strengths_of
 from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
-from xseg_jax.modes.inputs import find_planes, sources_of, voxel_size_of
+from xseg_jax.modes.inputs import describe_sources, find_planes, sources_of, voxel_size_of
+from xseg_jax.modes.lines import devices_of, first_lines, last_lines
 from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.report import write_reports
 from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
@@ -33,6 +34,7 @@ from xseg_jax.progress import Progress
 from xseg_jax.report import degraded
 from xseg_jax.report.page import PAGE
 from xseg_jax.report.run_folder import SLICES as SHOWN
+from xseg_jax.report.run_folder import TEXT
 from xseg_jax.training.parallel import is_first_process, share_of
 from xseg_jax.training.runlog import claim, provenance, refuse_other, write_json
 
@@ -43,7 +45,7 @@ CLAIM = "evaluation.json"
 DEGRADED = "degraded.json"
 WRITTEN = (
     "results.json", SLICES, BOUNDARIES, "figures", DEGRADED, "degraded.csv", WARNINGS, SHOWN, PAGE,
-    MEASURED,
+    MEASURED, TEXT,
 )  # fmt: skip
 
 
@@ -101,6 +103,11 @@ def run(
     if voxel_size:
         trained.warn_of_voxels(images, voxel_size)
     planes = find_planes(config, sources, labels)
+    first_lines(
+        data=f"{images}, {describe_sources(sources)}; {len(planes)} labelled by {labels}",
+        run=trained.names,
+        devices=devices_of(trained.parallel),
+    )
     trained = trained.on(sources, label_map)
     trained = replace(trained, facts=replace(trained.facts, voxel_size=voxel_size))
     one_type = config.data.normalize == "volume"
@@ -142,7 +149,12 @@ def run(
         keep_warnings(output, goes_on=False)
         if config.report.get("page", True):  # Runs of earlier versions have no such field.
             write_reports(output)
-        return results
+    last_lines(
+        results=[output / "results.json", output / DEGRADED],
+        figures=output / "figures",
+        page=output / PAGE,
+    )
+    return results
 
 
 def _score_degraded(

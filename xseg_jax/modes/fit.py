@@ -96,7 +96,9 @@ def fit(
         state, notes = found or (start(), {"seconds": 0.0, "sums": {}})
         first, began = int(state.step), time.monotonic()
         saved = began
-        if found:
+        if found and first == steps:
+            logger.info("all %d steps are taken; going on with what follows them", steps)
+        elif found:
             logger.info("continuing after step %d of %d", first, steps)
         state = parallel.replicate(state)
         with (
@@ -140,8 +142,8 @@ def fit(
                 if stopping:
                     checkpoints.wait()
                     raise StoppedError(
-                        f"stopped after step {step} of {steps}, which is saved; the same command "
-                        "continues"
+                        f"stopped at step {step} of {steps}, which is saved; the same command goes "
+                        "on"
                     )
         checkpoints.wait()
         if is_first_process():

@@ -1,14 +1,17 @@
 """From config fields and flags to scans and their labelled planes. No TensorFlow."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from xseg_jax.data.annotations import LabelledPlane, Labels
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.pairs import FOLDERS, folder_of
 from xseg_jax.data.planes import Place
-from xseg_jax.data.sources import Slices, Source, open_sources
+from xseg_jax.data.sources import Slices, Source, Volume, open_sources
 from xseg_jax.data.splits import PARTS, Split, hold_out, split_planes
 from xseg_jax.errors import InputError
 from xseg_jax.files import user_path
@@ -17,6 +20,16 @@ from xseg_jax.scans.folders import left_out
 from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
+
+
+def images_in(source: Path) -> str:
+    """The folder images|data of a folder that holds one; else what is given.
+
+    Raises:
+      InputError: it holds both.
+    """
+    holds = source.is_dir() and any((source / name).is_dir() for name in FOLDERS["images"])
+    return str(folder_of(source, "images") if holds else source)
 
 
 def sources_of(config: Config, images: str) -> list[Source]:
@@ -56,6 +69,34 @@ def refuse_unclear(sources: Sequence[Source]) -> None:
 def is_image(source: Source) -> bool:
     """Whether a scan is one file of one slice."""
     return isinstance(source, Slices) and len(source) == 1
+
+
+def describe_phantom(config: Config) -> str:
+    """As `describe_sources`, of what `config.data.phantom` simulates."""
+    size, depth, step = (config.data.phantom[name] for name in ("size", "depth", "z_step"))
+    slices = len(range(0, depth, max(step, 1)))
+    return f"synthetic tomogram, {slices} slices of {size} x {size}, uint16"
+
+
+def describe_sources(sources: Sequence[Source]) -> str:
+    """How many images there are, of which size and type: "124 slices of 501 x 501, uint16"."""
+    first, count = sources[0], sum(map(len, sources))
+    images = all(map(is_image, sources))
+    scans = f"{len(sources)} scans, " * (len(sources) > 1 and not images)
+    what = ("image" if images else "slice") + "s" * (count > 1)
+    if isinstance(first, Volume):
+        seen = [(one.scan.shape[1:], one.scan.dtype) for one in sources if isinstance(one, Volume)]
+    else:
+        seen = []
+        for source, index in ((first, 0), (sources[-1], len(sources[-1]) - 1)):
+            with contextlib.suppress(InputError):  # Who needs the image will say what is wrong.
+                image_HW = source.image(index)
+                seen.append((image_HW.shape, image_HW.dtype))
+    if not seen:
+        return f"{scans}{count} {what}"
+    (height, width), dtype = seen[0]
+    of = "of" if len({shape for shape, _ in seen}) == 1 else "of several sizes, as"
+    return f"{scans}{count} {what} {of} {height} x {width}, {dtype}"
 
 
 def find_planes(config: Config, sources: Sequence[Source], labels: str) -> list[LabelledPlane]:

@@ -25,12 +25,15 @@ from xseg_jax.model.unet import UNet
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import (
     describe,
+    describe_sources,
     find_planes,
+    images_in,
     is_image,
     refuse_unclear,
     sources_of,
     split_at,
 )
+from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.recipe import CROP, Choice, choose, text_of, what_to_label
 from xseg_jax.modes.run import Config, make_augment, steps_per_epoch
@@ -89,6 +92,8 @@ def run(
     sources, independent = _open(config, images)
     # What labels cannot be used is refused before the scan is read.
     planes = _find(config, sources, labels, independent) if labels else []
+    said = f"; {len(planes)} labelled by {labels}" if labels else ""
+    first_lines(data=f"{images}, {describe_sources(sources)}{said}")
     prints = _fingerprints(sources, independent)
     by_names = config.data.split.kind == "auto" and not independent
     if by_names and any(one.sizes > 1 for one in prints):
@@ -150,7 +155,7 @@ def run(
         if is_first_process():
             _write(output, found, choices, panels, labelled)
     print(words(found))
-    print(f"written: {', '.join(str(output / name) for name in (RECORD, SHEET, CONFIG))}")
+    last_lines(results=output / RECORD, figures=output / SHEET, config=output / CONFIG)
     what = "train" if labelled else f"set config.data.labels in {output / CONFIG}, then train"
     print(f"next: {what} by python main.py --config={output / CONFIG} --workdir=runs/NAME")
     return found
@@ -158,12 +163,9 @@ def run(
 
 def _paths(source: Path, labels: str | None) -> tuple[str, str | None]:
     """Absolute paths of images and labels, as an input names them."""
-    holds = {
-        kind: source.is_dir() and any((source / name).is_dir() for name in names)
-        for kind, names in FOLDERS.items()
-    }
-    images = str(folder_of(source, "images") if holds["images"] else source)
-    if labels is None and holds["images"] and holds["labels"]:
+    images = images_in(source)
+    both = images != str(source) and any((source / name).is_dir() for name in FOLDERS["labels"])
+    if labels is None and both:
         labels = str(folder_of(source, "labels"))
     return _absolute(images), _absolute(labels) if labels else None
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xseg_jax.data.labels import IGNORED, LabelMap
+from xseg_jax.data.sources import Volume
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import properties
 from xseg_jax.evaluation.doubt import Drawn, masks
@@ -20,6 +21,8 @@ from xseg_jax.inference.volume import PROBABILITIES
 from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
 from xseg_jax.measure.quantities import Found
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.inputs import describe_sources
+from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.quantities import SEGMENTED, choose, measure, measure_slices
 from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.run import Config
@@ -120,6 +123,8 @@ def run(
         if not (output / CLAIM).exists():
             written = [*WRITTEN, *_files_of_phases(label_map.names, formats)]
             refuse_foreign((output / name for name in written), "a measurement", "--output")
+        what = describe_sources([Volume(scan)])
+        first_lines(data=f"{source}, {what}", labels=labels, voxels=voxel_size)
         with working_in(output, "--output"):
             claim(output / CLAIM, made_by)
             names = label_map.names
@@ -142,7 +147,12 @@ def run(
             report.write_csv(output / "measured.csv", result)
             write_unless_changed(output / PAGE, measured_page(result))
     print(report.measured_table(result))
-    logger.info("written: %s", output)
+    last_lines(
+        results=[output / RESULT, output / "measured.csv"],
+        objects=sorted(output.glob("objects_*.csv")),
+        meshes=[output / name for name in _files_of_phases(names, formats) if formats],
+        page=output / PAGE,
+    )
     return result
 
 

@@ -14,6 +14,8 @@ from xseg_jax.modes.volume import Prediction, identity_of
 logger = logging.getLogger(__name__)
 
 LOG_LINES = 12
+ENDS = ("error: ", "stopped ", "Traceback ")
+"""Of a log that says why its process ended."""
 
 
 def run_in_parts(
@@ -78,7 +80,7 @@ def _refuse_missing(job: Prediction, jobs: int, commands: Mapping[int, Command])
     failed = sorted({n % jobs for n in missing})
     for log in (commands[k].log for k in failed):
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        if not any(line.startswith(("error: ", "Traceback ")) for line in lines[-LOG_LINES:]):
+        if not any(line.startswith(ENDS) for line in lines[-LOG_LINES:]):
             lines.append("(ended without a word, as one that is killed, or has no memory left)")
         print(f"\nfailed: {log}\n" + "\n".join(f"    {line}" for line in lines[-LOG_LINES:]))
     raise RunError(

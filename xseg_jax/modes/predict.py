@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 
 from xseg_jax.data.planes import Plane
-from xseg_jax.data.sources import Source
+from xseg_jax.data.sources import Source, Volume
 from xseg_jax.errors import InputError
 from xseg_jax.inference.ranking import write_ranks
 from xseg_jax.inference.record import Record
@@ -27,7 +27,8 @@ from xseg_jax.inference.volume import (
 )
 from xseg_jax.modes import segment
 from xseg_jax.modes.folders import agree, refuse_foreign, working_in
-from xseg_jax.modes.inputs import sources_of
+from xseg_jax.modes.inputs import describe_sources, images_in, sources_of
+from xseg_jax.modes.lines import devices_of, first_lines, last_lines
 from xseg_jax.modes.parts import run_in_parts
 from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
 from xseg_jax.modes.trained import TrainedRun
@@ -71,7 +72,7 @@ def run(
 
     Args:
       workdir: folder of a trained run, or of several with commas between, whose mean is taken.
-      source: a scan of any format, or a folder of images.
+      source: a scan of any format, a folder of images, or one that holds images|data.
       output: a file or store, whose suffix says the format (`scans.write`), or a folder.
       probabilities: also write class probabilities, at the run's temperature; in a folder (K, H, W)
         float32 an image, else uint8, 255 for 1.
@@ -93,6 +94,7 @@ def run(
         wrote, or some that were changed since.
       SaveError: `output` cannot be written to.
     """
+    source = Path(images_in(source))
     _refuse_input_as_output(source, output)
     if jobs < 1:
         raise InputError(f"--jobs={jobs}: must be at least 1")
@@ -109,18 +111,22 @@ def run(
         trained = trained.turning()
     made_by = trained.made_by(source) | {"probabilities": probabilities}
     made_by |= {"tta": True} if tta else {}
+    uses = {"run": trained.names, "devices": devices_of(trained.parallel)}
     if probabilities or uncertainty:
         made_by |= _temperature_of(trained)
     if kind is FOLDER:
-        predict_images(trained, source, output, made_by, uncertainty=uncertainty)
+        predict_images(trained, source, output, made_by, uses, uncertainty=uncertainty)
         return
     job = plan(
         trained, str(source), output, axes=axes, anisotropic=anisotropic,
         probabilities=probabilities, uncertainty=uncertainty, version=ome_zarr,
         voxel_size=voxel_size,
     )  # fmt: skip
+    first_lines(data=f"{source}, {describe_sources([job.source])}", **uses)
     if jobs == 1 and executor == "local":
         segment.run(job, made_by, parse_share(share))
+        if share is None:
+            last_lines(**job.places())
         return
     flags = [
         "--mode=predict", f"--workdir={workdir}", f"--input={source}", f"--output={output}",
@@ -132,6 +138,7 @@ def run(
         *(f"--config.{field}={value}" for field, value in (changes or {}).items()),
     ]  # fmt: skip
     run_in_parts(job, made_by, flags, executor=executor, jobs=jobs, slurm=slurm or {})
+    last_lines(**job.places())
 
 
 def _refuse_input_as_output(source: Path, output: Path) -> None:
@@ -190,11 +197,13 @@ def predict_images(
     source: Path,
     output: Path,
     made_by: Mapping[str, Any],
+    uses: Mapping[str, str],
     *,
     uncertainty: bool,
 ) -> None:
     """Writes one label TIFF an image, under the image's stem, and what else is asked for."""
     sources = sources_of(trained.config, str(source))
+    first_lines(data=f"{source}, {describe_sources(sources)}", **uses)
     trained = trained.on(sources)
     images = [Image(one, index) for one in sources for index in range(len(one))]
     # The label last: where it exists, all of its image is done.
@@ -211,6 +220,7 @@ def predict_images(
     refuse_other(output / CLAIM, made_by)
     with working_in(output, "--output"):
         _segment(trained, images, outputs, output, made_by, maps)
+    last_lines(labels=output, record=output / CLAIM, next=output / RANKS)
 
 
 @dataclass(frozen=True)
@@ -223,7 +233,9 @@ class Image:
     @property
     def name(self) -> str:
         """What its output is called."""
-        return self.source.plane_name(self.index)
+        # One picture is called as its file, and not as plane 0 of a volume.
+        alone = isinstance(self.source, Volume) and len(self.source) == 1
+        return self.source.name if alone else self.source.plane_name(self.index)
 
     @property
     def where(self) -> str:
@@ -279,7 +291,6 @@ def _segment(
                     write_tiff(draft, array)
             progress.advance()
     watch.close()
-    logger.info("%d label images are in %s", len(images), output)
     if UNCERTAINTY in maps:
         wait_for_processes("all images are segmented")
         agree(lambda: rank_images(images, output))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from xseg_jax.errors import InputError
 from xseg_jax.modes.folders import working_in
+from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.report.model_card import CARD, model_card
 from xseg_jax.report.page import PAGE, page_of
 from xseg_jax.report.run_folder import RunFolder
@@ -27,9 +28,11 @@ def run(workdir: Path) -> None:
         folder is in use.
       SaveError: the disk is full, or failed.
     """
-    RunFolder.read(workdir)  # Before anything is written where no results are.
+    found = RunFolder.read(workdir)  # Before anything is written where no results are.
+    first_lines(results=f"{workdir}, {'a run' if found.is_run else 'an evaluation'}")
     with working_in(workdir, "--workdir"):
         write_reports(workdir)
+    last_lines(page=workdir / PAGE, card=workdir / CARD)
 
 
 def write_reports(folder: Path) -> None:
@@ -49,14 +52,12 @@ def write_reports(folder: Path) -> None:
 
 
 def write_unless_changed(path: Path, text: str) -> None:
-    """Writes a report, unless somebody has changed the one that is there; says which.
+    """Writes a report, unless somebody has changed the one that is there, and says so.
 
     Raises:
       SaveError: the disk is full, or failed.
     """
-    if write_signed(path, text, "this report"):
-        logger.info("%s is written", path)
-    else:
+    if not write_signed(path, text, "this report"):
         logger.warning(
             "%s: was changed by somebody and stays as it is; move it away to have it anew", path
         )

@@ -24,6 +24,7 @@ from xseg_jax.evaluation.calibration import Reliability
 from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.evaluation.forest import Forest, Sample
 from xseg_jax.evaluation.intervals import intervals, sums_of
+from xseg_jax.files import write_text
 from xseg_jax.model.metrics import macro_scores, scores
 from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.run import Config, DataFacts
@@ -34,6 +35,7 @@ from xseg_jax.progress import Progress
 from xseg_jax.report import figures, reliability
 from xseg_jax.report.confusion import confusion
 from xseg_jax.report.run_folder import SLICES as SHOWN
+from xseg_jax.report.run_folder import TEXT
 from xseg_jax.report.table import results_table
 from xseg_jax.training.parallel import is_first_process, share_of
 from xseg_jax.training.runlog import provenance, write_json
@@ -209,11 +211,17 @@ def score_and_report(
         write_sums(output / BOUNDARIES, edges)
         if measured:
             write_json(output / MEASURED, measured | provenance())
-        write_json(output / "results.json", results)
-    print(results_table(results))
-    if measured:
-        print(summary(measured, NETWORK))
+    text = results_table(results)
+    _keep(output, results, f"{text}\n{summary(measured, NETWORK)}" if measured else text)
     return results
+
+
+def _keep(output: Path, results: dict[str, Any], text: str) -> None:
+    """Prints what was scored, and writes it; the numbers last, for a run that has them is done."""
+    if is_first_process():
+        write_text(output / TEXT, f"{text}\n", "the table")
+        write_json(output / "results.json", results)
+    print(text)
 
 
 def _scores(
@@ -291,9 +299,7 @@ def report_untested(
         | _provenance(trained)
         | {"seconds": seconds()}
     )
-    if is_first_process():
-        write_json(output / "results.json", results)
-    print(results_table(results))
+    _keep(output, results, results_table(results))
     return results
 
 

@@ -334,7 +334,6 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
         "scale": dict.fromkeys(job.maps, f"{FULL} is 1"),
     }
     write_json(job.about, dict(made_by) | said | {"made_with": provenance()})
-    logger.info("written: %s", ", ".join(str(path) for path in job.written()))
     print(f"open it with: {open_with(job.output)}")
 
 

@@ -19,6 +19,8 @@ from xseg_jax.files import one_line
 from xseg_jax.model.metrics import macro_scores
 from xseg_jax.modes.executors import Command, run_here, run_on_slurm
 from xseg_jax.modes.folders import refuse_foreign
+from xseg_jax.modes.inputs import describe_phantom
+from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.score import BASELINES, NETWORK
@@ -113,7 +115,15 @@ def _study(
     for one in runs:
         claim(one.folder / "config.json", one.config.to_dict(), free=RUNTIME_FIELDS)
     todo = [one.command for one in runs if not one.finished]
-    logger.info("%d of %d runs are finished", len(runs) - len(todo), len(runs))
+    data = study.base.data
+    first_lines(
+        data=describe_phantom(study.base)
+        if data.source == "phantom"
+        else data.root or f"{data.images}, labelled by {data.labels}",
+        study=f"{workdir}, {len(variants)} variants, {len(study.seeds)} seeds of each",
+        runs=f"{len(runs) - len(todo)} of {len(runs)} runs are finished",
+        executor=f"{executor}, {jobs} at a time" if executor == "local" else executor,
+    )
     if executor == "slurm":
         ended = run_on_slurm(todo, workdir / "submitit", slurm)
     else:
@@ -130,6 +140,11 @@ def _study(
             else []
         )
         print(f"\nfailed: {one.folder}\n" + "\n".join(f"    {line}" for line in end))
+    last_lines(
+        results=[workdir / name for name in report.WRITTEN if name.endswith((".md", ".csv"))],
+        figures=[workdir / name for name in report.WRITTEN if name.endswith(".png")],
+        runs=workdir,
+    )
     if failed:
         raise RunError(
             f"{len(failed)} of {len(runs)} runs failed, {failed[0].folder} for one; their logs end "

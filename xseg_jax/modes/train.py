@@ -1,5 +1,6 @@
 """Trains a U-Net, and scores its best checkpoint on the test planes."""
 
+import difflib
 import logging
 import time
 from dataclasses import replace
@@ -12,13 +13,24 @@ from xseg_jax.data.splits import check_between, check_fields
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.calibration import fit_temperature
 from xseg_jax.evaluation.forest import Sample
-from xseg_jax.files import user_path
+from xseg_jax.files import user_path, write_text
 from xseg_jax.model.augment import check_augment
 from xseg_jax.model.losses import LOSSES
 from xseg_jax.model.unet import check_model
-from xseg_jax.modes.data import Selection, find_facts, prepare_data, split_data
+from xseg_jax.modes.data import Selection, find_facts, open_data, say_split, split_data
+from xseg_jax.modes.finished import (
+    INPUTS,
+    RESULTS,
+    check_same,
+    files_of,
+    keep_inputs,
+    lacks_page,
+    print_again,
+    where_things_are,
+)
 from xseg_jax.modes.fit import fit
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.lines import devices_of, first_lines
 from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.report import REPORTS, write_reports
@@ -28,7 +40,6 @@ from xseg_jax.modes.run import (
     Learner,
     checkpoint_used,
     make_learner,
-    read_config,
     steps_per_epoch,
 )
 from xseg_jax.modes.score import (
@@ -47,7 +58,7 @@ from xseg_jax.modes.trained import CALIBRATION, TrainedRun
 from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress
 from xseg_jax.report.run_folder import SLICES as SHOWN
-from xseg_jax.report.table import results_table
+from xseg_jax.report.run_folder import TEXT
 from xseg_jax.training.parallel import (
     Parallel,
     any_process,
@@ -66,6 +77,7 @@ from xseg_jax.training.state import (
 
 logger = logging.getLogger(__name__)
 
+PARAMETERS = "parameters.txt"
 TESTED = {"tiles": "test within the labelled slices"}
 """What the table calls a test that is less than one on slices of its own."""
 LOWEST = {
@@ -78,8 +90,8 @@ LOWEST = {
 }
 """Smallest values of fields that have no further rule."""
 WRITTEN = (
-    "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", SLICES, BOUNDARIES,
-    "figures", FOREST, CALIBRATION, WARNINGS, SHOWN, MEASURED,
+    "data.json", "metrics.jsonl", "tensorboard", "checkpoints", RESULTS, SLICES, BOUNDARIES,
+    "figures", FOREST, CALIBRATION, WARNINGS, SHOWN, MEASURED, INPUTS, TEXT, PARAMETERS,
     *REPORTS,
 )  # fmt: skip
 """What a run writes beside its config.json."""
@@ -104,14 +116,16 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     """
     began = time.monotonic()
     check_config(config)
-    refuse_other(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
+    check_same(config, workdir)
     if not (workdir / "config.json").exists():
         refuse_foreign((workdir / name for name in WRITTEN), "a run", "--workdir")
     if config.init_from and not (workdir / "checkpoints").exists():
-        read_config(user_path(config.init_from))  # Is there such a run?
+        check_init_from(config.init_from)
     parallel = Parallel.choose(config.parallel.mode, config.batch_size, config.parallel.accumulate)
-    if (workdir / "results.json").exists():  # Nothing is written, as in a folder that is read-only.
-        return _train(config, workdir, parallel, began)
+    if (workdir / RESULTS).exists() and not lacks_page(config, workdir):
+        results = _train(config, workdir, parallel, began)  # A folder that is read-only will do.
+        where_things_are(workdir)
+        return results
     with working_in(workdir, "--workdir"):
         try:
             results = _train(config, workdir, parallel, began)
@@ -120,12 +134,16 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
                 keep_warnings(workdir, goes_on=True)
         if config.report.get("page", True):  # Runs of earlier versions have no such field.
             write_reports(workdir)
-        return results
+    where_things_are(workdir)
+    return results
 
 
 def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> dict[str, Any]:
-    planes = prepare_data(config)
+    files, opened = files_of(config), open_data(config)
+    first_lines(data=opened.text, run=workdir, devices=devices_of(parallel))
+    planes = opened.prepare()
     split = split_data(config, planes)
+    say_split(config, planes, split, opened.unlabelled)
     facts = find_facts(config, planes, split)
     overlaid_class(config, facts)  # Before the work, not after it.
     if is_first_process():
@@ -133,21 +151,16 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         claim(workdir / "data.json", facts.to_json())
     wait_for_processes("claim")
     refuse_other(workdir / "data.json", facts.to_json())  # Of another process, too.
-    if (workdir / "results.json").exists():
-        logger.info("%s: this run is finished", workdir)
-        results = read_json(workdir / "results.json")
-        print(results_table(results))
-        return results
+    if is_first_process():
+        keep_inputs(config, workdir, opened.text, files)
+    if (workdir / RESULTS).exists():
+        print_again(workdir)
+        return read_json(workdir / RESULTS)
 
     if "forest" in check_baselines(config):
         keep_sample(workdir / FOREST, Selection(planes, split, "train"), facts)
     learner = make_learner(config, facts)
-    print(parameter_table(jax.eval_shape(learner.init).params))
-    devices = len(parallel.devices)
-    logger.info(
-        "training with %s on %d %s device%s",
-        parallel.mode, devices, parallel.devices[0].platform, "s" * (devices > 1),
-    )  # fmt: skip
+    say_network(config, workdir, jax.eval_shape(learner.init).params)
     seconds_before = fit(
         config,
         workdir,
@@ -183,6 +196,18 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
     )
 
 
+def say_network(config: Config, workdir: Path, params: Any) -> None:
+    """Prints how large the network is, and writes a line a parameter into the run folder."""
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
+    features = ", ".join(map(str, config.model.features))
+    print(
+        f"network: {sum(sizes):,} parameters, {len(config.model.features)} levels of {features} "
+        f"channels ({workdir / PARAMETERS})"
+    )
+    if is_first_process():
+        write_text(workdir / PARAMETERS, f"{parameter_table(params)}\n", "this table")
+
+
 def keep_sample(path: Path, train: Selection, facts: DataFacts) -> None:
     """Writes what a forest is fitted to, unless the run has done so before."""
     (kept,) = any_process(is_first_process() and path.exists())
@@ -216,7 +241,10 @@ def first_state(
     state = run_once(learner.init)
     if not config.init_from:
         return state
-    source = TrainedRun.load(user_path(config.init_from), parallel.local)
+    try:
+        source = TrainedRun.load(user_path(config.init_from), parallel.local)
+    except InputError as error:
+        raise InputError(f"config.init_from={config.init_from!r}: {error}") from error
     new_head = source.facts.label_map.names != facts.label_map.names
     state, fresh = take_over(state, source.variables, new_head=new_head)
     logger.info(
@@ -227,6 +255,35 @@ def first_state(
         ", ".join(fresh) or "none",
     )
     return state
+
+
+def check_init_from(text: str) -> None:
+    """Refuses a folder that holds no trained run.
+
+    Raises:
+      InputError: names the field, what is missing there, and a run beside it of a like name.
+    """
+    folder = user_path(text)
+    missing = next(
+        (
+            name
+            for name in ("config.json", "data.json", "checkpoints")
+            if not (folder / name).exists()
+        ),
+        None,
+    )
+    if missing is None:
+        return
+    runs = {path.parent.name for path in folder.parent.glob("*/config.json")} - {folder.name}
+    near = difflib.get_close_matches(folder.name, runs, 1)
+    raise InputError(
+        f"config.init_from={text!r}: is no trained run, for {folder / missing} is missing; "
+        + (
+            f"did you mean --config.init_from={folder.with_name(near[0])}?"
+            if near
+            else "give the folder of one, as --config.init_from=runs/NAME, or leave it out"
+        )
+    )
 
 
 def check_config(config: Config) -> None:

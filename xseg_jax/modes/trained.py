@@ -168,6 +168,11 @@ class TrainedRun:
         return [run.facts.grey_scales for run in self.runs]
 
     @property
+    def names(self) -> str:
+        """The folders of all runs and the steps of their checkpoints, for a person."""
+        return ", ".join(f"{run.workdir} (step {run.step})" for run in self.runs)
+
+    @property
     def joint_calibration(self) -> Fit:
         """The temperature of what `segment` gives; the mean of several runs has none of its own."""
         if not self.others:

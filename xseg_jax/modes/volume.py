@@ -151,6 +151,11 @@ class Prediction:
         """All files and stores that come out."""
         return [*self.files().values(), *([self.ranks] if UNCERTAINTY in self.maps else [])]
 
+    def places(self) -> dict[str, Path | list[Path]]:
+        """Where what comes out is, for the last lines of a mode."""
+        maps = [path for name, path in self.files().items() if name != LABEL]
+        return {"labels": self.output, "maps": maps, "record": self.about, "next": self.ranks}
+
     def parts(self, name: str) -> list[str]:
         """Files that a map takes: one, or one a class."""
         if name != PROBABILITIES:

@@ -36,7 +36,7 @@ def write(folder: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[R
     """
     write_text(folder / CSV, comma_separated(found["pairs"]), "the comparison")
     draw(folder / PICTURE, facts, found)
-    print(f"{table(facts, found['pairs'])}\n\n{folder}: {', '.join(WRITTEN)}")
+    print(table(facts, found["pairs"]))
 
 
 def table(facts: Mapping[str, Any], pairs: Sequence[Row]) -> str:

@@ -13,6 +13,8 @@ Json = Mapping[str, Any]
 
 SLICES = "slices.npz"
 """Images, labels and classes that the viewer shows."""
+TEXT = "results.txt"
+"""The table as it was printed."""
 
 
 @dataclass(frozen=True)

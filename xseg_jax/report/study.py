@@ -59,7 +59,7 @@ def write(
     for name, content in ((table_file, runs.to_csv(index=False)), (text_file, text)):
         write_text(folder / name, content, "the study")
     draw(folder / picture, question, score, baselines, runs, summary, axis)
-    print(f"{question}\n\n{table}\n\n{folder}: {', '.join(WRITTEN)}")
+    print(f"{question}\n\n{table}")
 
 
 def markdown(summary: Frame, label: str, baselines: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ def obey_signals() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     del frame
-    raise StoppedError(f"stopped by {signal.Signals(number).name}; the same command continues")
+    raise StoppedError(f"stopped by {signal.Signals(number).name}; the same command goes on")
 
 
 class StopRequest:
