@@ -113,12 +113,13 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
     names = planes.label_map.names
     print(f"label values to classes: {planes.label_map}")
     print(f"split: {describe(split)}")
+    what = "image" if split.kind == "group" else "slice"
     for part, indices in split.parts().items():
         members = [planes.names[index] for index in indices]
         if members:
-            print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
+            print(f"{part}: {len(members)} {what}s, {members[0]} to {members[-1]}")
     if split.between:
-        print(f"between: {len(split.between)} slices, scored but not trained on")
+        print(f"between: {len(split.between)} {what}s, scored but not trained on")
     train, test = (Selection(planes, split, part) for part in ("train", "test"))
     pixels_K = labelled_pixels(planes, split)
     grey_scales = GreyScales.fit(config.data.normalize, train, planes.grey_scales)

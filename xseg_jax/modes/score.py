@@ -173,11 +173,11 @@ def score_and_report(
             edges[name] = at_edges.sums()
     places = [planes[n].place for n in range(len(planes))]
     measured = classes.measured(places, names, facts.voxel_size, NETWORK)
-    judged = verdict(slices_NKK, planes)
-    unit = judged["unit"] if judged else _unit(planes)
+    judged = verdict(slices_NKK, planes, noun_of(facts))
+    unit = judged["unit"] if judged else _unit(planes, noun_of(facts))
     scored = {name: _scores(slices_NKK[name], edges[name], names, unit) for name in edges}
     results = (
-        {"split": split, "slices": len(planes), "loss": found.loss}
+        {"split": split, "slices": len(planes), "planes": noun_of(facts), "loss": found.loss}
         | scored[NETWORK]
         | {
             "baselines": {
@@ -231,12 +231,15 @@ def _scores(
     }
 
 
-def verdict(slices_NKK: Mapping[str, np.ndarray], planes: Sequence[Plane]) -> dict[str, Any] | None:
+def verdict(
+    slices_NKK: Mapping[str, np.ndarray], planes: Sequence[Plane], noun: str = "slice"
+) -> dict[str, Any] | None:
     """The network's mean IoU beside that of the baseline with the highest.
 
     Args:
       slices_NKK: confusion matrices of each plane, of the network and of each baseline.
       planes: that they are of, in order along z.
+      noun: what a plane is called.
 
     Returns:
       against, score, difference (network minus baseline), low and high (95% interval over
@@ -259,18 +262,23 @@ def verdict(slices_NKK: Mapping[str, np.ndarray], planes: Sequence[Plane]) -> di
         "low": found.low if known else None,
         "high": found.high if known else None,
         "units": len(base_BKK),
-        "unit": _unit(planes),
+        "unit": _unit(planes, noun),
     }
 
 
-def _unit(planes: Sequence[Plane]) -> str:
+def noun_of(facts: DataFacts) -> str:
+    """What planes are called: images that were divided by groups are no slices of a scan."""
+    return "image" if facts.split_kind == "group" else "slice"
+
+
+def _unit(planes: Sequence[Plane], noun: str) -> str:
     """What the stretches are that planes are cut into."""
     if len(planes) <= BLOCKS:
-        return "slices"
+        return f"{noun}s"
     places = [planes[n].place for n in range(len(planes))]
     one_scan = len({(place.scan, place.axis) for place in places}) == 1
     numbered = one_scan and all(place.number is not None for place in places)
-    return "blocks of z" if numbered and places[0].axis == 0 else "blocks of slices"
+    return "blocks of z" if numbered and places[0].axis == 0 else f"blocks of {noun}s"
 
 
 def _miou(confusion_XKK: np.ndarray) -> np.ndarray:

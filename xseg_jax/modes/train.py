@@ -23,6 +23,7 @@ from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.report import REPORTS, write_reports
 from xseg_jax.modes.run import (
+    LEAK_FIELDS,
     Config,
     DataFacts,
     Learner,
@@ -130,9 +131,10 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
     overlaid_class(config, facts)  # Before the work, not after it.
     if is_first_process():
         claim(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
-        claim(workdir / "data.json", facts.to_json())
+        claim(workdir / "data.json", facts.to_json(), free=LEAK_FIELDS)
     wait_for_processes("claim")
-    refuse_other(workdir / "data.json", facts.to_json())  # Of another process, too.
+    # Of another process, too.
+    refuse_other(workdir / "data.json", facts.to_json(), free=LEAK_FIELDS)
     if (workdir / "results.json").exists():
         logger.info("%s: this run is finished", workdir)
         results = read_json(workdir / "results.json")
