@@ -1,6 +1,7 @@
 """Label values become class indices and come back; a wrong map is refused by name."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -156,14 +157,25 @@ def test_label_value_outside_the_map():
     label_map = LabelMap.parse("0:pore,128:YSZ,255:nickel")
     with pytest.raises(
         InputError,
-        match=r"slice__017.tif: value 64 is in no class; classes are 0, 128, 255; add it to "
-        r"--config.data.classes, or leave it out .* --config.data.ignore",
+        match=r"slice__017.tif: value 64 \(1 pixel\) is in no class; classes are 0, 128, 255. Name "
+        r"it with --config.data.classes=0:pore,128:YSZ,255:nickel,64:64, or leave it .*ignore=64$",
     ):
         label_map.encode(row(0, 64, 255), PATH)
-    with pytest.raises(InputError, match=r"slice__017.tif: value 300 is in no class"):
+    with pytest.raises(InputError, match=r"slice__017.tif: value 300 \(1 pixel\) is in no class"):
         label_map.encode(row(300), PATH)
-    with pytest.raises(InputError, match=r"value #ff0000 is in no class; classes are 0, 128, 255"):
+    with pytest.raises(InputError, match=r"value #ff0000 \(1 pixel\) is in no class; classes are"):
         label_map.encode(row(0, RED), PATH)
+
+
+def test_flags_are_quoted_as_a_shell_takes_them():
+    label_map = LabelMap.parse("0:air,#ff0000:heavy mineral", "#000001")
+    with pytest.raises(InputError) as told:
+        label_map.encode(row(0, BLUE, BLUE), PATH)
+    words = shlex.split(str(told.value))
+    blue = "#0000ff"
+    assert f"--config.data.classes=0:air,#ff0000:heavy mineral,{blue}:{blue}," in words
+    assert f"--config.data.ignore=#000001,{blue}" in words
+    assert "value #0000ff (2 pixels)" in str(told.value)
 
 
 def test_a_grayscale_image_is_not_a_label():
