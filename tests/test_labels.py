@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from xseg_jax.colours import class_rgb
 from xseg_jax.data.images import COLOUR
 from xseg_jax.data.labels import IGNORED, LabelMap, check_is_label
 from xseg_jax.errors import InputError
@@ -43,6 +44,25 @@ def test_decode_gives_the_first_value_of_a_class():
     assert label_map.decode(row(0, 1, 2)).tolist() == [[255, 0, 300]]
     assert label_map.decode(row(0, 1, 2)).dtype == np.uint16
     assert LabelMap.parse("0:a,255:b").decode(row(0, 1)).dtype == np.uint8
+
+
+def test_classes_as_they_are_written():
+    """The first value of merged ones, in the colour that it has in every figure."""
+    rows = LabelMap.parse("0:back,2:lung,1:lung,300:heart").written()
+    assert rows == [
+        {"value": value, "name": name, "colour": f"#{bytes(class_rgb(k)).hex()}"}
+        for k, (value, name) in enumerate([(0, "back"), (2, "lung"), (300, "heart")])
+    ]
+    rows = LabelMap.parse("#000000:back,#ff0000:tooth").written()
+    assert [row["value"] for row in rows] == ["#000000", "#ff0000"]
+
+
+def test_images_are_written_in_the_palette_of_the_labels():
+    label_map = LabelMap(
+        ("0", "7", "9"), ("back", "tooth", "bone"), shown=("#000000", "#ff0000", "")
+    )
+    assert label_map.image_legend.colours == ("#000000", "#ff0000", label_map.legend.colours[2])
+    assert label_map.image_legend.values == (0, 7, 9)
 
 
 def test_colours():

@@ -231,6 +231,23 @@ class LabelMap:
         numbers = unify([value_of(value) for value in first], colour=False).tolist()
         return Legend.of(numbers, self.names)
 
+    @cached_property
+    def image_legend(self) -> Legend:
+        """As `legend`, in the colours that indices had in the labels' own palette, if they had one.
+
+        So a label image that is written fits beside those that were trained on.
+        """
+        own = dict(zip(self.values, self.shown, strict=False))
+        first = [self.values[self.classes.index(name)] for name in self.names]
+        legend = self.legend
+        colours = [own.get(one) or usual for one, usual in zip(first, legend.colours, strict=True)]
+        return replace(legend, colours=tuple(colours))
+
+    def written(self) -> list[dict[str, Any]]:
+        """A row a class, for JSON: the value that `decode` writes, its name and its colour."""
+        rows = self.image_legend.classes()
+        return [row | {"value": row["colour"]} for row in rows] if self._colour else rows
+
     def __str__(self) -> str:
         parts = [
             f"{value} -> {self.names.index(name)} ({name})"

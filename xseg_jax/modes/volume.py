@@ -28,8 +28,10 @@ from xseg_jax.inference.volume import (
 from xseg_jax.modes.inputs import voxel_size_of
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.scans.folders import is_store, scans_in
+from xseg_jax.scans.preview import write_preview
 from xseg_jax.scans.scan import open_scan
 from xseg_jax.scans.write import OutputKind, output_kind
+from xseg_jax.scans.write_zarr import ZarrStore
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,11 @@ class Prediction:
     def ranks(self) -> Path:
         """Planes by doubt, where it was asked for."""
         return self.output.with_name(f"{self.output.name}.next.csv")
+
+    @property
+    def preview(self) -> Path:
+        """The middle plane in colours, beside formats that many viewers show black."""
+        return self.output.with_name(f"{self.output.name}.preview.png")
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -238,6 +245,19 @@ def _check_all_axes(trained: TrainedRun, volume: Volume, anisotropic: bool) -> N
             "axes the network would see shapes that it was not trained on. Leave it out, or, if "
             "you know better, add --anisotropic"
         )
+
+
+def write_middle(job: Prediction) -> None:
+    """Writes the preview from the store, unless viewers of the format know the colours.
+
+    Raises:
+      SaveError: it cannot be written.
+    """
+    if not job.kind.blocks:
+        depth, height, width = job.source.scan.shape
+        with ZarrStore.open(job.store, "") as store:
+            middle = Block((depth // 2, 0, 0), (depth // 2 + 1, height, width))
+            write_preview(job.preview, store.read(middle.region)[0], job.label_map.legend)
 
 
 def identity_of(job: Prediction) -> dict[str, Any]:
