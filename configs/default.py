@@ -1,4 +1,4 @@
-"""The seed recipe on a synthetic tomogram; every field there is."""
+"""The plain recipe on a synthetic tomogram; every field there is."""
 
 from typing import Any
 
