@@ -10,6 +10,7 @@ from xseg_jax.report.scores import methods_of, verdict
 
 Json = Mapping[str, Any]
 
+AUTHORS = "The xseg_jax developers"
 SOFTWARE = "xseg_jax: segmentation of X-ray images with a U-Net in JAX"
 SOURCES = {
     "unet": "Ronneberger O, Fischer P, Brox T (2015). U-Net: convolutional networks for biomedical "
@@ -304,8 +305,9 @@ def citation(results: Json, sources: Sequence[str]) -> dict[str, Any]:
     at = f" Commit {commit}." if commit else ""
     bibtex = "\n".join((
         "@misc{xseg_jax,",
+        "  author = {{" + AUTHORS + "}},",
         "  title = {{" + SOFTWARE + "}},",
         *([f"  note = {{Commit {commit}}},"] if commit else []),
         "}",
     ))  # fmt: skip
-    return {"text": f"{SOFTWARE}.{at}", "bibtex": bibtex, "sources": list(sources)}
+    return {"text": f"{AUTHORS}. {SOFTWARE}.{at}", "bibtex": bibtex, "sources": list(sources)}
