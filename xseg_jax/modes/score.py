@@ -146,7 +146,7 @@ def score_and_report(
         at_edges(label_HW, class_HW)
         classes(NETWORK, label_HW, class_HW)
 
-    with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
+    with Progress("Evaluating", len(share_of(planes)), noun_of(facts)) as progress:
         found = scorer(trained.segment, planes, progress.advance, look)
     calibrated = tally.results(trained.joint_calibration, names)
     edges[NETWORK] = at_edges.sums()
@@ -166,7 +166,8 @@ def score_and_report(
                 at_edges(label_HW, class_HW)
                 classes(name, label_HW, class_HW)
 
-            with Progress(f"Evaluating {name}", len(share_of(planes)), "slice") as progress:
+            many = len(share_of(planes))
+            with Progress(f"Evaluating {name}", many, noun_of(facts)) as progress:
                 slices_NKK[name] = confusions(
                     classify, planes, facts.grey_scales, len(names), progress.advance, look_too
                 )
