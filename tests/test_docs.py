@@ -30,7 +30,7 @@ def commands(path):
     """Words of each command of main.py in a block of code."""
     blocks = re.findall(r"^```\n(.+?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line) for line in lines if line.startswith("python main.py")]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("python main.py")]
 
 
 @pytest.mark.parametrize("path", DOCS, ids=named)
