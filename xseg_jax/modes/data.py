@@ -117,7 +117,8 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
     for part, indices in split.parts().items():
         members = [planes.names[index] for index in indices]
         if members:
-            print(f"{part}: {len(members)} {what}s, {members[0]} to {members[-1]}")
+            many = f"{len(members)} {what}{'s' * (len(members) != 1)}"
+            print(f"{part}: {many}, {members[0]} to {members[-1]}")
     if split.between:
         print(f"between: {len(split.between)} {what}s, scored but not trained on")
     train, test = (Selection(planes, split, part) for part in ("train", "test"))

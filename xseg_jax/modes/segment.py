@@ -140,7 +140,7 @@ def is_finished(job: Prediction, made_by: Mapping[str, Any]) -> bool:
             return True
     elif not job.writing.exists():
         refuse_foreign(
-            [*job.written(), job.preview, job.about], "a prediction that can go on", "--output"
+            [*job.written(), *job.previews, job.about], "a prediction that can go on", "--output"
         )
     return False
 
@@ -338,7 +338,7 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
         "scale": dict.fromkeys(job.maps, f"{FULL} is 1"),
     } | ({"probability_channels": legend.names} if PROBABILITIES in job.maps else {})
     write_json(job.about, dict(made_by) | said | {"made_with": provenance()})
-    logger.info("written: %s", ", ".join(str(path) for path in job.written()))
+    logger.info("written: %s", ", ".join(map(str, [*job.written(), *job.previews])))
     print(f"open it with: {open_with(job.output)}")
 
 

@@ -94,9 +94,10 @@ class Prediction:
         return self.output.with_name(f"{self.output.name}.next.csv")
 
     @property
-    def preview(self) -> Path:
-        """The middle plane in colours, beside formats that many viewers show black."""
-        return self.output.with_name(f"{self.output.name}.preview.png")
+    def previews(self) -> list[Path]:
+        """The middle plane in colours, beside a format that many viewers show black."""
+        name = f"{self.output.name}.preview.png"
+        return [] if self.kind.blocks else [self.output.with_name(name)]
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -248,16 +249,16 @@ def _check_all_axes(trained: TrainedRun, volume: Volume, anisotropic: bool) -> N
 
 
 def write_middle(job: Prediction) -> None:
-    """Writes the preview from the store, unless viewers of the format know the colours.
+    """Writes the preview from the store, where there is one.
 
     Raises:
       SaveError: it cannot be written.
     """
-    if not job.kind.blocks:
-        depth, height, width = job.source.scan.shape
+    depth, height, width = job.source.scan.shape
+    middle = Block((depth // 2, 0, 0), (depth // 2 + 1, height, width))
+    for path in job.previews:
         with ZarrStore.open(job.store, "") as store:
-            middle = Block((depth // 2, 0, 0), (depth // 2 + 1, height, width))
-            write_preview(job.preview, store.read(middle.region)[0], job.label_map.legend)
+            write_preview(path, store.read(middle.region)[0], job.label_map.legend)
 
 
 def identity_of(job: Prediction) -> dict[str, Any]:

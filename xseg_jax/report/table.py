@@ -3,6 +3,7 @@
 from typing import Any
 
 from xseg_jax.report.leaks import leak_line, noun
+from xseg_jax.report.numbers import count
 
 COLUMNS = ("precision", "recall", "f1", "iou")
 BASELINE_COLUMNS = ("f1", "iou")
@@ -28,7 +29,7 @@ def results_table(results: dict[str, Any]) -> str:
     names = [*results["per_class"], "macro mean"]
     width = max(len(name) for name in names)
     what = noun(results)
-    title = f"{results['split']}: {results['slices']} {what}s, {results['pixels']:,} pixels"
+    title = f"{results['split']}: {count(results['slices'], what)}, {results['pixels']:,} pixels"
     above = f"{'U-Net':>{width + 11 * len(COLUMNS)}}" + "".join(
         f"{name:>{11 * len(BASELINE_COLUMNS)}}" for name in defined
     )
@@ -61,7 +62,7 @@ def results_table(results: dict[str, Any]) -> str:
             lines.append(f"{name}: absent in truth and prediction, not in the macro mean: {absent}")
     if between := results.get("between"):
         lines.append(
-            f"between the training {what}s, on {between['slices']} others: pixel accuracy "
+            f"between the training {what}s, on {count(between['slices'], 'other')}: pixel accuracy "
             f"{between['accuracy']:.4f}, mean IoU {between['miou']:.4f}"
         )
     if leak := leak_line(results["leak"], what):
