@@ -1,4 +1,4 @@
-"""The seed recipe on a synthetic tomogram; every field there is.
+"""The plain recipe on a synthetic tomogram; every field there is.
 
 The comment behind a field, or above it, is what `python main.py --help_config` says of it: "a | b"
 are all the values that it can have.

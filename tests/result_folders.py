@@ -65,7 +65,15 @@ def results(names=NAMES):
         },
         "calibration": calibration(names),
         "between": None,
-        "leak": {"agreement": 0.34, "chance": 0.33, "nearest": "z", "smallest_distance": 9},
+        "leak": {
+            "agreement": 0.34,
+            "typical": 0.35,
+            "leak": -0.01,
+            "worry_from": 0.2,
+            "chance": 0.33,
+            "nearest": "z",
+            "smallest_distance": 9,
+        },
         "label_map": {
             "values": [str(n) for n in range(len(names))],
             "classes": list(names),

@@ -90,7 +90,39 @@ def test_mixed_pixel_types(planes, write):
 
 def test_label_value_outside_the_map(planes, write):
     write(planes[1].label, np.full((12, 10), 64, np.uint8))
-    refused(planes, r"slice_001.png: value 64 is in no class; classes are 0, 128, 255", KNOWN)
+    refused(
+        planes,
+        r"slice_001.png: value 64 \(120 pixels\) is in no class; classes are 0, 128, 255",
+        KNOWN,
+    )
+
+
+def test_all_values_in_no_class_are_told_at_once_with_flags_to_paste(planes, write):
+    label_HW = np.zeros((12, 10), np.uint8)
+    for z, values in ((1, [64, 64, 64, 9]), (3, [64, 200])):
+        label_HW.flat[: len(values)] = values
+        write(planes[z].label, label_HW)
+        label_HW[:] = 0
+    with pytest.raises(InputError) as told:
+        check(planes, KNOWN)
+    said = str(told.value)
+    one, two = planes[1].label, planes[3].label
+    assert said.startswith(
+        f"labels: values 9 (1 pixel in {one}), 64 (4 pixels in 2 files, {one} for one), 200 "
+        f"(1 pixel in {two}) are in no class; classes are 0, 128, 255. "
+    )
+    flag, ignore = re.findall(r"--config\.data\.(?:classes|ignore)=(\S+?)(?:,?\s|$)", said)
+    assert flag == "0:pore,128:YSZ,255:nickel,9:9,64:64,200:200"
+    # What is pasted is taken: each way once.
+    assert check(planes, LabelMap.parse(flag)).label_map.names[3:] == ("9", "64", "200")
+    named = "0:pore,128:YSZ,255:nickel"
+    assert check(planes, LabelMap.parse(named, ignore)).label_map.ignore == "9,64,200"
+
+
+def test_a_trained_run_takes_no_further_class(planes, write):
+    write(planes[1].label, np.full((12, 10), 64, np.uint8))
+    with pytest.raises(InputError, match=r"64:CLASS, with one of pore, YSZ, nickel for CLASS, or"):
+        check(planes, KNOWN, fixed=True)
 
 
 def test_labels_that_look_like_a_grayscale_image(planes, write):

@@ -336,6 +336,7 @@ STUDY = {  # Field of a study to another value.
     "score": "f1",
     "blocks": 2,
     "axis": "seconds",
+    "note": "It means nothing.",
 }
 
 

@@ -1,6 +1,7 @@
 """Label values become class indices and come back; a wrong map is refused by name."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from xseg_jax.colours import class_rgb
 from xseg_jax.data.images import COLOUR
 from xseg_jax.data.labels import IGNORED, LabelMap, check_is_label
 from xseg_jax.errors import InputError
@@ -42,6 +44,25 @@ def test_decode_gives_the_first_value_of_a_class():
     assert label_map.decode(row(0, 1, 2)).tolist() == [[255, 0, 300]]
     assert label_map.decode(row(0, 1, 2)).dtype == np.uint16
     assert LabelMap.parse("0:a,255:b").decode(row(0, 1)).dtype == np.uint8
+
+
+def test_classes_as_they_are_written():
+    """The first value of merged ones, in the colour that it has in every figure."""
+    rows = LabelMap.parse("0:back,2:lung,1:lung,300:heart").written()
+    assert rows == [
+        {"value": value, "name": name, "colour": f"#{bytes(class_rgb(k)).hex()}"}
+        for k, (value, name) in enumerate([(0, "back"), (2, "lung"), (300, "heart")])
+    ]
+    rows = LabelMap.parse("#000000:back,#ff0000:tooth").written()
+    assert [row["value"] for row in rows] == ["#000000", "#ff0000"]
+
+
+def test_images_are_written_in_the_palette_of_the_labels():
+    label_map = LabelMap(
+        ("0", "7", "9"), ("back", "tooth", "bone"), shown=("#000000", "#ff0000", "")
+    )
+    assert label_map.image_legend.colours == ("#000000", "#ff0000", label_map.legend.colours[2])
+    assert label_map.image_legend.values == (0, 7, 9)
 
 
 def test_colours():
@@ -156,14 +177,25 @@ def test_label_value_outside_the_map():
     label_map = LabelMap.parse("0:pore,128:YSZ,255:nickel")
     with pytest.raises(
         InputError,
-        match=r"slice__017.tif: value 64 is in no class; classes are 0, 128, 255; add it to "
-        r"--config.data.classes, or leave it out .* --config.data.ignore",
+        match=r"slice__017.tif: value 64 \(1 pixel\) is in no class; classes are 0, 128, 255. Name "
+        r"it with --config.data.classes=0:pore,128:YSZ,255:nickel,64:64, or leave it .*ignore=64$",
     ):
         label_map.encode(row(0, 64, 255), PATH)
-    with pytest.raises(InputError, match=r"slice__017.tif: value 300 is in no class"):
+    with pytest.raises(InputError, match=r"slice__017.tif: value 300 \(1 pixel\) is in no class"):
         label_map.encode(row(300), PATH)
-    with pytest.raises(InputError, match=r"value #ff0000 is in no class; classes are 0, 128, 255"):
+    with pytest.raises(InputError, match=r"value #ff0000 \(1 pixel\) is in no class; classes are"):
         label_map.encode(row(0, RED), PATH)
+
+
+def test_flags_are_quoted_as_a_shell_takes_them():
+    label_map = LabelMap.parse("0:air,#ff0000:heavy mineral", "#000001")
+    with pytest.raises(InputError) as told:
+        label_map.encode(row(0, BLUE, BLUE), PATH)
+    words = shlex.split(str(told.value))
+    blue = "#0000ff"
+    assert f"--config.data.classes=0:air,#ff0000:heavy mineral,{blue}:{blue}," in words
+    assert f"--config.data.ignore=#000001,{blue}" in words
+    assert "value #0000ff (2 pixels)" in str(told.value)
 
 
 def test_a_grayscale_image_is_not_a_label():

@@ -1,4 +1,6 @@
-"""Agreement with the nearest training label is 1 for copies and chance for strangers."""
+"""Copies leak, whatever else planes share; what all of them share is no leak."""
+
+import time
 
 import numpy as np
 import pytest
@@ -161,6 +163,122 @@ def test_agreement_and_chance_are_shares(seed, counts, numbered):
     assert leak["nearest"] == ("z" if numbered else "image")
 
 
+# What planes share, and what the nearest one has beyond it.
+
+
+def worry(leak):
+    return leak["leak"] > leak["worry_from"]
+
+
+def framed(labels):
+    """Labels whose outer half is class 0 in all of them, as the air around a core is."""
+    frame = np.ones((64, 64), bool)
+    frame[10:54, 10:54] = False
+    return [np.where(frame, 0, one) for one in labels]
+
+
+def strangers(count, seed=0, shares=(0.5, 0.3, 0.2)):
+    rng = np.random.default_rng(seed)
+    return [rng.choice(len(shares), (64, 64), p=shares) for _ in range(count)]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_frame_that_all_share_is_no_leak(numbered):
+    labels = framed(strangers(24))
+    rng = np.random.default_rng(1)
+    items = [item(label, rng.normal(size=(64, 64))) for label in labels]
+    numbers = list(range(24)) if numbered else [None] * 24
+    leak = leak_of(items[:8], items[8:], numbers[:8], numbers[8:])
+    # Of 4096 pixels 1936 are no frame, and agree by 0.38.
+    assert leak["agreement"] == pytest.approx(1 - 0.62 * 1936 / 4096, abs=0.01)
+    assert leak["leak"] == pytest.approx(0, abs=0.01)
+    assert not worry(leak)
+    assert leak["leak"] == leak["agreement"] - leak["typical"]
+
+
+@pytest.mark.parametrize("copies", [1, 4])
+@pytest.mark.parametrize("numbered", [True, False])
+def test_planted_copies_are_a_leak(numbered, copies):
+    """Up to five copies of a test image do not pass for the usual."""
+    rng = np.random.default_rng(1)
+    labels = framed(strangers(24))
+    images = [label + 0.1 * rng.normal(size=(64, 64)) for label in labels]
+    items = [item(*pair) for pair in zip(labels, images, strict=True)]
+    near = [item(one.label_HW, one.image_HW + 0.1) for one in items[:6] for _ in range(copies)]
+    train = [*near, *items[6:]]
+    test_numbers = range(0, 60, 10) if numbered else [None] * 6
+    train_numbers = (
+        [10 * k + 1 for k in range(6) for _ in range(copies)] + list(range(1000, 1018))
+        if numbered
+        else [None] * len(train)
+    )
+    leak = leak_of(items[:6], train, test_numbers, train_numbers)
+    assert leak["agreement"] == 1
+    assert leak["leak"] == pytest.approx(0.62 * 1936 / 4096, abs=0.03)
+    assert worry(leak)
+
+
+def test_typical_by_hand():
+    """Of four training slices the farther half is typical: at 30 and 40 for a test slice at 9."""
+    test = item([[0, 0, 0, 0]])
+    train = [item([[0] * n + [1] * (4 - n)]) for n in (4, 3, 2, 1)]
+    leak = leak_of([test], train, [9], [10, 20, 30, 40])
+    assert (leak["agreement"], leak["typical"], leak["leak"]) == (1, 3 / 8, 5 / 8)
+    assert worry(leak)
+    # From the other end the nearest is the strange one: less than nothing leaks.
+    leak = leak_of([test], train, [41], [10, 20, 30, 40])
+    assert (leak["agreement"], leak["typical"], leak["leak"]) == (1 / 4, 7 / 8, -5 / 8)
+    assert not worry(leak)
+
+
+def test_worry_begins_at_two_fifths_of_what_typical_ones_get_wrong():
+    for more, worried in ((1, False), (2, True)):
+        # Typical ones agree in 4 of 8 pixels; the nearest in 4 and `more`, of 4 that are left.
+        train = [item([[0] * (4 + more) + [1] * (4 - more)]), item([[0] * 4 + [1] * 4])]
+        leak = leak_of([item([[0] * 8])], train, [0], [1, 50])
+        assert leak["leak"] == more / 8
+        assert worry(leak) is worried
+
+
+def test_one_training_slice_alone_has_nothing_beside_it():
+    for numbers in ([4], [None]):
+        leak = leak_of(random_items(1), random_items(1), numbers, [9])
+        assert leak["agreement"] == 1
+        assert (leak["typical"], leak["leak"], leak["worry_from"]) == (None, None, None)
+
+
+def test_large_slices_take_no_minutes():
+    """Two slices of 2048 x 2048 pixels, of forty; 40 take seconds."""
+    labels = [np.random.default_rng(k).integers(0, 3, (2048, 2048), np.uint8) for k in range(4)]
+    items = [item(labels[k % 4], np.zeros((1, 1))) for k in range(22)]
+    began = time.process_time()
+    leak = leak_of(items[:2], items[2:], range(2), range(50, 70))
+    assert time.process_time() - began < 2
+    assert leak["smallest_distance"] == 49
+
+
+def test_within_planes_typical_are_halves_of_the_plane():
+    """Stripes as wide as the gap, of a period that halves of the plane share."""
+    rows = np.indices((48, 48))[0] // 6 % 2
+    planes = at([item(rows)], [0])
+    leak = measure_leak_within(planes, slabs(1, 6))
+    # 6 apart the stripes never agree, 24 apart always.
+    assert (leak["agreement"], leak["typical"], leak["leak"]) == (0, 1, -1)
+    leak = measure_leak_within(planes, slabs(1, 12))
+    assert (leak["agreement"], leak["leak"]) == (1, 0)
+    # A gap of half the plane leaves nothing that is farther.
+    assert measure_leak_within(planes, slabs(1, 24))["leak"] is None
+
+
+def test_within_planes_across_the_axis_typical_are_half_of_the_planes_apart():
+    marks = [item([[k == z for k in range(4)]]) for z in (0, 0, 1, 1)]
+    planes = at(marks, [0, 10, 20, 30])
+    leak = measure_leak_within(planes, slabs(0, 5))
+    # The next: equal, half, equal. 15 away: from 0 to 20, from 10 to 30, half each.
+    assert leak["agreement"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert leak["typical"] == pytest.approx(1 / 2)
+
+
 # Scans, axes, and parts that share planes.
 
 
@@ -188,7 +306,8 @@ def test_one_test_plane_of_another_scan_makes_all_nearest_by_image():
     train = [*at([one, two], [1, 20], scan="a"), *at([three], [1], scan="b")]
     # By number the first would be compared with the plane at 1; its image is the one at 20.
     leak = measure_leak([*at([two], [2], scan="a"), *at([three], [7], scan="c")], train)
-    assert leak == {"agreement": 1, "chance": pytest.approx(0.5, abs=0.01), "nearest": "image"}
+    assert (leak["agreement"], leak["nearest"]) == (1, "image")
+    assert leak["chance"] == pytest.approx(0.5, abs=0.01)
     alone = measure_leak(at([two], [2], scan="a"), train)
     assert (alone["nearest"], alone["smallest_distance"]) == ("z", 1)
     assert alone["agreement"] == pytest.approx((labels[1] == labels[0]).mean())
@@ -196,7 +315,9 @@ def test_one_test_plane_of_another_scan_makes_all_nearest_by_image():
 
 def test_nothing_is_tested():
     leak = measure_leak([], random_items(2))
-    assert leak == {"agreement": None, "chance": None, "nearest": "none"}
+    assert leak.pop("nearest") == "none"
+    assert set(leak) == {"agreement", "typical", "leak", "worry_from", "chance"}
+    assert set(leak.values()) == {None}
 
 
 @pytest.mark.parametrize("value", [-3.4028235e38, 3e38, 1e9])

@@ -18,6 +18,7 @@ from xseg_jax.modes import measure
 from xseg_jax.modes.quantities import choose
 from xseg_jax.scans.scan import Geometry
 from xseg_jax.scans.write import Legend
+from xseg_jax.scans.write_tiff import write_image
 from xseg_jax.scans.write_zarr import ZarrStore
 
 MAIN = Path(__file__).parents[1] / "main.py"
@@ -140,6 +141,21 @@ def test_what_a_prediction_says_of_its_values_is_read(volumes, tmp_path):
     found = run(tmp_path / "labels.tif", tmp_path / "out", quantities="fractions")
     assert found["phases"] == ["nickel", "pore", "YSZ"]
     assert found["quantities"][1]["value"] == pytest.approx(0.27, abs=2e-3)
+
+
+def test_a_predicted_folder_of_images_says_what_its_values_are(volumes, tmp_path):
+    """Its images have a palette, and are measured by their values."""
+    labels_ZYX, folder = tifffile.imread(volumes / "segmented.tif"), tmp_path / "out"
+    legend = Legend.of((0, 128, 255), ("pore", "YSZ", "nickel"))
+    folder.mkdir()
+    for z in (0, 12):
+        write_image(folder / f"s{z:03d}.tif", labels_ZYX[z], legend=legend)
+    (folder / "prediction.json").write_text(json.dumps({"classes": legend.classes()}))
+    found = run(folder, tmp_path / "measured", quantities="fractions")
+    assert found["phases"] == ["pore", "YSZ", "nickel"]
+    for k, value in enumerate(legend.values):
+        expected = (labels_ZYX[[0, 12]] == value).mean()
+        assert found["quantities"][k]["value"] == pytest.approx(expected)
 
 
 def test_what_is_ignored_counts_nowhere(volumes, tmp_path):

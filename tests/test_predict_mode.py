@@ -1,5 +1,6 @@
 """--mode=predict, in this process."""
 
+import json
 import logging
 import os
 import shutil
@@ -9,6 +10,10 @@ import pytest
 import tifffile
 
 from configs import tiny
+from xseg_jax.data.annotations import Labels
+from xseg_jax.data.checks import CheckedPlanes, check
+from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.sources import open_sources
 from xseg_jax.errors import InputError
 from xseg_jax.modes import predict, train
 from xseg_jax.training.runlog import read_json, write_json
@@ -54,22 +59,68 @@ def test_an_interrupted_prediction_ends_with_the_same_bytes(
     trained, images, uninterrupted, tmp_path, monkeypatch, done
 ):
     """After so many files, a label or the probabilities of an image each."""
-    write_tiff, written = predict.write_tiff, []
+    write_image, written = predict.write_image, []
 
-    def dies(path, array):
+    def dies(path, array, **about):
         if len(written) == done:
             raise KeyboardInterrupt
         written.append(path)
-        write_tiff(path, array)
+        write_image(path, array, **about)
 
-    monkeypatch.setattr(predict, "write_tiff", dies)
+    monkeypatch.setattr(predict, "write_image", dies)
     with pytest.raises(KeyboardInterrupt):
         predict.run(trained, images, tmp_path, probabilities=True)
     assert len(files(tmp_path)) == done + (2 if done else 1)  # And two of what was done.
-    monkeypatch.setattr(predict, "write_tiff", write_tiff)
+    monkeypatch.setattr(predict, "write_image", write_image)
     predict.run(trained, images, tmp_path, probabilities=True)
     assert len(files(tmp_path)) == 2 * len(SIZES) + 2
     assert files(tmp_path) == uninterrupted
+
+
+def test_predictions_say_what_they_hold(trained, images, uninterrupted, tmp_path):
+    for name, data in uninterrupted.items():
+        (tmp_path / name).write_bytes(data)
+    names = ["pore", "ceramic", "metal"]
+    told = read_json(tmp_path / "prediction.json")
+    assert [(one["value"], one["name"]) for one in told["classes"]] == list(enumerate(names))
+    assert told["probability_channels"] == names
+    with tifffile.TiffFile(tmp_path / "slice_0.tif") as tiff:
+        assert tiff.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE
+        assert json.loads(tiff.pages[0].description)["classes"] == told["classes"]
+    with tifffile.TiffFile(tmp_path / "slice_0_probabilities.tif") as tiff:
+        assert json.loads(tiff.pages[0].description)["channels"] == names
+        assert tiff.series[0].shape == (3, *SIZES[0])
+        np.testing.assert_array_equal(
+            tiff.asarray().argmax(axis=0), tifffile.imread(tmp_path / "slice_0.tif")
+        )
+
+
+def test_a_prediction_of_an_earlier_version_goes_on(trained, some, tmp_path):
+    """Its claim says nothing of classes."""
+    predict.run(trained, some, tmp_path / "out")
+    before = read_json(tmp_path / "out" / "prediction.json")
+    write_json(
+        tmp_path / "out" / "prediction.json",
+        {key: before[key] for key in before if key != "classes"},
+    )
+    predict.run(trained, some, tmp_path / "out")
+    with pytest.raises(InputError, match="probabilities: False there, True here"):
+        predict.run(trained, some, tmp_path / "out", probabilities=True)
+
+
+def test_predicted_labels_are_labels(trained, some, tmp_path):
+    """Read by value, with named classes and without, as those of a person are."""
+    predict.run(trained, some, tmp_path / "out")
+    for source in tmp_path.joinpath("out").glob("slice*.tif"):
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        shutil.copy(source, tmp_path / "labels")
+    found, _ = Labels().find(open_sources(str(some)), str(tmp_path / "labels"))
+    values = [tifffile.imread(path) for path in sorted((tmp_path / "labels").glob("*.tif"))]
+    for known in (None, LabelMap.parse("0:pore,1:ceramic,2:metal")):
+        checked = check(found, known)
+        for plane, value_HW in zip(CheckedPlanes(found, checked), values, strict=True):
+            held = [int(checked.label_map.values[k]) for k in plane.label_HW.ravel()]
+            np.testing.assert_array_equal(held, value_HW.ravel())
 
 
 @pytest.mark.parametrize("kept", ["slice_0.tif", "slice_3.tif", "slice_5_probabilities.tif"])

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from configs import tiny
 from xseg_jax import locks
+from xseg_jax.colours import class_rgb
 from xseg_jax.errors import InputError, StoppedError
 from xseg_jax.inference import blocks
 from xseg_jax.modes import predict, segment, train
@@ -99,9 +101,18 @@ def test_every_format_holds_the_labels_of_the_slices_and_the_voxel_size(
     assert len(np.unique(slices)) > 1
     with open_scan(tmp_path / name) as volume:
         assert (volume.voxel_size, volume.unit) == (VOXEL, "um")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"{name}.json"])
+    preview = tmp_path / f"{name}.preview.png"
+    beside = [] if name.endswith(".zarr") else [preview.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [name, f"{name}.json", *beside]
+    )
+    if beside:
+        with Image.open(preview) as image:
+            np.testing.assert_array_equal(np.asarray(image), slices[len(slices) // 2])
+            assert image.getpalette()[:9] == [part for k in range(3) for part in class_rgb(k)]
     said = json.loads((tmp_path / f"{name}.json").read_text())
     assert [one["name"] for one in said["classes"]] == ["pore", "ceramic", "metal"]
+    assert "probability_channels" not in said
     assert said["run"] == str(first)
     assert str(tmp_path / name) in capsys.readouterr().out  # How to open it.
 
@@ -383,8 +394,10 @@ def test_a_kill_while_it_tidies_up_or_writes_leaves_nothing_behind(
                 predict.run(runs[0], scan, tmp_path / name)
         assert (tmp_path / f"{name}.part").is_dir()
         predict.run(runs[0], scan, tmp_path / name)
-        assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.json"}
-        (tmp_path / f"{name}.json").unlink()
+        beside = set() if name.endswith(".zarr") else {f"{name}.preview.png"}
+        assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.json"} | beside
+        for other in {f"{name}.json"} | beside:
+            (tmp_path / other).unlink()
         (tmp_path / name).rename(tmp_path.with_name(f"{tmp_path.name}_{function}"))
 
 

@@ -115,6 +115,20 @@ def test_what_is_written_is_whole(drawn, tmp_path, capsys):
     assert "| thresholding |  | 0.7000 |" in capsys.readouterr().out
 
 
+def test_what_a_study_must_not_be_taken_for_stands_in_table_and_figure(drawn, tmp_path, capsys):
+    runs, note = runs_over([1, 3]), "These scores mean nothing."
+    study.write(tmp_path, "Does it?", "miou", 4, [], runs, summary_of(runs), "", note)
+    text = (tmp_path / "study.md").read_text()
+    assert text.startswith(f"# Does it?\n\n**{note}**\n\n| variant |")
+    assert note in drawn[0].get_suptitle()
+    assert note in capsys.readouterr().out
+
+
+def test_minutes_say_what_they_count():
+    runs = runs_over([1, 3])
+    assert "Minutes: mean time of a run" in study.footnote(runs, "miou", 4, [])
+
+
 def test_a_study_without_baselines_has_none_in_its_table_and_figure(drawn, tmp_path):
     runs = runs_over([1, 3])
     study.write(tmp_path, "How many?", "miou", 4, [], runs, summary_of(runs), "")

@@ -52,6 +52,11 @@ def test_every_study_has_a_question_and_configs_that_training_takes(name):
         check_config(variant)
 
 
+def test_the_study_that_means_nothing_says_so():
+    assert load("smoke").note.startswith("These scores mean nothing")
+    assert not any(load(name).note for name in STUDIES if name != "smoke")
+
+
 def test_a_study_can_have_another_base():
     config = load("labels", "soc")
     assert config.base.data.classes == "0:pore,128:YSZ,255:nickel"

@@ -188,10 +188,15 @@ def test_baselines_that_nobody_asked_for_are_not_missed():
 
 
 def test_leak_is_told_where_it_was_measured():
-    leak = {"agreement": 0.81234, "chance": 0.5, "nearest": "z"}
-    text = results_table(results(leak=leak))
+    leak = {
+        "agreement": 0.81234, "typical": 0.8, "leak": 0.01234, "worry_from": 0.0667, "chance": 0.5,
+        "nearest": "image",
+    }  # fmt: skip
+    text = results_table(results(leak=leak, planes="image"))
+    assert text.startswith("test: 4 images, 3,000 pixels\n")
     assert text.endswith(
-        "\nleak: labels agree with the nearest training slice by 0.812, by chance 0.500"
+        "\nleak: +0.012, no reason to worry below 0.067: labels agree with the training image that "
+        "looks most alike by 0.812, with the ten next alike by 0.800"
     )
     assert "leak" not in results_table(results())
     assert "leak" not in results_table(results(leak={"agreement": None, "chance": None}))
@@ -203,10 +208,13 @@ def test_what_was_not_tested_says_so():
 
 
 def test_a_test_within_slices_says_so_and_how_far_its_parts_are():
-    leak = {"agreement": 0.8, "chance": 0.4, "nearest": "within", "smallest_distance": 7}
+    leak = {
+        "agreement": 0.8, "typical": 0.4, "leak": 0.4, "worry_from": 0.2, "chance": 0.4,
+        "nearest": "within", "smallest_distance": 7,
+    }  # fmt: skip
     said = results_table(results(split="test within the labelled slices", leak=leak))
     assert said.startswith("test within the labelled slices: 4 slices")
-    assert "labels agree at the distance of the parts, 7 voxels, by 0.800, by chance 0.400" in said
+    assert "labels agree across the gap of 7 voxels by 0.800, across half of a slice" in said
 
 
 def test_planes_between_those_of_training_have_a_line():

@@ -7,8 +7,10 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 from PIL import Image
+from skimage.io import imread
 from written import ABOUT, LEGEND, labels, write
 
+from xseg_jax.data.images import read_label
 from xseg_jax.scans import write_tiff
 from xseg_jax.scans.scan import Geometry, open_scan
 
@@ -52,6 +54,47 @@ def test_colours_stand_in_pages_that_are_values(tmp_path, name):
         np.testing.assert_array_equal(np.asarray(image), expected_ZYX[0])
     with open_scan(path, colours=True) as scan:
         assert scan.picture(2).kind == "gray"
+
+
+def test_classes_stand_in_the_description_too(tmp_path):
+    with tifffile.TiffFile(write(tmp_path / "a.tif", labels())) as tiff:
+        said = tiff.pages[0].tags["ImageDescription"].value
+        (line,) = [line for line in said.splitlines() if line.startswith("classes=")]
+        assert json.loads(line.removeprefix("classes=")) == LEGEND.classes()
+
+
+def test_an_image_of_labels_has_colours_and_is_read_as_values(tmp_path):
+    label_HW, path = labels()[0], tmp_path / "a.tif"
+    write_tiff.write_image(path, label_HW, legend=LEGEND, about={"classes": LEGEND.classes()})
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE
+        assert json.loads(tiff.pages[0].description) == {"classes": LEGEND.classes()}
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image), label_HW)
+        shown = np.asarray(image.convert("RGB"))
+        for value, rgb in zip(LEGEND.values, LEGEND.rgb, strict=True):
+            assert (shown[label_HW == value] == rgb).all()
+    for read in (tifffile.imread(path), imread(path), read_label(path)):
+        np.testing.assert_array_equal(read, label_HW)
+    with open_scan(path) as scan:  # As a segmented volume is measured.
+        np.testing.assert_array_equal(scan.plane(0), label_HW)
+
+
+@pytest.mark.parametrize(
+    ("array", "photometric"),
+    [
+        (labels("uint16")[0], "MINISBLACK"),
+        (labels("float32"), "MINISBLACK"),
+        (np.repeat(labels()[0][..., None], 3, axis=-1), "RGB"),
+    ],
+)
+def test_what_no_palette_can_show_has_none(tmp_path, array, photometric):
+    legend = LEGEND if array.dtype.kind == "u" else None
+    write_tiff.write_image(tmp_path / "a.tif", array, legend=legend)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.pages[0].photometric.name == photometric
+        np.testing.assert_array_equal(tiff.asarray(), array)
 
 
 @pytest.mark.parametrize(

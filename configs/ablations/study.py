@@ -22,6 +22,7 @@ def study(
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
     axis: str = "",
+    note: str = "",
 ) -> Any:
     """A study as `--mode=sweep` takes it.
 
@@ -32,6 +33,7 @@ def study(
       grid: values of fields; every combination is a variant.
       axis: column of study.csv to draw scores over; "" draws them over the one numeric field that
         varies, if it is so.
+      note: what the study must not be taken for; it stands in its table and figure.
     """
     config = ConfigDict(convert_dict=False)  # Names of fields hold dots, which ConfigDict refuses.
     config.question = question
@@ -42,4 +44,5 @@ def study(
     config.score = "miou"  # Or accuracy, precision, recall, f1.
     config.blocks = 4  # Of the test slices along z; what chance of place is measured by.
     config.axis = axis
+    config.note = note
     return config

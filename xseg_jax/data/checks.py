@@ -47,6 +47,7 @@ def check(
     *,
     context: int = 0,
     one_type: bool = True,
+    fixed: bool = False,
 ) -> Checked:
     """Reads every labelled plane once and refuses what could not be used.
 
@@ -56,6 +57,7 @@ def check(
       ignore: without `known`, label values that are left out of loss and scores, or "".
       context: neighbours on each side that belong to a plane.
       one_type: refuse scans of different pixel types, whose grey values mean different things.
+      fixed: `known` is that of a trained run, so that no class can be added.
 
     Raises:
       InputError: as the readers, and for different sizes, a constant image, mixed pixel types,
@@ -68,10 +70,9 @@ def check(
         picture = plane.picture()
         check_pair(plane, image_HWC[..., context], picture.pixels)
         seen = Seen.of(Path(plane.label_where), picture)
-        if known is None:
+        # Values in no class are told at once when all files are known; what is no label, here.
+        if known is None or (not seen.needs_convention and known.lacks(seen.values)):
             check_is_label(np.array(seen.values), Path(plane.label_where))
-        elif not seen.needs_convention:
-            known.encode(label_values(picture, Convention()), Path(plane.label_where))
         return image_HWC.dtype, seen, _hash(plane, image_HWC, picture)
 
     looks = each("Checking slices", look, planes)
@@ -98,8 +99,9 @@ def check(
         label_map = LabelMap.guess(found, ignore)
     else:
         label_map = known
-        for seen in labels:
-            known.encode(np.array(sorted(seen.read_as(convention))), seen.path)
+        known.refuse_unmapped(
+            ((seen.path, seen.pixels_as(convention)) for seen in labels), fixed=fixed
+        )
     return Checked(dtype, with_palette(label_map, labels, convention), convention, hashes)
 
 

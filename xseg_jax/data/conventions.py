@@ -30,6 +30,7 @@ class Seen:
       kind: as of its picture.
       bilevel: it has 1 bit a pixel.
       values: its index or gray values, or packed colours.
+      counts: pixels of each value.
       colour_of: the packed colour that each index shows, of a palette file.
     """
 
@@ -37,18 +38,20 @@ class Seen:
     kind: str
     bilevel: bool
     values: tuple[int, ...]
+    counts: tuple[int, ...]
     colour_of: dict[int, int]
 
     @classmethod
     def of(cls, path: Path, picture: Picture) -> "Seen":
         """Looks at the picture of a label file."""
         held = packed(picture.colours) if picture.kind == "rgb" else picture.pixels
-        values = tuple(int(value) for value in np.unique(held))
+        found, number = np.unique(held, return_counts=True)
+        values, counts = tuple(map(int, found)), tuple(map(int, number))
         colour_of = {}
         if picture.palette_N3 is not None:
             shown = packed(picture.palette_N3[list(values)])
             colour_of = dict(zip(values, shown.tolist(), strict=True))
-        return cls(path, picture.kind, picture.pixels.dtype == bool, values, colour_of)
+        return cls(path, picture.kind, picture.pixels.dtype == bool, values, counts, colour_of)
 
     @property
     def needs_convention(self) -> bool:
@@ -57,11 +60,20 @@ class Seen:
 
     def read_as(self, convention: Convention) -> set[int]:
         """Label values in a convention, gray colours as plain values."""
+        return set(self.pixels_as(convention))
+
+    def pixels_as(self, convention: Convention) -> dict[int, int]:
+        """Pixels of each label value in a convention, gray colours as plain values."""
         if self.kind == "palette" and convention.colours:
-            return set(plain(list(self.colour_of.values())))
-        if self.bilevel:
-            return {value * convention.white for value in self.values}
-        return set(plain(self.values))
+            values = plain(self.colour_of[value] for value in self.values)
+        elif self.bilevel:
+            values = [value * convention.white for value in self.values]
+        else:
+            values = plain(self.values)
+        pixels = dict.fromkeys(values, 0)  # Two indices may show one colour.
+        for value, count in zip(values, self.counts, strict=True):
+            pixels[value] += count
+        return pixels
 
 
 def find_convention(

@@ -1,7 +1,8 @@
 """From the user's label values to class indices, and back."""
 
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from xseg_jax.data.images import COLOUR
 from xseg_jax.errors import InputError
+from xseg_jax.files import one_line
 from xseg_jax.scans.write import Legend
 
 IGNORED = 255
@@ -166,12 +168,48 @@ class LabelMap:
         unknown = numbers[index_HW] != values_HW
         if unknown.any():
             check_is_label(values_HW, path)
-            raise InputError(
-                f"{path}: value {text_of(int(values_HW[unknown][0]))} is in no class; classes are "
-                f"{', '.join(self.values)}; add it to --config.data.classes, or leave it out of "
-                "loss and scores with --config.data.ignore"
-            )
+            found = zip(*np.unique(values_HW[unknown], return_counts=True), strict=True)
+            self.refuse_unmapped([(path, {int(value): int(n) for value, n in found})])
         return classes[index_HW]
+
+    def lacks(self, values: Iterable[int]) -> bool:
+        """Whether one of some label values is in no class."""
+        numbers, _ = self._table
+        return not np.isin(unify(list(values), self._colour), numbers).all()
+
+    def refuse_unmapped(
+        self, pixels: Iterable[tuple[Path, Mapping[int, int]]], *, fixed: bool = False
+    ) -> None:
+        """Refuses all values that are in no class, at once, with flags that can be pasted.
+
+        Args:
+          pixels: how many of them each value of a label file has, file by file.
+          fixed: the classes are those of a trained run, and none can be added.
+
+        Raises:
+          InputError: there is such a value; names each, its pixels and files.
+        """
+        unmapped: dict[int, tuple[int, list[Path]]] = {}
+        for path, counts in pixels:
+            for value, count in counts.items():
+                if self.lacks([value]):
+                    (number,) = unify([value], self._colour).tolist()
+                    total, files = unmapped.get(number, (0, []))
+                    unmapped[number] = total + count, [*files, path]
+        if not unmapped:
+            return
+        rows = [(text_of(value), *unmapped[value]) for value in sorted(unmapped)]
+        entries = [f"{value}:{name}" for value, name in zip(self.values, self.classes, strict=True)]
+        named = [f"{value}:{'CLASS' if fixed else value}" for value, *_ in rows]
+        classes = f"--config.data.classes={','.join([*entries, *named])}"
+        ignored = [*filter(None, [self.ignore]), *(value for value, *_ in rows)]
+        left_out = shlex.quote(f"--config.data.ignore={','.join(ignored)}")
+        of = f", with one of {', '.join(self.names)} for CLASS" if fixed else ""
+        raise InputError(
+            f"{_where(rows)} in no class; classes are {', '.join(self.values)}. Name "
+            f"{'them' if rows[1:] else 'it'} with {one_line(shlex.quote(classes))}{of}, or leave "
+            f"{'them' if rows[1:] else 'it'} out of loss and scores with {left_out}"
+        )
 
     def decode(self, class_HW: np.ndarray) -> np.ndarray:
         """The user's own label values: (H, W) uint8 or uint16, or (H, W, 3) uint8 colours."""
@@ -193,12 +231,44 @@ class LabelMap:
         numbers = unify([value_of(value) for value in first], colour=False).tolist()
         return Legend.of(numbers, self.names)
 
+    @cached_property
+    def image_legend(self) -> Legend:
+        """As `legend`, in the colours that indices had in the labels' own palette, if they had one.
+
+        So a label image that is written fits beside those that were trained on.
+        """
+        own = dict(zip(self.values, self.shown, strict=False))
+        first = [self.values[self.classes.index(name)] for name in self.names]
+        legend = self.legend
+        colours = [own.get(one) or usual for one, usual in zip(first, legend.colours, strict=True)]
+        return replace(legend, colours=tuple(colours))
+
+    def written(self) -> list[dict[str, Any]]:
+        """A row a class, for JSON: the value that `decode` writes, its name and its colour."""
+        rows = self.image_legend.classes()
+        return [row | {"value": row["colour"]} for row in rows] if self._colour else rows
+
     def __str__(self) -> str:
         parts = [
             f"{value} -> {self.names.index(name)} ({name})"
             for value, name in zip(self.values, self.classes, strict=True)
         ]
         return ", ".join([*parts, f"{self.ignore} -> ignored"] if self.ignore else parts)
+
+
+def _where(rows: Sequence[tuple[str, int, Sequence[Path]]]) -> str:
+    """Values with their pixels and files: "a.png: value 64 (12 pixels) is"."""
+    first = rows[0][2][0]
+    if all(files == [first] for *_, files in rows):
+        said = [f"{value} ({count:,} pixel{'s' * (count != 1)})" for value, count, _ in rows]
+        many = len(rows) > 1
+        return f"{first}: value{'s' * many} {', '.join(said)} {'are' if many else 'is'}"
+    said = [
+        f"{value} ({count:,} pixel{'s' * (count != 1)} in "
+        + (f"{files[0]})" if len(files) == 1 else f"{len(files)} files, {files[0]} for one)")
+        for value, count, files in rows
+    ]
+    return f"labels: value{'s' * (len(rows) > 1)} {', '.join(said)} {'are' if rows[1:] else 'is'}"
 
 
 def check_is_label(values_HW: np.ndarray, path: Path) -> set[int]:

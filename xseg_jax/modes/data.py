@@ -169,13 +169,15 @@ def say_split(config: Config, planes: PreparedPlanes, split: Split, unlabelled: 
     """
     print(f"label values to classes: {planes.label_map}")
     print(f"split: {describe(split)}")
+    what = "image" if split.kind == "group" else "slice"
     for part, indices in split.parts().items():
         members = [planes.names[index] for index in indices]
         if members:
-            print(f"{part}: {len(members)} slices, {members[0]} to {members[-1]}")
+            many = f"{len(members)} {what}{'s' * (len(members) != 1)}"
+            print(f"{part}: {many}, {members[0]} to {members[-1]}")
     if split.between:
         by = "train_slices" if config.data.train_slices else "split.between"
-        print(f"between: {len(split.between)} slices held out ({by}), scored but not trained on")
+        print(f"between: {len(split.between)} {what}s held out ({by}), scored but not trained on")
     if said := not_used(config, split, len(planes), unlabelled):
         print(f"not used: {said}")
 

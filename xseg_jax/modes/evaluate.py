@@ -111,7 +111,7 @@ def run(
     trained = trained.on(sources, label_map)
     trained = replace(trained, facts=replace(trained.facts, voxel_size=voxel_size))
     one_type = config.data.normalize == "volume"
-    checked = check(planes, label_map, context=trained.context, one_type=one_type)
+    checked = check(planes, label_map, context=trained.context, one_type=one_type, fixed=True)
     trained.check_pixel_type(planes[0].where, checked.dtype)
     known = set(trained.facts.train_hashes)
     found = CheckedPlanes(planes, checked, trained.context)

@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 CLAIM = "measurement.json"
 """Says what was measured."""
 RESULT = "measured.json"
+PREDICTION = "prediction.json"
+"""Says what the values of a predicted folder of images mean."""
 WRITTEN = (RESULT, "measured.csv", PAGE)
 MESHES = {"ply": write_ply, "stl": write_stl}
 
@@ -206,8 +208,10 @@ def _label_map(config: Config, scan: Scan, source: Path) -> LabelMap:
     data = config.data
     if data.classes:
         return LabelMap.parse(data.classes, data.ignore)
-    about = source.with_name(f"{source.name}.json")
-    if about.exists():
+    # Beside a volume, or in a folder of images.
+    for about in (source.with_name(f"{source.name}.json"), source / PREDICTION):
+        if not about.is_file():
+            continue
         classes = read_json(about).get("classes", [])
         if classes:
             text = ",".join(f"{row['value']}:{row['name']}" for row in classes)

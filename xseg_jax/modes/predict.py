@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import tifffile
 
 from xseg_jax.data.planes import Plane
@@ -19,6 +18,7 @@ from xseg_jax.inference.record import Record
 from xseg_jax.inference.volume import (
     BETWEEN_RUNS,
     FULL,
+    LABEL,
     PROBABILITIES,
     UNCERTAINTY,
     disagreement,
@@ -36,6 +36,7 @@ from xseg_jax.modes.volume import plan
 from xseg_jax.progress import Progress
 from xseg_jax.scans.scan import split_source
 from xseg_jax.scans.write import FOLDER, OutputKind, output_kind
+from xseg_jax.scans.write_tiff import write_image
 from xseg_jax.training.parallel import is_first_process, share_of, wait_for_processes
 from xseg_jax.training.runlog import claim, refuse_other
 
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 CLAIM = "prediction.json"
 """Says which run segmented which folder, and how."""
+MEANING = frozenset({"classes", "probability_channels"})
+"""What it says of values and channels; claims of earlier versions do not."""
 RANKS = "next.csv"
 LONGEST_NAME = 255
 """Bytes, on the usual file systems."""
@@ -217,7 +220,8 @@ def predict_images(
     check_names(images, outputs, output)
     if uncertainty:
         made_by = dict(made_by) | {"uncertainty": True}
-    refuse_other(output / CLAIM, made_by)
+    made_by = dict(made_by) | _meaning(trained, probabilities=made_by["probabilities"])
+    refuse_other(output / CLAIM, made_by, free=MEANING)
     with working_in(output, "--output"):
         _segment(trained, images, outputs, output, made_by, maps)
     last_lines(labels=output, record=output / CLAIM, next=output / RANKS)
@@ -255,7 +259,7 @@ def _segment(
     mine = [images[place] for place in share_of(images)]
     agree(lambda: refuse_others_files(record, outputs, output))
     if is_first_process():
-        claim(output / CLAIM, made_by)
+        claim(output / CLAIM, made_by, free=MEANING)
     context = trained.context
     old = [image for image in mine if all(path.exists() for path in outputs[image.name])]
     done = {image for image in old if _is_done(record, image, trained, outputs[image.name])}
@@ -266,7 +270,10 @@ def _segment(
         )  # fmt: skip
     todo = [image for image in mine if image not in done]
     watch = GreyScaleWatch(*trained.grey_scales)
-    hashes = {}
+    hashes, label_map = {}, trained.facts.label_map
+    classes = {"classes": label_map.written()}
+    channels = {"channels": label_map.names, "hold": "class probabilities"}
+    told = {PROBABILITIES: channels, LABEL: classes}
 
     def read() -> Iterator[Plane]:
         for image in todo:
@@ -284,11 +291,11 @@ def _segment(
                 UNCERTAINTY: lambda p_HWK=probability_HWK: scaled(entropy(p_HWK)),
                 BETWEEN_RUNS: lambda p_MHWK=probability_MHWK: scaled(disagreement(p_MHWK)),
             }
-            label_HW = trained.facts.label_map.decode(probability_HWK.argmax(axis=-1))
-            arrays = [*(found[name]() for name in maps), label_HW]
-            for path, array in zip(outputs[image.name], arrays, strict=True):
+            found[LABEL] = lambda p_HWK=probability_HWK: label_map.decode(p_HWK.argmax(axis=-1))
+            for path, name in zip(outputs[image.name], (*maps, LABEL), strict=True):
+                legend = label_map.image_legend if name == LABEL else None
                 with record.writing(path, hashes[image]) as draft:
-                    write_tiff(draft, array)
+                    write_image(draft, found[name](), legend=legend, about=told.get(name))
             progress.advance()
     watch.close()
     if UNCERTAINTY in maps:
@@ -307,6 +314,13 @@ def rank_images(images: Sequence[Image], output: Path) -> None:
     names = [image.name for image in images]
     doubt = [tifffile.imread(output / f"{name}_{UNCERTAINTY}.tif").mean() / FULL for name in names]
     write_ranks(output / RANKS, names, doubt)
+
+
+def _meaning(trained: TrainedRun, *, probabilities: bool) -> dict[str, Any]:
+    """What label values and channels of a folder of images mean."""
+    label_map = trained.facts.label_map
+    channels = {"probability_channels": list(label_map.names)} if probabilities else {}
+    return {"classes": label_map.written()} | channels
 
 
 def _temperature_of(trained: TrainedRun) -> dict[str, float]:
@@ -370,14 +384,3 @@ def refuse_others_files(record: Record, outputs: Mapping[str, list[Path]], outpu
             f"file{'s' * (len(changed) > 1)}); move it away to segment its image again, or choose "
             "another --output"
         )
-
-
-def write_tiff(path: Path, array: np.ndarray) -> None:
-    """Writes a deflated TIFF."""
-    colour = array.ndim == 3 and array.dtype == np.uint8
-    tifffile.imwrite(
-        path,
-        array,
-        compression="zlib",
-        photometric="rgb" if colour else "minisblack",
-    )

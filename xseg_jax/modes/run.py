@@ -29,6 +29,9 @@ from xseg_jax.training.steps import Augment
 
 logger = logging.getLogger(__name__)
 
+LEAK_FIELDS = frozenset({"leak.typical", "leak.leak", "leak.worry_from"})
+"""Fields of `data.json` that earlier versions did not measure: their runs go on without."""
+
 Config = Any
 """An ml_collections ConfigDict as `configs/default.py` makes it; its fields have no types."""
 

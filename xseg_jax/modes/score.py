@@ -148,7 +148,7 @@ def score_and_report(
         at_edges(label_HW, class_HW)
         classes(NETWORK, label_HW, class_HW)
 
-    with Progress("Evaluating", len(share_of(planes)), "slice") as progress:
+    with Progress("Evaluating", len(share_of(planes)), noun_of(facts)) as progress:
         found = scorer(trained.segment, planes, progress.advance, look)
     calibrated = tally.results(trained.joint_calibration, names)
     edges[NETWORK] = at_edges.sums()
@@ -168,18 +168,19 @@ def score_and_report(
                 at_edges(label_HW, class_HW)
                 classes(name, label_HW, class_HW)
 
-            with Progress(f"Evaluating {name}", len(share_of(planes)), "slice") as progress:
+            many = len(share_of(planes))
+            with Progress(f"Evaluating {name}", many, noun_of(facts)) as progress:
                 slices_NKK[name] = confusions(
                     classify, planes, facts.grey_scales, len(names), progress.advance, look_too
                 )
             edges[name] = at_edges.sums()
     places = [planes[n].place for n in range(len(planes))]
     measured = classes.measured(places, names, facts.voxel_size, NETWORK)
-    judged = verdict(slices_NKK, planes)
-    unit = judged["unit"] if judged else _unit(planes)
+    judged = verdict(slices_NKK, planes, noun_of(facts))
+    unit = judged["unit"] if judged else _unit(planes, noun_of(facts))
     scored = {name: _scores(slices_NKK[name], edges[name], names, unit) for name in edges}
     results = (
-        {"split": split, "slices": len(planes), "loss": found.loss}
+        {"split": split, "slices": len(planes), "planes": noun_of(facts), "loss": found.loss}
         | scored[NETWORK]
         | {
             "baselines": {
@@ -239,12 +240,15 @@ def _scores(
     }
 
 
-def verdict(slices_NKK: Mapping[str, np.ndarray], planes: Sequence[Plane]) -> dict[str, Any] | None:
+def verdict(
+    slices_NKK: Mapping[str, np.ndarray], planes: Sequence[Plane], noun: str = "slice"
+) -> dict[str, Any] | None:
     """The network's mean IoU beside that of the baseline with the highest.
 
     Args:
       slices_NKK: confusion matrices of each plane, of the network and of each baseline.
       planes: that they are of, in order along z.
+      noun: what a plane is called.
 
     Returns:
       against, score, difference (network minus baseline), low and high (95% interval over
@@ -267,18 +271,23 @@ def verdict(slices_NKK: Mapping[str, np.ndarray], planes: Sequence[Plane]) -> di
         "low": found.low if known else None,
         "high": found.high if known else None,
         "units": len(base_BKK),
-        "unit": _unit(planes),
+        "unit": _unit(planes, noun),
     }
 
 
-def _unit(planes: Sequence[Plane]) -> str:
+def noun_of(facts: DataFacts) -> str:
+    """What planes are called: images that were divided by groups are no slices of a scan."""
+    return "image" if facts.split_kind == "group" else "slice"
+
+
+def _unit(planes: Sequence[Plane], noun: str) -> str:
     """What the stretches are that planes are cut into."""
     if len(planes) <= BLOCKS:
-        return "slices"
+        return f"{noun}s"
     places = [planes[n].place for n in range(len(planes))]
     one_scan = len({(place.scan, place.axis) for place in places}) == 1
     numbered = one_scan and all(place.number is not None for place in places)
-    return "blocks of z" if numbered and places[0].axis == 0 else "blocks of slices"
+    return "blocks of z" if numbered and places[0].axis == 0 else f"blocks of {noun}s"
 
 
 def _miou(confusion_XKK: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ from xseg_jax.inference.volume import (
 )
 from xseg_jax.modes.folders import agree, refuse_foreign, working_in
 from xseg_jax.modes.run import GreyScaleWatch
-from xseg_jax.modes.volume import DONE, SHARES, Prediction, identity_of
+from xseg_jax.modes.volume import DONE, SHARES, Prediction, identity_of, write_middle
 from xseg_jax.progress import Progress
 from xseg_jax.scans.write import label_dtype, open_with, write_volume
 from xseg_jax.scans.write_zarr import ZarrStore
@@ -139,7 +139,9 @@ def is_finished(job: Prediction, made_by: Mapping[str, Any]) -> bool:
             logger.info("%s: is finished, from this scan by this run", job.output)
             return True
     elif not job.writing.exists():
-        refuse_foreign([*job.written(), job.about], "a prediction that can go on", "--output")
+        refuse_foreign(
+            [*job.written(), *job.previews, job.about], "a prediction that can go on", "--output"
+        )
     return False
 
 
@@ -318,6 +320,8 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
             job.writing.touch()
         if UNCERTAINTY in job.maps and job.store.exists():
             _rank(job)
+        if job.store.exists():
+            write_middle(job)
         if not job.kind.blocks:
             _convert(job, made_by)
         elif job.store.exists():
@@ -332,7 +336,7 @@ def finish(job: Prediction, made_by: Mapping[str, Any]) -> None:
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "classes": legend.classes(),
         "scale": dict.fromkeys(job.maps, f"{FULL} is 1"),
-    }
+    } | ({"probability_channels": legend.names} if PROBABILITIES in job.maps else {})
     write_json(job.about, dict(made_by) | said | {"made_with": provenance()})
     print(f"open it with: {open_with(job.output)}")
 

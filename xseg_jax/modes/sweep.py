@@ -229,8 +229,9 @@ def summarise(study: Config, workdir: Path, runs: list[Run], variants: Mapping[s
     summary: Any = pd.DataFrame(rows)
     axis = study.axis or (fields[0] if len(fields) == 1 else "")
     report.write(
-        workdir, study.question, study.score, study.blocks, baselines, table, summary, axis
-    )
+        workdir, study.question, study.score, study.blocks, baselines, table, summary, axis,
+        study.note,
+    )  # fmt: skip
     return summary
 
 

@@ -35,6 +35,7 @@ from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.report import REPORTS, write_reports
 from xseg_jax.modes.run import (
+    LEAK_FIELDS,
     Config,
     DataFacts,
     Learner,
@@ -148,9 +149,10 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
     overlaid_class(config, facts)  # Before the work, not after it.
     if is_first_process():
         claim(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
-        claim(workdir / "data.json", facts.to_json())
+        claim(workdir / "data.json", facts.to_json(), free=LEAK_FIELDS)
     wait_for_processes("claim")
-    refuse_other(workdir / "data.json", facts.to_json())  # Of another process, too.
+    # Of another process, too.
+    refuse_other(workdir / "data.json", facts.to_json(), free=LEAK_FIELDS)
     if is_first_process():
         keep_inputs(config, workdir, opened.text, files)
     if (workdir / RESULTS).exists():

@@ -28,8 +28,10 @@ from xseg_jax.inference.volume import (
 from xseg_jax.modes.inputs import voxel_size_of
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.scans.folders import is_store, scans_in
+from xseg_jax.scans.preview import write_preview
 from xseg_jax.scans.scan import open_scan
 from xseg_jax.scans.write import OutputKind, output_kind
+from xseg_jax.scans.write_zarr import ZarrStore
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,12 @@ class Prediction:
     def ranks(self) -> Path:
         """Planes by doubt, where it was asked for."""
         return self.output.with_name(f"{self.output.name}.next.csv")
+
+    @property
+    def previews(self) -> list[Path]:
+        """The middle plane in colours, beside a format that many viewers show black."""
+        name = f"{self.output.name}.preview.png"
+        return [] if self.kind.blocks else [self.output.with_name(name)]
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -154,7 +162,10 @@ class Prediction:
     def places(self) -> dict[str, Path | list[Path]]:
         """Where what comes out is, for the last lines of a mode."""
         maps = [path for name, path in self.files().items() if name != LABEL]
-        return {"labels": self.output, "maps": maps, "record": self.about, "next": self.ranks}
+        return {
+            "labels": self.output, "preview": self.previews, "maps": maps, "record": self.about,
+            "next": self.ranks,
+        }  # fmt: skip
 
     def parts(self, name: str) -> list[str]:
         """Files that a map takes: one, or one a class."""
@@ -243,6 +254,19 @@ def _check_all_axes(trained: TrainedRun, volume: Volume, anisotropic: bool) -> N
             "axes the network would see shapes that it was not trained on. Leave it out, or, if "
             "you know better, add --anisotropic"
         )
+
+
+def write_middle(job: Prediction) -> None:
+    """Writes the preview from the store, where there is one.
+
+    Raises:
+      SaveError: it cannot be written.
+    """
+    depth, height, width = job.source.scan.shape
+    middle = Block((depth // 2, 0, 0), (depth // 2 + 1, height, width))
+    for path in job.previews:
+        with ZarrStore.open(job.store, "") as store:
+            write_preview(path, store.read(middle.region)[0], job.label_map.legend)
 
 
 def identity_of(job: Prediction) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xseg_jax.report.leaks import leak_sentence, noun
 from xseg_jax.report.numbers import TIMES, count, number, percent, score
 from xseg_jax.report.run_folder import RunFolder
 from xseg_jax.report.scores import methods_of, verdict
 
 Json = Mapping[str, Any]
 
+AUTHORS = "The xseg_jax developers"
 SOFTWARE = "xseg_jax: segmentation of X-ray images with a U-Net in JAX"
 SOURCES = {
     "unet": "Ronneberger O, Fischer P, Brox T (2015). U-Net: convolutional networks for biomedical "
@@ -147,15 +149,16 @@ def _data(config: Json, data: Json) -> list[str]:
         f"classes ({named})."
     ]
     kind = data["split_kind"]
+    what = "image" if kind == "group" else "slice"  # Images of groups are no slices of a scan.
     if kind == "none":
-        said.append(f"All {count(parts['train'], 'labelled slice')} trained the network.")
+        said.append(f"All {count(parts['train'], f'labelled {what}')} trained the network.")
     elif data["slabs"] is not None:
         said.append(
             f"Labelled pixels were divided {split_words(kind, config['data']['split']['gap'])}."
         )
     else:
         said.append(
-            f"Labelled slices were divided {split_words(kind, config['data']['split']['gap'])}: "
+            f"Labelled {what}s were divided {split_words(kind, config['data']['split']['gap'])}: "
             f"{parts['train']} for training, {parts['validation']} for validation and "
             f"{parts['test']} for testing."
         )
@@ -169,12 +172,8 @@ def _data(config: Json, data: Json) -> list[str]:
         f"{name} {percent(n / sum(pixels))}" for name, n in zip(classes, pixels, strict=True)
     )
     said.append(f"Training had {sum(pixels):,} labelled pixels ({shares}).")
-    leak = data.get("leak") or {}
-    if leak.get("agreement") is not None and leak.get("chance") is not None:
-        said.append(
-            f"Labels of test slices agree with the nearest training slice by "
-            f"{leak['agreement']:.3f}, by chance {leak['chance']:.3f}."
-        )
+    if leak := leak_sentence(data.get("leak"), what):
+        said.append(leak)
     return said
 
 
@@ -216,7 +215,9 @@ def _training(folder: RunFolder, config: Json, cite: _Cited) -> list[str]:
     used = config["checkpoint"].get("use", "best")
     validated = bool(folder.data and folder.data["split"]["validation"])
     which = (
-        "the highest mean IoU on the validation slices" if used == "best" and validated else None
+        f"the highest mean IoU on the validation {noun(folder.results)}s"
+        if used == "best" and validated
+        else None
     )
     said.append(
         f"The checkpoint with {which} was used." if which else "The last checkpoint was used."
@@ -267,7 +268,9 @@ def _scoring(folder: RunFolder, cite: _Cited) -> list[str]:
         for name, found in list(methods_of(results).items())[1:]
     ]
     if beside:
-        said.append(f"Baselines, fitted to the same training slices: {'; '.join(beside)}.")
+        said.append(
+            f"Baselines, fitted to the same training {noun(results)}s: {'; '.join(beside)}."
+        )
     if results.get("verdict"):
         said.append(verdict(results)["line"])
         if results["verdict"]["low"] is not None:
@@ -279,8 +282,9 @@ def _scoring(folder: RunFolder, cite: _Cited) -> list[str]:
     if calibration.get("temperature") is not None and "ece" in calibration:
         said.append(
             f"Probabilities were calibrated by a temperature of {calibration['temperature']:.2f} "
-            f"{cite('temperature')}, fitted on the validation slices; their expected calibration "
-            f"error goes from {score(calibration['ece_before'])} to {score(calibration['ece'])}."
+            f"{cite('temperature')}, fitted on the validation {noun(results)}s; their expected "
+            f"calibration error goes from {score(calibration['ece_before'])} to "
+            f"{score(calibration['ece'])}."
         )
     return said
 
@@ -301,8 +305,9 @@ def citation(results: Json, sources: Sequence[str]) -> dict[str, Any]:
     at = f" Commit {commit}." if commit else ""
     bibtex = "\n".join((
         "@misc{xseg_jax,",
+        "  author = {{" + AUTHORS + "}},",
         "  title = {{" + SOFTWARE + "}},",
         *([f"  note = {{Commit {commit}}},"] if commit else []),
         "}",
     ))  # fmt: skip
-    return {"text": f"{SOFTWARE}.{at}", "bibtex": bibtex, "sources": list(sources)}
+    return {"text": f"{AUTHORS}. {SOFTWARE}.{at}", "bibtex": bibtex, "sources": list(sources)}

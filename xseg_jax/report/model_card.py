@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xseg_jax.report.leaks import leak_line, noun
 from xseg_jax.report.methods import SOURCES, last_part, methods_text, source_words, split_words
 from xseg_jax.report.numbers import count, percent, score
 from xseg_jax.report.run_folder import RunFolder
@@ -140,6 +141,9 @@ def _limits(folder: RunFolder, config: Json, data: Json) -> str:
     calibration = folder.results.get("calibration") or {}
     if calibration.get("temperature") is None:
         said.append("Its probabilities are not calibrated.")
+    leak = folder.results.get("leak") or {}
+    if (leak.get("leak") or 0) > (leak.get("worry_from") or 1):
+        said.append(f"Its test leaks: {leak_line(leak, noun(folder.results))}.")
     if folder.degraded:
         said += _degraded(folder.degraded)
     said += [f"The run warned: {_plain(warning)}" for warning in folder.warnings or ()]
@@ -179,8 +183,9 @@ def _split(config: Json, data: Json) -> str:
     said = f"Divided {split_words(data['split_kind'], config['data']['split']['gap'])}"
     if data["split_kind"] == "none":
         return f"{said}."
+    grouped = data["split_kind"] == "group"
     parts = ", ".join(
-        f"{count(len(names), 'slice')} {PURPOSES[part]}"
+        f"{count(len(names), 'image' if grouped else 'slice')} {PURPOSES[part]}"
         for part, names in data["split"].items()
         if names
     )

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from xseg_jax.report import scores, sections
 from xseg_jax.report.compared import comparison
+from xseg_jax.report.leaks import noun
 from xseg_jax.report.measured import quantities
 from xseg_jax.report.methods import citation, last_part, methods_text
-from xseg_jax.report.numbers import duration
+from xseg_jax.report.numbers import count, duration
 from xseg_jax.report.run_folder import SLICES, RunFolder
 from xseg_jax.report.signed import write_signed
 from xseg_jax.report.slices import read_slices
@@ -180,12 +181,12 @@ def run_data(folder: RunFolder) -> dict[str, Any]:
 def summary(folder: RunFolder) -> list[tuple[str, str]]:
     """A few facts for the head of a page: what, and its value."""
     results = folder.results
-    facts = [("slices tested", str(results["slices"]))]
+    facts = [(f"{noun(results)}s tested", str(results["slices"]))]
     if results["slices"]:
         facts = [
             ("pixel accuracy", f"{results['accuracy']:.4f}"),
             ("mean IoU", f"{results['miou']:.4f}"),
-            ("tested", f"{results['slices']} slices, {results['pixels']:,} pixels"),
+            ("tested", f"{count(results['slices'], noun(results))}, {results['pixels']:,} pixels"),
         ]
     return [
         *facts,

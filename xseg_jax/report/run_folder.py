@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xseg_jax.errors import InputError
+from xseg_jax.report.leaks import noun
 from xseg_jax.report.numbers import count
 
 Json = Mapping[str, Any]
@@ -86,7 +87,7 @@ class RunFolder:
     @property
     def tested(self) -> str:
         """What was scored: whole slices, or parts of them where training had the others."""
-        slices = count(self.results["slices"], "slice")
+        slices = count(self.results["slices"], noun(self.results))
         cut = self.data is not None and self.data["slabs"] is not None
         return f"the test blocks within {slices}" if cut else f"{slices}, each as a whole"
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xseg_jax.colours import class_rgb
+from xseg_jax.report.leaks import leak_line, noun
 from xseg_jax.report.numbers import DASH, count, number, score, signed
 from xseg_jax.report.plots import Axis, Dot, dot_chart
 from xseg_jax.report.table import MACRO, THE, verdict_line
@@ -55,7 +56,9 @@ def verdict(results: Json) -> dict[str, str]:
     low, high = found["low"], found["high"]
     detail = f"The difference in mean IoU is {signed(found['difference'], places=4)}"
     if low is None:
-        words = f"The U-Net beside {against}: one slice was tested, and no interval is known"
+        words = (
+            f"The U-Net beside {against}: one {noun(results)} was tested, and no interval is known"
+        )
     elif low <= 0 <= high:
         words = f"No difference between the U-Net and {against} is shown"
     else:
@@ -63,7 +66,7 @@ def verdict(results: Json) -> dict[str, str]:
     if low is not None:
         ends = " to ".join(signed(end, places=4) for end in (low, high))
         detail += f" (95% interval {ends}, over {found['units']} {found['unit']})"
-    line = verdict_line(dict(found))
+    line = verdict_line(dict(found), noun(results))
     return {"words": words, "detail": f"{detail}.", "line": f"{line[0].upper()}{line[1:]}."}
 
 
@@ -156,9 +159,11 @@ def _score_notes(results: Json, methods: Mapping[str, Json]) -> list[str]:
     ]
     if between := results.get("between"):
         notes.append(
-            f"Between the training slices, on {count(between['slices'], 'other')}: pixel accuracy "
-            f"{score(between['accuracy'])}, mean IoU {score(between['miou'])}."
+            f"Between the training {noun(results)}s, on {count(between['slices'], 'other')}: pixel "
+            f"accuracy {score(between['accuracy'])}, mean IoU {score(between['miou'])}."
         )
+    if leak := leak_line(results.get("leak"), noun(results)):
+        notes.append(f"Leak: {leak}.")
     return notes
 
 

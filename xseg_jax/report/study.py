@@ -38,6 +38,7 @@ def write(
     runs: Frame,
     summary: Frame,
     axis: str,
+    note: str = "",
 ) -> None:
     """Writes study.csv, study.md and study.png, and prints the table.
 
@@ -50,16 +51,20 @@ def write(
       runs: a row a run.
       summary: a row a variant.
       axis: column of `runs` to draw scores over, where it is numeric; "" for none.
+      note: that stands below the question, in the figure too: what the study must not be taken for.
     """
     table = markdown(summary, LABELS[score], baselines)
-    text = (
-        f"# {question}\n\n{table}\n\n{footnote(runs, score, blocks, baselines)}\n\n![](study.png)\n"
-    )
+    parts = (
+        f"# {question}", *([f"**{note}**"] if note else []), table,
+        footnote(runs, score, blocks, baselines), "![](study.png)",
+    )  # fmt: skip
+    text = "\n\n".join(parts) + "\n"
+    asked = f"{question}\n{note}" if note else question
     table_file, text_file, picture = WRITTEN
     for name, content in ((table_file, runs.to_csv(index=False)), (text_file, text)):
         write_text(folder / name, content, "the study")
-    draw(folder / picture, question, score, baselines, runs, summary, axis)
-    print(f"{question}\n\n{table}")
+    draw(folder / picture, asked, score, baselines, runs, summary, axis)
+    print(f"{asked}\n\n{table}")
 
 
 def markdown(summary: Frame, label: str, baselines: Sequence[str]) -> str:
@@ -105,7 +110,9 @@ def footnote(runs: Frame, score: str, blocks: int, baselines: Sequence[str]) -> 
     return (
         f"Mean and standard deviation of the {LABELS[score]} of whole test slices over "
         f"{runs['seed'].nunique()} seeds. Differences: 95% interval over seeds and {blocks} blocks "
-        f"of z, corrected for the number of variants (Holm); how: docs/ablations.md.{fitted}"
+        f"of z, corrected for the number of variants (Holm); how: docs/ablations.md. Minutes: "
+        "mean time of a run on the clock, from reading its data to its last score, beside whatever "
+        f"ran at the same time.{fitted}"
     )
 
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from xseg_jax.report.leaks import leak_line, noun
+from xseg_jax.report.numbers import count
+
 COLUMNS = ("precision", "recall", "f1", "iou")
 BASELINE_COLUMNS = ("f1", "iou")
 """All columns of three methods would be wider than a terminal; results.json has them."""
@@ -25,7 +28,8 @@ def results_table(results: dict[str, Any]) -> str:
     ]
     names = [*results["per_class"], "macro mean"]
     width = max(len(name) for name in names)
-    title = f"{results['split']}: {results['slices']} slices, {results['pixels']:,} pixels"
+    what = noun(results)
+    title = f"{results['split']}: {count(results['slices'], what)}, {results['pixels']:,} pixels"
     above = f"{'U-Net':>{width + 11 * len(COLUMNS)}}" + "".join(
         f"{name:>{11 * len(BASELINE_COLUMNS)}}" for name in defined
     )
@@ -44,9 +48,9 @@ def results_table(results: dict[str, Any]) -> str:
             + _beside(edges, "surface_dice", results)
         )
     if results["verdict"]:
-        lines.append(f"verdict: {verdict_line(results['verdict'])}")
+        lines.append(f"verdict: {verdict_line(results['verdict'], what)}")
     if results.get("calibration"):  # Results of earlier versions have none.
-        lines.append(f"calibration: {calibration_line(results['calibration'])}")
+        lines.append(f"calibration: {calibration_line(results['calibration'], what)}")
     if "thresholding" in results["baselines"] and "thresholding" not in defined:
         lines.append(
             "thresholding: not defined for more than 8 classes, for a class without training "
@@ -58,20 +62,11 @@ def results_table(results: dict[str, Any]) -> str:
             lines.append(f"{name}: absent in truth and prediction, not in the macro mean: {absent}")
     if between := results.get("between"):
         lines.append(
-            f"between the training slices, on {between['slices']} others: pixel accuracy "
+            f"between the training {what}s, on {count(between['slices'], 'other')}: pixel accuracy "
             f"{between['accuracy']:.4f}, mean IoU {between['miou']:.4f}"
         )
-    leak = results["leak"]
-    if leak is not None and leak["agreement"] is not None:
-        nearest = (
-            f"at the distance of the parts, {leak['smallest_distance']} voxels,"
-            if leak.get("nearest") == "within"
-            else "with the nearest training slice"
-        )
-        lines.append(
-            f"leak: labels agree {nearest} by {leak['agreement']:.3f}, by chance "
-            f"{leak['chance']:.3f}"
-        )
+    if leak := leak_line(results["leak"], what):
+        lines.append(f"leak: {leak}")
     return "\n".join(lines)
 
 
@@ -90,13 +85,13 @@ def _beside(
     return ", ".join(values)
 
 
-def verdict_line(verdict: dict[str, Any]) -> str:
+def verdict_line(verdict: dict[str, Any], what: str = "slice") -> str:
     """Whether the network is better than the best baseline, in words."""
     against = THE.get(verdict["against"], verdict["against"])
     difference, low, high = (verdict[key] for key in ("difference", "low", "high"))
     if low is None:
         return (
-            f"the mean IoU of U-Net minus that of {against} is {difference:+.4f}; one slice "
+            f"the mean IoU of U-Net minus that of {against} is {difference:+.4f}; one {what} "
             "alone was tested, so that no interval is known"
         )
     over = f"over {verdict['units']} {verdict['unit']}"
@@ -113,7 +108,7 @@ def verdict_line(verdict: dict[str, Any]) -> str:
     )
 
 
-def calibration_line(calibration: dict[str, Any]) -> str:
+def calibration_line(calibration: dict[str, Any], what: str = "slice") -> str:
     """How far off the network's probabilities are, before and with the temperature, in words."""
 
     def errors(part: dict[str, Any]) -> str:
@@ -123,7 +118,7 @@ def calibration_line(calibration: dict[str, Any]) -> str:
     said, temperature = f"expected error {errors(calibration)}", calibration["temperature"]
     if temperature is not None:
         slices = calibration["fitted"]["slices"]
-        of = f"{slices} validation slice{'s' * (slices > 1)}"
+        of = f"{slices} validation {what}{'s' * (slices > 1)}"
         said += f" with temperature {temperature:.2f} (fitted on {of})"
     if calibration["boundary"]["pixels"]:
         said += f"; at boundaries {errors(calibration['boundary'])}"

@@ -1,4 +1,4 @@
-"""A TIFF stack, deflated: ImageJ's form where it allows type and size, else OME-TIFF.
+"""A TIFF stack, deflated: ImageJ's form where it allows type and size, else OME-TIFF; or one image.
 
 ImageJ knows uint8, uint16 and float32 and no BigTIFF; OME-TIFF
 (https://docs.openmicroscopy.org/ome-model) has all types of `write.DTYPES` and any size.
@@ -6,7 +6,7 @@ ImageJ knows uint8, uint16 and float32 and no BigTIFF; OME-TIFF
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,45 @@ def write_tiff(draft: Path, name: str, planes: Iterator[np.ndarray], volume: Vol
         )
 
 
+def write_image(
+    draft: Path,
+    array: np.ndarray,
+    *,
+    legend: Legend | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes one image, deflated, with what it holds as JSON in ImageDescription.
+
+    Labels of 8 bits have a palette, so that no viewer shows them black: what is read is the value
+    (Pillow, tifffile, scikit-image, ImageJ, MATLAB), but in ITK and OpenCV, which read the colours.
+
+    Args:
+      draft: the file.
+      array: labels (H, W), their colours (H, W, 3) uint8, or measured values (H, W) or (K, H, W).
+      legend: of labels that are values.
+      about: what the image holds: anything that JSON holds.
+    """
+    bytes_, colours = array.dtype == np.uint8, array.ndim == 3
+    palette = None
+    if legend and bytes_ and not colours:
+        palette = np.reshape(_colour_map(legend), (3, 256)).astype(np.uint16)
+    plain = "rgb" if bytes_ and colours else "minisblack"
+    tifffile.imwrite(
+        draft,
+        array,
+        compression="zlib",
+        photometric=plain if palette is None else "palette",
+        colormap=palette,
+        description=json.dumps(about) if about else None,
+        metadata=None,
+        software="xseg_jax",
+    )
+
+
 def _imagej(volume: Volume) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": "TZCYXS", "Info": _text(volume)}
+    if volume.legend:  # Info is for ImageJ's eyes alone; this stands in ImageDescription.
+        metadata["classes"] = json.dumps(volume.classes())
     if volume.legend and volume.dtype != np.uint8:  # Over 8 bits it would stretch the colours.
         metadata |= {"min": 0, "max": max(1, *volume.legend.values)}
     geometry = _with_unit(volume)
