@@ -34,7 +34,8 @@ def load(name, *base):
 
 def test_the_studies_that_are_shipped():
     assert STUDIES == [
-        "augmentation", "capacity", "labels", "learning_rate", "loss", "noise", "norm", "recipe",
+        "augmentation", "capacity", "labels", "learning_rate", "loss", "noise", "norm",
+                "properties", "recipe",
         "skip", "smoke", "split",
     ]  # fmt: skip
 
@@ -263,7 +264,7 @@ def test_a_study_may_be_in_a_folder_whose_name_is_no_utf8(tmp_path):
     scores = dict.fromkeys(sweep.SCORES, 0.5) | {"baselines": {}, "parameters": 9, "seconds": 1.0}
     (folder / "results.json").write_text(json.dumps(scores))
     (folder / "data.json").write_text(json.dumps({"split": {"train": ["a"]}}))
-    row = sweep.row_of(sweep.Run("base", folder, default.get_config()), ["seed"])
+    row = sweep.row_of(sweep.Run("base", folder, default.get_config()), ["seed"], [])
     table: Any = pd.DataFrame([row])
     assert table["folder"].tolist() == [f"{tmp_path}/lat\\udce4in"]
     assert table["miou"].tolist() == [0.5]

@@ -17,6 +17,7 @@ from xseg_jax.evaluation.properties import (
     measure_whole,
     parts_of,
 )
+from xseg_jax.evaluation.rows import to_json
 from xseg_jax.measure.quantities import FAMILIES, MEANINGS, OF_PLANES, Additive, Found, Spacing
 from xseg_jax.measure.tortuosity import estimate
 from xseg_jax.progress import Progress
@@ -80,7 +81,7 @@ def measure(
                 curves += list(_curves(first, name, unit))
                 tables |= first[name].tables
             found.sort(key=lambda one: (order[one.key.quantity], "zyx".find(one.key.axis or "")))
-            rows += [properties.to_json(one, name, unit, doubt.get(one.key)) for one in found]
+            rows += [to_json(one, name, unit, doubt.get(one.key)) for one in found]
     result = {
         "shape": list(shape),
         "voxel_size": list(spacing),
@@ -126,7 +127,7 @@ def measure_slices(
         "unit": unit,
         "dimension": 2,
         "phases": list(names),
-        "quantities": [properties.to_json(one, name, unit) for one in found],
+        "quantities": [to_json(one, name, unit) for one in found],
         "curves": [],
         "left_out": [
             {"quantity": family, "phase": None, "reason": "slices that are no neighbours have none"}
