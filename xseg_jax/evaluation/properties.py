@@ -23,7 +23,7 @@ import numpy as np
 from scipy import stats
 
 from xseg_jax.errors import InputError
-from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, subvolumes
+from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, sides_of, subvolumes
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.lattice import slabs
 from xseg_jax.measure.planes import plane_sums
@@ -71,6 +71,7 @@ class Property(NamedTuple):
       parts: what the intervals are over, as "8 parts of 32 x 32 x 32"; "" without intervals.
       seconds: that its family took.
       of_parts: of each part (P,) of each volume, by its name; NaN where it is not defined.
+      sides: z, y, x of parts of a volume, in voxels; empty of slices, and without parts.
     """
 
     key: Key
@@ -79,6 +80,7 @@ class Property(NamedTuple):
     parts: str
     seconds: float
     of_parts: Mapping[str, np.ndarray] = MappingProxyType({})
+    sides: tuple[int, ...] = ()
 
 
 TRUTH = "truth"
@@ -113,7 +115,8 @@ def measure_additive(
         for region in (everything, *parts):
             sums[name].append(sums_of(family, volume, len(names), spacing, region))
             advance()
-    return _of_sums(family.values, sums, names, said_of(parts), began)
+    found = _of_sums(family.values, sums, names, said_of(parts), began)
+    return [one._replace(sides=sides_of(parts[0])) for one in found] if parts else found
 
 
 def measure_planes(
@@ -244,7 +247,7 @@ def measure_whole(
         _property(
             key, values := of_key(key), {name: one[1:] for name, one in values.items()},
             _spread_of_mean, len(parts) - 1, said_of(parts), seconds,
-        )
+        )._replace(sides=sides_of(parts[0]) if parts else ())
         for key in next(iter(rows.values()))[0]
     ]  # fmt: skip
     return found, first

@@ -26,6 +26,7 @@ from xseg_jax.modes.run import Config
 from xseg_jax.modes.volume import newest_change
 from xseg_jax.modes.warned import heard, listening
 from xseg_jax.report import properties as report
+from xseg_jax.report import representative
 from xseg_jax.report.page import PAGE, measured_page
 from xseg_jax.scans.scan import Region, Scan, open_scan
 from xseg_jax.scans.voxels import VoxelSize
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 CLAIM = "measurement.json"
 """Says what was measured."""
 RESULT = "measured.json"
-WRITTEN = (RESULT, "measured.csv", PAGE)
+WRITTEN = (RESULT, "measured.csv", representative.FILE, PAGE)
 MESHES = {"ply": write_ply, "stl": write_stl}
 
 
@@ -140,6 +141,8 @@ def run(
             result |= {"warnings": heard()} | provenance()
             write_json(output / RESULT, result)
             report.write_csv(output / "measured.csv", result)
+            if not flat:
+                representative.write_csv(output / representative.FILE, result)
             write_unless_changed(output / PAGE, measured_page(result))
     print(report.measured_table(result))
     logger.info("written: %s", output)

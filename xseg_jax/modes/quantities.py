@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xseg_jax.errors import InputError
-from xseg_jax.evaluation import properties
+from xseg_jax.evaluation import properties, representative
 from xseg_jax.evaluation.doubt import Drawn, intervals_of_doubt
 from xseg_jax.evaluation.parts import subvolumes
 from xseg_jax.evaluation.properties import (
@@ -55,7 +55,7 @@ def measure(
     shape = volumes[name].shape
     unit = voxel_size.unit if voxel_size else VOXEL
     spacing: Spacing = voxel_size.size if voxel_size else (1.0, 1.0, 1.0)
-    left_out, rows, curves, tables = [], [], [], {}
+    left_out, rows, curves, spreads, tables = [], [], [], [], {}
     wanted, order = [], {quantity: n for n, quantity in enumerate(MEANINGS)}
     for family in chosen:
         reason = _why_not(family, names)
@@ -66,12 +66,16 @@ def measure(
             wanted.append(family)
     _estimate(volumes, wanted, name)
     parts = len(volumes) * sum(parts_of(FAMILIES[one], shape) for one in wanted)
-    parts += len(drawn) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
+    cubes = sum(map(len, representative.cubes_of(shape, spacing)))
+    parts += (len(drawn) + cubes) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
     with Progress("Measuring", parts, "part") as progress:
         for family in wanted:
-            kind, doubt = FAMILIES[family], {}
+            kind, doubt, sizes = FAMILIES[family], {}, {}
             if isinstance(kind, Additive):
                 found = measure_additive(kind, volumes, names, spacing, advance=progress.advance)
+                sizes = representative.over_sizes(
+                    kind, volumes[name], names, spacing, advance=progress.advance
+                )
                 if drawn:
                     doubt = intervals_of_doubt(kind, drawn, names, spacing, progress.advance)
             else:
@@ -82,6 +86,11 @@ def measure(
                 tables |= first[name].tables
             found.sort(key=lambda one: (order[one.key.quantity], "zyx".find(one.key.axis or "")))
             rows += [to_json(one, name, unit, doubt.get(one.key)) for one in found]
+            spread = (
+                representative.to_json(one, name, sizes.get(one.key, ()), spacing, unit)
+                for one in found
+            )
+            spreads += [one for one in spread if one]
     result = {
         "shape": list(shape),
         "voxel_size": list(spacing),
@@ -90,6 +99,7 @@ def measure(
         "phases": list(names),
         "quantities": rows,
         "curves": curves,
+        "representative": {"level": representative.LEVEL, "quantities": spreads},
         "left_out": left_out,
     }
     return result, Found({}, tables=tables)

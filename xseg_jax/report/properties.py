@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xseg_jax.files import write_text
+from xseg_jax.report import representative
 
 COLUMNS = (
     "quantity", "phase", "with", "axis", "unit", "value", "low", "high", "interval", "doubt_low",
@@ -50,6 +51,9 @@ def measured_table(found: Mapping[str, Any]) -> str:
         before = label
     parts = dict.fromkeys(row["interval"] for row in found["quantities"] if row["interval"])
     lines += ["", *(f"intervals: {part}" for part in parts)]
+    if found.get("representative"):
+        said = [f"  {line}" for line in representative.lines(found)]
+        lines += ["spread between subvolumes:", *said] if said else []
     lines += [f"left out: {one['quantity']}, for {one['reason']}" for one in found["left_out"]]
     return "\n".join(lines)
 
