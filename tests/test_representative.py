@@ -117,6 +117,6 @@ def test_it_has_to_stay_under_the_level(relative, expected):
 
 def test_what_is_defined_in_one_part_alone_has_no_spread():
     size = size_of((9, 9, 9), np.array([np.nan, 2.0]))
-    assert size.count == 1
+    assert size.number == 1
     assert np.isnan([size.mean, size.deviation]).all()
     assert rows_of(np.zeros((20, 20, 20), np.uint8)) == []

@@ -32,13 +32,13 @@ class Size(NamedTuple):
 
     Attributes:
       sides: z, y, x in voxels.
-      count: of subvolumes in which it is defined.
+      number: of subvolumes in which it is defined.
       mean: over them.
       deviation: standard deviation over them.
     """
 
     sides: tuple[int, int, int]
-    count: int
+    number: int
     mean: float
     deviation: float
 
@@ -140,7 +140,7 @@ def to_json(
         z, y, x = one.sides
         sizes.append(size_of((z, y, x), one.of_parts[name]))
     known = sorted(
-        (size for size in sizes if size.count > 1 and size.mean), key=lambda s: math.prod(s.sides)
+        (size for size in sizes if size.number > 1 and size.mean), key=lambda s: math.prod(s.sides)
     )
     if not known:
         return None
@@ -155,7 +155,7 @@ def to_json(
         "unit": unit_of(one.key.quantity, length),
         "sides": [list(size.sides) for size in known],
         "edge": edges,
-        "count": [size.count for size in known],
+        "count": [size.number for size in known],
         "mean": [size.mean for size in known],
         "deviation": [size.deviation for size in known],
         "relative": relative,

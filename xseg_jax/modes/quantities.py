@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xseg_jax.errors import InputError
-from xseg_jax.evaluation import properties, representative
+from xseg_jax.evaluation import object_matches, properties, representative
 from xseg_jax.evaluation.doubt import Drawn, intervals_of_doubt
 from xseg_jax.evaluation.parts import subvolumes
 from xseg_jax.evaluation.properties import (
@@ -68,6 +68,8 @@ def measure(
     parts = len(volumes) * sum(parts_of(FAMILIES[one], shape) for one in wanted)
     cubes = sum(map(len, representative.cubes_of(shape, spacing)))
     parts += (len(drawn) + cubes) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
+    true = volumes.get(properties.TRUTH) if "objects" in wanted else None
+    parts += object_matches.steps(shape, len(names)) if true is not None else 0
     with Progress("Measuring", parts, "part") as progress:
         for family in wanted:
             kind, doubt, sizes = FAMILIES[family], {}, {}
@@ -91,6 +93,11 @@ def measure(
                 for one in found
             )
             spreads += [one for one in spread if one]
+        matched = (
+            object_matches.matches_of(volumes[name], true, names, spacing, advance=progress.advance)
+            if true is not None
+            else []
+        )
     result = {
         "shape": list(shape),
         "voxel_size": list(spacing),
@@ -99,6 +106,7 @@ def measure(
         "phases": list(names),
         "quantities": rows,
         "curves": curves,
+        "objects": matched,
         "representative": {"level": representative.LEVEL, "quantities": spreads},
         "left_out": left_out,
     }

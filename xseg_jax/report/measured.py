@@ -40,7 +40,7 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
 
     Returns:
       words, method, baselines (names), intervals (over what), rows, errors (charts), curves
-      (charts), representative (lines and charts, or None), left_out.
+      (charts), objects (rows), representative (lines and charts, or None), left_out.
     """
     found = measured["quantities"]
     baselines = list(
@@ -62,6 +62,10 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
         "rows": [_row(one, baselines, measured["phases"]) for one in found],
         "errors": _errors(found, [method, *baselines]) if has_truth else [],
         "curves": _curves(drawn, measured["phases"]),
+        "objects": [
+            one | {"rgb": _rgb(one["phase"], measured["phases"])}
+            for one in measured.get("objects") or []  # Of an earlier version there are none.
+        ],
         "representative": representative.section(measured),
         "more_curves": max(0, len(drawn) - MOST_CHARTS),
         "left_out": [
