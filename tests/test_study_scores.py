@@ -101,6 +101,7 @@ def test_a_study_tells_which_variant_errs_less(tmp_path):
     means = runs.groupby("variant")["tortuosity_error/pore/z"].mean()
     np.testing.assert_allclose(means["base"], by_score["tortuosity_error/pore/z"]["mean"]["base"])
     np.testing.assert_allclose(runs["thresholding_volume_fraction_error"], 0.3)
+    assert (workdir / "report.html").read_text().count("<h3>") >= 3
     for name in ("study.png", "study_2.png", "study_3.png"):
         assert (workdir / name).stat().st_size > 5_000
 

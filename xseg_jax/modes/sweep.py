@@ -18,18 +18,22 @@ from xseg_jax.files import one_line
 from xseg_jax.modes.executors import Command, run_here, run_on_slurm
 from xseg_jax.modes.folders import refuse_foreign
 from xseg_jax.modes.options import check_effects
+from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.score import BASELINES
 from xseg_jax.modes.study_scores import SCORES, StudyScore, check_scores, scores_of
 from xseg_jax.progress import Progress
 from xseg_jax.report import study as report
+from xseg_jax.report.page import PAGE, study_page
 from xseg_jax.training.runlog import (
     RUNTIME_FIELDS,
     check_fields,
     claim,
     flatten,
+    provenance,
     read_json,
     refuse_other,
+    write_json,
 )
 
 logger = logging.getLogger(__name__)
@@ -61,7 +65,7 @@ class Run:
 
 
 def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mapping[str, Any]) -> Any:
-    """Trains what is not finished yet, and writes `study.csv`, `study.md` and `study.png`.
+    """Trains what is not finished yet; writes `study.csv`, `study.md`, figures, `report.html`.
 
     Args:
       study: as `configs/ablations/study.py` makes it.
@@ -93,7 +97,7 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
     for one in runs:
         refuse_other(one.folder / "config.json", one.config.to_dict(), free=RUNTIME_FIELDS)
     if not any((one.folder / "config.json").exists() for one in runs):
-        refuse_foreign((workdir / name for name in report.WRITTEN), "a study", "--workdir")
+        refuse_foreign((workdir / name for name in (*report.WRITTEN, PAGE)), "a study", "--workdir")
     first = {name: next(one.folder for one in runs if one.variant == name) for name in variants}
     check_scores(scores, variants, first)
     with locks.hold(workdir, "--workdir"):
@@ -187,6 +191,9 @@ def summarise(study: Config, workdir: Path, runs: list[Run], variants: Mapping[s
     compared = [_compared(score, done, table, variants) for score in scores]
     axis = study.axis or (fields[0] if len(fields) == 1 else "")
     report.write(workdir, study.question, compared, table, axis)
+    content = report.to_json(study.question, compared, table, axis) | provenance()
+    write_json(workdir / report.WRITTEN[-1], content)
+    write_unless_changed(workdir / PAGE, study_page(content))
     return pd.concat([one.summary for one in compared], ignore_index=True)
 
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from xseg_jax.files import write_text
 from xseg_jax.report.figures import FONT, WIDTH_INCHES, save_figure
 
-WRITTEN = ("study.csv", "study.md", "study.png")
+WRITTEN = ("study.csv", "study.md", "study.png", "study.json")
 Frame = Any
 """A pandas DataFrame; its columns have no types."""
 
@@ -64,7 +64,7 @@ def write(
       runs: a row a run.
       axis: column of `runs` to draw scores over, where it is numeric; "" for none.
     """
-    table_file, text_file, _ = WRITTEN
+    table_file, text_file = WRITTEN[:2]
     text, pictures = f"# {question}\n", pictures_of(compared)
     print(question)
     for one, picture in zip(compared, pictures, strict=True):
@@ -77,9 +77,44 @@ def write(
     print(f"\n{folder}: {', '.join((table_file, text_file, *pictures))}")
 
 
+def to_json(question: str, compared: Sequence[Compared], runs: Frame, axis: str) -> dict[str, Any]:
+    """What `study.json` holds, which the page is made of; arguments as `write`.
+
+    Folders of runs are as they lie beside it, and "page" says whether one has a report.html.
+    """
+    rows = _records(runs)
+    for row in rows:
+        folder = Path(row["folder"])
+        row |= {"folder": "/".join(folder.parts[-2:]), "page": (folder / "report.html").exists()}
+    return {
+        "question": question,
+        "axis": axis,
+        "scores": [
+            {
+                "score": one.score,
+                "label": one.label,
+                "lower_is_better": one.lower_is_better,
+                "baselines": list(one.baselines),
+                "note": footnote(one, runs),
+                "variants": _records(one.summary),
+            }
+            for one in compared
+        ],
+        "runs": rows,
+    }
+
+
+def _records(table: Frame) -> list[dict[str, Any]]:
+    """Rows with None where there is no number, for JSON has none."""
+    return [
+        {key: None if isinstance(v, float) and not np.isfinite(v) else v for key, v in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
 def pictures_of(compared: Sequence[Compared]) -> list[str]:
     """The file of each figure: study.png, and by further scores study_2.png and so on."""
-    stem, suffix = WRITTEN[-1].split(".")
+    stem, suffix = WRITTEN[2].split(".")
     return [f"{stem}{f'_{n}' if n > 1 else ''}.{suffix}" for n in range(1, len(compared) + 1)]
 
 
