@@ -250,8 +250,8 @@ def match_objects(
     over union), as in panoptic quality (Kirillov et al. 2019, doi:10.1109/CVPR.2019.00963). Above a
     half each object has one partner at most, so that no choice is to be made. Of the others, one
     lies in another where this holds more than `overlap` of it; several that lie in one, and cover
-    more than `overlap` of it together, are a split or a merger (Hoover et al. 1996,
-    doi:10.1109/34.506791).
+    more than `overlap` of it together, are a split or a merger (Hoover et al. 1996, IEEE Trans.
+    Pattern Anal. Mach. Intell. 18:673).
 
     >>> predicted = np.array([[[1, 1, 1, 0, 2, 0]]])
     >>> labelled = np.array([[[1, 1, 0, 0, 0, 3]]])
