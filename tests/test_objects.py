@@ -14,7 +14,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.measure import objects as module
 from xseg_jax.measure.connectivity import clusters
 from xseg_jax.measure.lattice import direction_weights
-from xseg_jax.measure.objects import match_objects, object_table, split
+from xseg_jax.measure.objects import Matches, match_objects, object_table, split
 
 UNIT = (1.0, 1.0, 1.0)
 labels = hnp.arrays(
@@ -187,6 +187,9 @@ def test_objects_of_a_prediction_are_matched():
     predicted_ZYX[:, :, 19:30] = 9  # 8 of 11.
     found = match_objects(predicted_ZYX, labelled_ZYX)
     assert (found.predicted, found.labelled, found.matched) == (4, 3, 2)
+    assert (found.split, found.merged, found.missed, found.false) == (1, 0, 0, 0)
+    back = match_objects(labelled_ZYX, predicted_ZYX)
+    assert (back.labelled, back.matched, back.split, back.merged) == (4, 2, 0, 2)
     assert match_objects(predicted_ZYX, labelled_ZYX, overlap=0.74).matched == 1
     with pytest.raises(InputError, match=r"overlap is 0\.4"):
         match_objects(predicted_ZYX, labelled_ZYX, overlap=0.4)
@@ -209,3 +212,14 @@ def test_matches_are_those_of_each_pair(labelled_ZYX, seed):
         matched,
     )
     assert match_objects(labelled_ZYX, labelled_ZYX).matched == len(names[1])
+    assert found.labelled == found.matched + found.split + found.merged + found.missed
+    assert found.false <= found.predicted - found.matched
+    back = match_objects(labelled_ZYX, predicted_ZYX)
+    assert back.matched == found.matched
+    # What no other object explains is missed by one side and false of the other.
+    assert back.false <= found.missed
+
+
+def test_counts_add_up():
+    one = Matches(3, 4, 2, 1, 0, 1, 1)
+    assert one + one == Matches(6, 8, 4, 2, 0, 2, 2)

@@ -158,17 +158,6 @@ def test_figures_stand_where_no_slices_were_kept(tmp_path):
     assert "Slices" in Seen(text).titles()
 
 
-def test_a_page_is_written_unless_somebody_changed_it(tmp_path):
-    write_results(tmp_path, whole_run())
-    assert page.write_page(tmp_path)
-    text = (tmp_path / "report.html").read_text()
-    assert text.startswith("<!doctype html>")
-    assert len(text) < 300_000
-    assert page.write_page(tmp_path)
-    (tmp_path / "report.html").write_text(text + "mine")
-    assert not page.write_page(tmp_path)
-
-
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"results\.json: no such file"):
         page.run_page(tmp_path)

@@ -15,8 +15,8 @@ from xseg_jax.evaluation.properties import (
     measure_planes,
     measure_whole,
     parts_of,
-    to_json,
 )
+from xseg_jax.evaluation.rows import to_json
 from xseg_jax.measure.fractions import fraction_sums, volume_fractions
 from xseg_jax.measure.quantities import FAMILIES, Found, Key, Whole
 from xseg_jax.measure.surfaces import surface_densities, surface_sums

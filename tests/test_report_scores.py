@@ -1,8 +1,10 @@
 import pytest
 from result_folders import results, untested, with_intervals
 
+from xseg_jax.evaluation.lengths import Pixel, with_lengths
 from xseg_jax.report import scores
 from xseg_jax.report.numbers import DASH, NONE
+from xseg_jax.report.table import distance_line, results_table
 
 
 def test_the_verdict_in_words_and_numbers():
@@ -104,3 +106,22 @@ def test_boundaries_of_each_class_and_method():
     assert pore["cells"][0]["interval"] == f"0.8900{DASH}0.9100"
     assert metal["cells"][1]["text"] == NONE
     assert table["notes"] == ["metal: no HD95, for no boundary in label."]
+
+
+def test_boundaries_are_lengths_too_where_pixels_have_a_size():
+    found = with_intervals(results())
+    for one in (found, found["baselines"]["forest"]):
+        one["boundaries"] = with_lengths(one["boundaries"], Pixel(0.5, "um"))
+    table = scores.boundary_table(found)
+    assert table["heads"] == ["Dice", "HD95", "mean", "HD95, µm", "mean, µm"]
+    assert [cell["text"] for cell in table["rows"][0]["cells"][:5]] == [
+        "0.9000", "2.500", "0.7000", "1.250", "0.3500",
+    ]  # fmt: skip
+    assert "within 2 pixels (1 µm) of the other" in table["words"]
+    assert table["words"].endswith("in pixels and in µm.")
+    line = distance_line(found["boundaries"])
+    assert line in results_table(found).splitlines()
+    assert line == (
+        "boundaries of U-Net, farthest off for pore: 95% within 2.50 pixels (1.25 um), on average "
+        "0.70 pixels (0.35 um)"
+    )

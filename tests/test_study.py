@@ -42,9 +42,19 @@ def summary_of(runs):
     return pd.DataFrame(rows)
 
 
+def compared(summary, baselines=BASELINES, **changed):
+    told = {
+        "score": "miou",
+        "label": "mean IoU",
+        "lower_is_better": False,
+        "units": "4 blocks of z",
+    }
+    return study.Compared(**told | changed, baselines=baselines, summary=summary)
+
+
 def test_the_table_has_a_row_a_variant_and_one_a_baseline():
     runs = runs_over([1, 3])
-    lines = study.markdown(summary_of(runs), "mean IoU", BASELINES).splitlines()
+    lines = study.markdown(compared(summary_of(runs))).splitlines()
     mean, std = runs["miou"][3:].mean(), runs["miou"][3:].std()
     assert lines[3] == (
         f"| n=3 | 3 | {mean:.4f} ± {std:.4f} | +0.0123 [-0.0100, +0.0300] | 0.200 | 482,483 "
@@ -63,8 +73,7 @@ def test_a_variant_without_a_finished_run_has_an_empty_row():
     ] * 5
     summary.loc[1, "verdict"] = "failed"
     assert (
-        study.markdown(summary, "mean IoU", BASELINES).splitlines()[3]
-        == "| n=3 | 0 |  |  |  |  |  | failed |"
+        study.markdown(compared(summary)).splitlines()[3] == "| n=3 | 0 |  |  |  |  |  | failed |"
     )
 
 
@@ -73,9 +82,7 @@ def test_a_variant_without_a_finished_run_has_an_empty_row():
 )
 def test_a_numeric_field_is_drawn_as_a_curve(drawn, tmp_path, values, scale):
     runs = runs_over(values)
-    study.draw(
-        tmp_path, "How many?", "miou", BASELINES, runs, summary_of(runs), "data.train_slices"
-    )
+    study.draw(tmp_path, "How many?", compared(summary_of(runs)), runs, "data.train_slices")
     (axes,) = drawn[0].axes
     assert axes.get_xscale() == scale
     assert axes.get_xlabel() == "train slices"
@@ -89,7 +96,7 @@ def test_a_numeric_field_is_drawn_as_a_curve(drawn, tmp_path, values, scale):
 @pytest.mark.parametrize("axis", ["", "seedless", "variant"])
 def test_anything_else_is_drawn_as_bars_from_zero(drawn, tmp_path, axis):
     runs = runs_over([1, 3, 10])
-    study.draw(tmp_path, "Which?", "miou", BASELINES, runs, summary_of(runs), axis)
+    study.draw(tmp_path, "Which?", compared(summary_of(runs)), runs, axis)
     left, right = drawn[0].axes
     assert left.get_xlim() == (0, 1)
     widths = [bar.get_width() for bar in left.patches]
@@ -104,7 +111,7 @@ def test_anything_else_is_drawn_as_bars_from_zero(drawn, tmp_path, axis):
 
 def test_what_is_written_is_whole(drawn, tmp_path, capsys):
     runs = runs_over([1, 3])
-    study.write(tmp_path, "How many?", "miou", 4, BASELINES, runs, summary_of(runs), "")
+    study.write(tmp_path, "How many?", [compared(summary_of(runs))], runs, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["study.csv", "study.md"]
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "study.csv"), runs)
     text = (tmp_path / "study.md").read_text()
@@ -117,7 +124,7 @@ def test_what_is_written_is_whole(drawn, tmp_path, capsys):
 
 def test_what_a_study_must_not_be_taken_for_stands_in_table_and_figure(drawn, tmp_path, capsys):
     runs, note = runs_over([1, 3]), "These scores mean nothing."
-    study.write(tmp_path, "Does it?", "miou", 4, [], runs, summary_of(runs), "", note)
+    study.write(tmp_path, "Does it?", [compared(summary_of(runs), [])], runs, "", note)
     text = (tmp_path / "study.md").read_text()
     assert text.startswith(f"# Does it?\n\n**{note}**\n\n| variant |")
     assert note in drawn[0].get_suptitle()
@@ -126,12 +133,12 @@ def test_what_a_study_must_not_be_taken_for_stands_in_table_and_figure(drawn, tm
 
 def test_minutes_say_what_they_count():
     runs = runs_over([1, 3])
-    assert "Minutes: mean time of a run" in study.footnote(runs, "miou", 4, [])
+    assert "Minutes: mean time of a run" in study.footnote(compared(summary_of(runs)), runs)
 
 
 def test_a_study_without_baselines_has_none_in_its_table_and_figure(drawn, tmp_path):
     runs = runs_over([1, 3])
-    study.write(tmp_path, "How many?", "miou", 4, [], runs, summary_of(runs), "")
+    study.write(tmp_path, "How many?", [compared(summary_of(runs), [])], runs, "")
     text = (tmp_path / "study.md").read_text()
     assert "forest" not in text
     assert "hresholding" not in text

@@ -34,7 +34,8 @@ def load(name, *base):
 
 def test_the_studies_that_are_shipped():
     assert STUDIES == [
-        "augmentation", "capacity", "labels", "learning_rate", "loss", "noise", "norm", "recipe",
+        "augmentation", "capacity", "labels", "learning_rate", "loss", "noise", "norm",
+                "properties", "recipe",
         "skip", "smoke", "split",
     ]  # fmt: skip
 
@@ -177,7 +178,7 @@ def test_a_study_that_was_stopped_repeats_nothing(smoked):
     )
     assert (
         f"\n\nresults: {workdir}/study.csv, {workdir}/study.md\nfigures: {workdir}/study.png\n"
-        f"runs:    {workdir}\n" in said
+        f"page:    {workdir}/report.html\nruns:    {workdir}\n" in said
     )
 
 
@@ -276,7 +277,7 @@ def test_a_study_may_be_in_a_folder_whose_name_is_no_utf8(tmp_path):
     scores = dict.fromkeys(sweep.SCORES, 0.5) | {"baselines": {}, "parameters": 9, "seconds": 1.0}
     (folder / "results.json").write_text(json.dumps(scores))
     (folder / "data.json").write_text(json.dumps({"split": {"train": ["a"]}}))
-    row = sweep.row_of(sweep.Run("base", folder, default.get_config()), ["seed"])
+    row = sweep.row_of(sweep.Run("base", folder, default.get_config()), ["seed"], [])
     table: Any = pd.DataFrame([row])
     assert table["folder"].tolist() == [f"{tmp_path}/lat\\udce4in"]
     assert table["miou"].tolist() == [0.5]

@@ -41,7 +41,9 @@ def study(
     config.variants = {name: dict(delta) for name, delta in (variants or {}).items()}
     config.grid = {field: tuple(values) for field, values in (grid or {}).items()}
     config.seeds = (0, 1, 2)
-    config.score = "miou"  # Or accuracy, precision, recall, f1.
+    # Or accuracy, precision, recall, f1; or the error of a quantity, as tortuosity_error/pore/z; or
+    # several with commas.
+    config.score = "miou"
     config.blocks = 4  # Of the test slices along z; what chance of place is measured by.
     config.axis = axis
     config.note = note

@@ -51,9 +51,15 @@ def all_of(shape: Sequence[int]) -> Region:
     return z, y, x
 
 
+def sides_of(region: Region) -> tuple[int, int, int]:
+    """Z, y, x of a part in voxels."""
+    z, y, x = (side.stop - side.start for side in region)
+    return z, y, x
+
+
 def said_of(parts: Sequence[Region]) -> str:
     """Parts in words; "" where there are none."""
     if not parts:
         return ""
-    sides = " x ".join(str(part.stop - part.start) for part in parts[0])
+    sides = " x ".join(map(str, sides_of(parts[0])))
     return f"{len(parts)} parts of {sides}"

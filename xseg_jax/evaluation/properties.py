@@ -16,13 +16,14 @@ import math
 import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from scipy import stats
 
 from xseg_jax.errors import InputError
-from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, subvolumes
+from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, sides_of, subvolumes
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.lattice import slabs
 from xseg_jax.measure.planes import plane_sums
@@ -34,7 +35,6 @@ from xseg_jax.measure.quantities import (
     Spacing,
     Whole,
     plane_values,
-    unit_of,
 )
 
 REPLICATES = 400
@@ -70,6 +70,8 @@ class Property(NamedTuple):
       error: relative error of each but the true one, value / true - 1; empty without a true one.
       parts: what the intervals are over, as "8 parts of 32 x 32 x 32"; "" without intervals.
       seconds: that its family took.
+      of_parts: of each part (P,) of each volume, by its name; NaN where it is not defined.
+      sides: z, y, x of parts of a volume, in voxels; empty of slices, and without parts.
     """
 
     key: Key
@@ -77,6 +79,8 @@ class Property(NamedTuple):
     error: dict[str, Interval]
     parts: str
     seconds: float
+    of_parts: Mapping[str, np.ndarray] = MappingProxyType({})
+    sides: tuple[int, ...] = ()
 
 
 TRUTH = "truth"
@@ -111,7 +115,8 @@ def measure_additive(
         for region in (everything, *parts):
             sums[name].append(sums_of(family, volume, len(names), spacing, region))
             advance()
-    return _of_sums(family.values, sums, names, said_of(parts), began)
+    found = _of_sums(family.values, sums, names, said_of(parts), began)
+    return [one._replace(sides=sides_of(parts[0])) for one in found] if parts else found
 
 
 def measure_planes(
@@ -179,15 +184,20 @@ def _of_sums(
         except InputError:  # Too little is labelled in these parts: there is no interval.
             return dict.fromkeys(like, math.nan)
 
-    found = {}
+    found, alone = {}, {}
     for name, (whole, *sums_P) in sums.items():
         value = values_of(whole, names)
         found[name] = [value, *(of_parts(sums_P, one_P, value) for one_P in replicate_RP)]
+        alone[name] = [of_parts(sums_P, one_P, value) for one_P in np.eye(parts, dtype=int)]
     seconds = time.monotonic() - began
+
+    def of_key(key: Key, rows: Mapping[str, list[dict[Key, float]]]) -> dict[str, np.ndarray]:
+        return {name: np.array([one[key] for one in some]) for name, some in rows.items()}
+
     return [
         _property(
-            key, {name: np.array([one[key] for one in rows]) for name, rows in found.items()},
-            _spread_of_replicates, parts - 1, said, seconds,
+            key, of_key(key, found), of_key(key, alone), _spread_of_replicates, parts - 1, said,
+            seconds,
         )
         for key in next(iter(found.values()))[0]
     ]  # fmt: skip
@@ -233,11 +243,13 @@ def measure_whole(
         # Of what is too large for one piece the value is the mean of the pieces.
         return {name: np.array([one_P.mean(), *one_P]) for name, one_P in values.items()}
 
-    keys = next(iter(rows.values()))[0]
     found = [
-        _property(key, of_key(key), _spread_of_mean, len(parts) - 1, said_of(parts), seconds)
-        for key in keys
-    ]
+        _property(
+            key, values := of_key(key), {name: one[1:] for name, one in values.items()},
+            _spread_of_mean, len(parts) - 1, said_of(parts), seconds,
+        )._replace(sides=sides_of(parts[0]) if parts else ())
+        for key in next(iter(rows.values()))[0]
+    ]  # fmt: skip
     return found, first
 
 
@@ -292,6 +304,7 @@ def _spread_of_mean(value_N: np.ndarray) -> float:
 def _property(
     key: Key,
     values: dict[str, np.ndarray],
+    of_parts: dict[str, np.ndarray],
     spread: Spread,
     freedom: int,
     parts: str,
@@ -309,7 +322,7 @@ def _property(
             if name != TRUTH:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     error[name] = _interval(value_N / true_N - 1, spread, freedom)
-    return Property(key, of, error, parts, seconds)
+    return Property(key, of, error, parts, seconds, of_parts)
 
 
 def _interval(value_N: np.ndarray, spread: Spread, freedom: int) -> Interval:
@@ -323,53 +336,6 @@ def _interval(value_N: np.ndarray, spread: Spread, freedom: int) -> Interval:
 def _within(found: Interval, least: float, largest: float) -> Interval:
     """An interval that holds no number that cannot be."""
     return Interval(found.value, max(found.low, least), min(found.high, largest))
-
-
-def to_json(one: Property, name: str, length: str, doubt: Interval | None = None) -> dict[str, Any]:
-    """A row of `measured.json`.
-
-    Args:
-      one: a quantity.
-      name: of the volume that the row is about; the others stand in "against".
-      length: unit of length.
-      doubt: where it may be as far as the network knows, if that is known.
-    """
-    against: dict[str, Any] | None = None
-    if TRUTH in one.of:
-        against = {"truth": _finite(one.of[TRUTH].value)} | _ends("truth", one.of[TRUTH])
-        against |= {"error": _finite(one.error[name].value)} | _ends("error", one.error[name])
-        against["baselines"] = {
-            other: {"value": _finite(one.of[other].value), "error": _finite(one.error[other].value)}
-            | _ends("error", one.error[other])
-            for other in one.of
-            if other not in (name, TRUTH)
-        }
-    found = one.of[name]
-    return {
-        "quantity": one.key.quantity,
-        "label": MEANINGS[one.key.quantity].label,
-        "phase": one.key.phase,
-        "with": one.key.other,
-        "axis": one.key.axis,
-        "unit": unit_of(one.key.quantity, length),
-        "value": _finite(found.value),
-        "low": _finite(found.low),
-        "high": _finite(found.high),
-        "interval": f"{LEVEL:.0%}, {one.parts}" if one.parts else None,
-        "doubt_low": _finite(doubt.low) if doubt else None,
-        "doubt_high": _finite(doubt.high) if doubt else None,
-        "seconds": round(one.seconds, 2),
-        "against": against,
-    }
-
-
-def _ends(name: str, found: Interval) -> dict[str, float | None]:
-    return {f"{name}_low": _finite(found.low), f"{name}_high": _finite(found.high)}
-
-
-def _finite(value: float) -> float | None:
-    """JSON has neither NaN nor infinity."""
-    return value if math.isfinite(value) else None
 
 
 def parts_of(family: Additive | Whole, shape: Sequence[int]) -> int:

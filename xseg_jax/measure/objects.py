@@ -1,6 +1,7 @@
 """Particles and pores as objects: split where they touch, a table of them, how many are found."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -215,32 +216,47 @@ def _surfaces(label_ZYX: np.ndarray, count: int, spacing: tuple[float, ...]) -> 
 
 @dataclass(frozen=True)
 class Matches:
-    """How many objects of a class are found.
+    """How many objects of a class are found; what adds up over volumes.
 
     Attributes:
       predicted: objects in the prediction.
-      labelled: objects in the labels.
+      labelled: objects in the labels; each is matched, split, merged or missed.
       matched: pairs of them that are one and the same.
+      split: labelled objects that several predicted ones lie in.
+      merged: labelled objects that lie with others in one predicted object.
+      missed: labelled objects that none of this is true of.
+      false: predicted objects that are matched to none, lie in none with others and hold no others.
     """
 
     predicted: int
     labelled: int
     matched: int
+    split: int
+    merged: int
+    missed: int
+    false: int
+
+    def __add__(self, other: Self) -> Self:
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return type(self)(*(one + two for one, two in pairs))
 
 
 def match_objects(
     predicted_ZYX: np.ndarray, labelled_ZYX: np.ndarray, *, overlap: float = 0.5
 ) -> Matches:
-    """Counts the objects that a prediction and labels have in common.
+    """Counts the objects that a prediction and labels have in common, and how others go wrong.
 
     Two are the same where they share more than `overlap` of what both cover together (intersection
     over union), as in panoptic quality (Kirillov et al. 2019, doi:10.1109/CVPR.2019.00963). Above a
-    half each object has one partner at most, so that no choice is to be made.
+    half each object has one partner at most, so that no choice is to be made. Of the others, one
+    lies in another where this holds more than `overlap` of it; several that lie in one, and cover
+    more than `overlap` of it together, are a split or a merger (Hoover et al. 1996, IEEE Trans.
+    Pattern Anal. Mach. Intell. 18:673).
 
     >>> predicted = np.array([[[1, 1, 1, 0, 2, 0]]])
     >>> labelled = np.array([[[1, 1, 0, 0, 0, 3]]])
     >>> match_objects(predicted, labelled)
-    Matches(predicted=2, labelled=2, matched=1)
+    Matches(predicted=2, labelled=2, matched=1, split=0, merged=0, missed=1, false=1)
 
     Args:
       predicted_ZYX: int, 0 outside and above 0 in the objects of a class, as `clusters` or `split`
@@ -248,19 +264,47 @@ def match_objects(
       labelled_ZYX: the same of the labels.
       overlap: at least 0.5.
 
-    Returns:
-      The three numbers.
-
     Raises:
       InputError: for a smaller overlap.
     """
     if not 0.5 <= overlap < 1:
         raise InputError(f"overlap is {overlap}; it must be at least 0.5 and below 1")
-    sizes = [np.bincount(label.ravel(), minlength=1) for label in (predicted_ZYX, labelled_ZYX)]
+    size_N, size_M = (
+        np.bincount(label.ravel(), minlength=1) for label in (predicted_ZYX, labelled_ZYX)
+    )
     both_ZYX = (predicted_ZYX > 0) & (labelled_ZYX > 0)
     pair_2V = np.stack([predicted_ZYX[both_ZYX], labelled_ZYX[both_ZYX]]).astype(np.int64)
-    key_P, shared_P = np.unique(pair_2V[0] * len(sizes[1]) + pair_2V[1], return_counts=True)
-    first_P, second_P = np.divmod(key_P, len(sizes[1]))
-    union_P = sizes[0][first_P] + sizes[1][second_P] - shared_P
-    predicted, labelled = (int(np.count_nonzero(size_N[1:])) for size_N in sizes)
-    return Matches(predicted, labelled, int((shared_P > overlap * union_P).sum()))
+    key_P, shared_P = np.unique(pair_2V[0] * len(size_M) + pair_2V[1], return_counts=True)
+    first_P, second_P = np.divmod(key_P, len(size_M))
+    union_P = size_N[first_P] + size_M[second_P] - shared_P
+    same_P = shared_P > overlap * union_P
+    there_N, there_M = size_N > 0, size_M > 0
+    there_N[0] = there_M[0] = False
+    matched_N, matched_M = np.zeros_like(there_N), np.zeros_like(there_M)
+    matched_N[first_P[same_P]] = matched_M[second_P[same_P]] = True
+    piece_N, split_M = _several(first_P, second_P, shared_P, size_N, size_M, overlap)
+    merged_M, merger_N = _several(second_P, first_P, shared_P, size_M, size_N, overlap)
+    split_M &= ~matched_M
+    merged_M &= ~matched_M & ~split_M
+    missed_M = there_M & ~matched_M & ~split_M & ~merged_M
+    false_N = there_N & ~matched_N & ~piece_N & ~merger_N
+    counted = (there_N, there_M, same_P, split_M, merged_M, missed_M, false_N)
+    return Matches(*(int(np.count_nonzero(some)) for some in counted))
+
+
+def _several(
+    part_P: np.ndarray,
+    whole_P: np.ndarray,
+    shared_P: np.ndarray,
+    size_N: np.ndarray,
+    size_M: np.ndarray,
+    overlap: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which objects (N,) lie with others in one (M,) that they cover, and which hold them."""
+    lies_P = shared_P > overlap * size_N[part_P]
+    number_M = np.bincount(whole_P[lies_P], minlength=len(size_M))
+    covered_M = np.bincount(whole_P[lies_P], shared_P[lies_P], len(size_M))
+    holds_M = (number_M > 1) & (covered_M > overlap * size_M)
+    lies_N = np.zeros(len(size_N), bool)
+    lies_N[part_P[lies_P & holds_M[whole_P]]] = True
+    return lies_N, holds_M

@@ -29,6 +29,7 @@ from xseg_jax.modes.run import Config
 from xseg_jax.modes.volume import newest_change
 from xseg_jax.modes.warned import heard, listening
 from xseg_jax.report import properties as report
+from xseg_jax.report import representative
 from xseg_jax.report.page import PAGE, measured_page
 from xseg_jax.scans.scan import Region, Scan, open_scan
 from xseg_jax.scans.voxels import VoxelSize
@@ -42,7 +43,7 @@ CLAIM = "measurement.json"
 RESULT = "measured.json"
 PREDICTION = "prediction.json"
 """Says what the values of a predicted folder of images mean."""
-WRITTEN = (RESULT, "measured.csv", PAGE)
+WRITTEN = (RESULT, "measured.csv", representative.FILE, PAGE)
 MESHES = {"ply": write_ply, "stl": write_stl}
 
 
@@ -147,6 +148,8 @@ def run(
             result |= {"warnings": heard()} | provenance()
             write_json(output / RESULT, result)
             report.write_csv(output / "measured.csv", result)
+            if not flat:
+                representative.write_csv(output / representative.FILE, result)
             write_unless_changed(output / PAGE, measured_page(result))
     print(report.measured_table(result))
     last_lines(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xseg_jax.errors import InputError
-from xseg_jax.evaluation import properties
+from xseg_jax.evaluation import object_matches, properties, representative
 from xseg_jax.evaluation.doubt import Drawn, intervals_of_doubt
 from xseg_jax.evaluation.parts import subvolumes
 from xseg_jax.evaluation.properties import (
@@ -17,6 +17,7 @@ from xseg_jax.evaluation.properties import (
     measure_whole,
     parts_of,
 )
+from xseg_jax.evaluation.rows import to_json
 from xseg_jax.measure.quantities import FAMILIES, MEANINGS, OF_PLANES, Additive, Found, Spacing
 from xseg_jax.measure.tortuosity import estimate
 from xseg_jax.progress import Progress
@@ -54,7 +55,7 @@ def measure(
     shape = volumes[name].shape
     unit = voxel_size.unit if voxel_size else VOXEL
     spacing: Spacing = voxel_size.size if voxel_size else (1.0, 1.0, 1.0)
-    left_out, rows, curves, tables = [], [], [], {}
+    left_out, rows, curves, spreads, tables = [], [], [], [], {}
     wanted, order = [], {quantity: n for n, quantity in enumerate(MEANINGS)}
     for family in chosen:
         reason = _why_not(family, names)
@@ -65,12 +66,18 @@ def measure(
             wanted.append(family)
     _estimate(volumes, wanted, name)
     parts = len(volumes) * sum(parts_of(FAMILIES[one], shape) for one in wanted)
-    parts += len(drawn) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
+    cubes = sum(map(len, representative.cubes_of(shape, spacing)))
+    parts += (len(drawn) + cubes) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
+    true = volumes.get(properties.TRUTH) if "objects" in wanted else None
+    parts += object_matches.steps(shape, len(names)) if true is not None else 0
     with Progress("Measuring", parts, "part") as progress:
         for family in wanted:
-            kind, doubt = FAMILIES[family], {}
+            kind, doubt, sizes = FAMILIES[family], {}, {}
             if isinstance(kind, Additive):
                 found = measure_additive(kind, volumes, names, spacing, advance=progress.advance)
+                sizes = representative.over_sizes(
+                    kind, volumes[name], names, spacing, advance=progress.advance
+                )
                 if drawn:
                     doubt = intervals_of_doubt(kind, drawn, names, spacing, progress.advance)
             else:
@@ -80,7 +87,17 @@ def measure(
                 curves += list(_curves(first, name, unit))
                 tables |= first[name].tables
             found.sort(key=lambda one: (order[one.key.quantity], "zyx".find(one.key.axis or "")))
-            rows += [properties.to_json(one, name, unit, doubt.get(one.key)) for one in found]
+            rows += [to_json(one, name, unit, doubt.get(one.key)) for one in found]
+            spread = (
+                representative.to_json(one, name, sizes.get(one.key, ()), spacing, unit)
+                for one in found
+            )
+            spreads += [one for one in spread if one]
+        matched = (
+            object_matches.matches_of(volumes[name], true, names, spacing, advance=progress.advance)
+            if true is not None
+            else []
+        )
     result = {
         "shape": list(shape),
         "voxel_size": list(spacing),
@@ -89,6 +106,8 @@ def measure(
         "phases": list(names),
         "quantities": rows,
         "curves": curves,
+        "objects": matched,
+        "representative": {"level": representative.LEVEL, "quantities": spreads},
         "left_out": left_out,
     }
     return result, Found({}, tables=tables)
@@ -126,7 +145,7 @@ def measure_slices(
         "unit": unit,
         "dimension": 2,
         "phases": list(names),
-        "quantities": [properties.to_json(one, name, unit) for one in found],
+        "quantities": [to_json(one, name, unit) for one in found],
         "curves": [],
         "left_out": [
             {"quantity": family, "phase": None, "reason": "slices that are no neighbours have none"}

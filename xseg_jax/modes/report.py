@@ -7,18 +7,21 @@ from xseg_jax.errors import InputError
 from xseg_jax.modes.folders import working_in
 from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.report.model_card import CARD, model_card
-from xseg_jax.report.page import PAGE, page_of
+from xseg_jax.report.page import PAGE, page_of, study_page
 from xseg_jax.report.run_folder import RunFolder
 from xseg_jax.report.signed import write_signed
+from xseg_jax.report.study import WRITTEN as STUDIED
 from xseg_jax.training.parallel import is_first_process
+from xseg_jax.training.runlog import read_json
 
 logger = logging.getLogger(__name__)
 
 REPORTS = (PAGE, CARD)
+STUDY = STUDIED[-1]
 
 
 def run(workdir: Path) -> None:
-    """Writes `report.html` of a run or an evaluation, and `model_card.md` of a run.
+    """Writes `report.html` of a run, an evaluation or a study, and `model_card.md` of a run.
 
     Args:
       workdir: folder that has results.
@@ -28,6 +31,13 @@ def run(workdir: Path) -> None:
         folder is in use.
       SaveError: the disk is full, or failed.
     """
+    if (workdir / STUDY).is_file() and not (workdir / "results.json").exists():
+        text = study_page(read_json(workdir / STUDY))
+        first_lines(results=f"{workdir}, a study")
+        with working_in(workdir, "--workdir"):
+            write_unless_changed(workdir / PAGE, text)
+        last_lines(page=workdir / PAGE)
+        return
     found = RunFolder.read(workdir)  # Before anything is written where no results are.
     first_lines(results=f"{workdir}, {'a run' if found.is_run else 'an evaluation'}")
     with working_in(workdir, "--workdir"):

@@ -24,6 +24,7 @@ from xseg_jax.evaluation.calibration import Reliability
 from xseg_jax.evaluation.evaluate import Evaluation, Scorer
 from xseg_jax.evaluation.forest import Forest, Sample
 from xseg_jax.evaluation.intervals import intervals, sums_of
+from xseg_jax.evaluation.lengths import Pixel, pixel_of, with_lengths
 from xseg_jax.files import write_text
 from xseg_jax.model.metrics import macro_scores, scores
 from xseg_jax.modes.measure import RESULT as MEASURED
@@ -178,7 +179,8 @@ def score_and_report(
     measured = classes.measured(places, names, facts.voxel_size, NETWORK)
     judged = verdict(slices_NKK, planes, noun_of(facts))
     unit = judged["unit"] if judged else _unit(planes, noun_of(facts))
-    scored = {name: _scores(slices_NKK[name], edges[name], names, unit) for name in edges}
+    pixel = pixel_of(places, facts.voxel_size)
+    scored = {name: _scores(slices_NKK[name], edges[name], names, unit, pixel) for name in edges}
     results = (
         {"split": split, "slices": len(planes), "planes": noun_of(facts), "loss": found.loss}
         | scored[NETWORK]
@@ -230,12 +232,13 @@ def _scores(
     edges: BoundarySums,
     names: Sequence[str],
     unit: str,
+    pixel: Pixel | None,
 ) -> dict[str, Any]:
     """What `results.json` says of a method: scores, boundaries and intervals."""
     units = {"units": min(BLOCKS, len(confusion_NKK)), "unit": unit}
     found = intervals(sums_of(confusion_NKK, edges), names, BLOCKS)
     return scores(confusion_NKK.sum(axis=0), names) | {
-        "boundaries": boundary_scores(edges.total, names),
+        "boundaries": with_lengths(boundary_scores(edges.total, names), pixel),
         "intervals": {"level": statistics.LEVEL} | units | found,
     }
 

@@ -1,10 +1,9 @@
 """Runs a study: variants of a config with several seeds, and what they show."""
 
-import functools
 import itertools
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,32 @@ from xseg_jax import locks
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.evaluation import statistics
 from xseg_jax.files import one_line
-from xseg_jax.model.metrics import macro_scores
 from xseg_jax.modes.executors import Command, run_here, run_on_slurm
 from xseg_jax.modes.folders import refuse_foreign
 from xseg_jax.modes.inputs import describe_phantom
 from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.options import check_effects
+from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.run import Config
-from xseg_jax.modes.score import BASELINES, NETWORK
+from xseg_jax.modes.score import BASELINES
+from xseg_jax.modes.study_scores import SCORES, StudyScore, check_scores, scores_of
 from xseg_jax.progress import Progress
 from xseg_jax.report import study as report
+from xseg_jax.report.page import PAGE, study_page
 from xseg_jax.training.runlog import (
     RUNTIME_FIELDS,
     check_fields,
     claim,
     flatten,
+    provenance,
     read_json,
     refuse_other,
+    write_json,
 )
 
 logger = logging.getLogger(__name__)
 
 BASE = "base"
-SCORES = ("accuracy", "precision", "recall", "f1", "miou")
 MAIN = Path(__file__).parents[2] / "main.py"
 LOG_LINES = 12
 
@@ -65,7 +67,7 @@ class Run:
 
 
 def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mapping[str, Any]) -> Any:
-    """Trains what is not finished yet, and writes `study.csv`, `study.md` and `study.png`.
+    """Trains what is not finished yet; writes `study.csv`, `study.md`, figures, `report.html`.
 
     Args:
       study: as `configs/ablations/study.py` makes it.
@@ -83,12 +85,11 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
     """
     if jobs < 1:
         raise InputError(f"--jobs={jobs}: must be at least 1")
-    if study.score not in SCORES:
-        raise InputError(f"config.score={study.score!r}: choose one of {', '.join(SCORES)}")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise InputError(f"config.seeds={study.seeds}: give one or more different numbers")
     if study.blocks < 1:
         raise InputError(f"config.blocks={study.blocks}: must be at least 1")
+    scores = scores_of(study.score, study.blocks)
     variants = expand(study)
     runs = [
         Run(name, workdir.absolute() / name.replace("/", "_") / f"seed_{seed}", config)
@@ -98,7 +99,9 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
     for one in runs:
         refuse_other(one.folder / "config.json", one.config.to_dict(), free=RUNTIME_FIELDS)
     if not any((one.folder / "config.json").exists() for one in runs):
-        refuse_foreign((workdir / name for name in report.WRITTEN), "a study", "--workdir")
+        refuse_foreign((workdir / name for name in (*report.WRITTEN, PAGE)), "a study", "--workdir")
+    first = {name: next(one.folder for one in runs if one.variant == name) for name in variants}
+    check_scores(scores, variants, first)
     with locks.hold(workdir, "--workdir"):
         return _study(study, workdir, runs, variants, executor, jobs, slurm)
 
@@ -142,7 +145,8 @@ def _study(
         print(f"\nfailed: {one.folder}\n" + "\n".join(f"    {line}" for line in end))
     last_lines(
         results=[workdir / name for name in report.WRITTEN if name.endswith((".md", ".csv"))],
-        figures=[workdir / name for name in report.WRITTEN if name.endswith(".png")],
+        figures=sorted(workdir.glob("study*.png")),
+        page=workdir / PAGE,
         runs=workdir,
     )
     if failed:
@@ -193,49 +197,63 @@ def with_seeds(config: Config, seeds: tuple[int, ...]) -> Iterator[tuple[int, Co
 
 
 def summarise(study: Config, workdir: Path, runs: list[Run], variants: Mapping[str, Config]) -> Any:
-    """Writes what the finished runs show; a row a variant."""
+    """Writes what the finished runs show; a row a variant and score."""
     fields = sorted(set(study.grid).union(*study.variants.values()))
+    scores = scores_of(study.score, study.blocks)
     done = [one for one in runs if one.finished]
-    table: Any = pd.DataFrame([row_of(one, fields) for one in done])
+    table: Any = pd.DataFrame([row_of(one, fields, scores) for one in done])
     if table.empty:
         return table
-    confusions = {name: Confusions(done, name, study.blocks) for name in table["variant"].unique()}
-    score = functools.partial(score_of, name=study.score)
-    compared = [name for name in confusions if name != BASE and BASE in confusions]
-    found = [confusions[name].difference(confusions[BASE], score) for name in compared]
-    differences = dict(zip(compared, statistics.holm(found), strict=True))
+    compared = [_compared(score, done, table, variants) for score in scores]
+    axis = study.axis or (fields[0] if len(fields) == 1 else "")
+    report.write(workdir, study.question, compared, table, axis, study.note)
+    content = report.to_json(study.question, compared, table, axis, study.note) | provenance()
+    write_json(workdir / report.WRITTEN[-1], content)
+    write_unless_changed(workdir / PAGE, study_page(content))
+    return pd.concat([one.summary for one in compared], ignore_index=True)
 
-    baselines = [name for name in BASELINES if f"{name}_{study.score}" in table]
+
+def _compared(
+    score: StudyScore, done: list[Run], table: Any, variants: Mapping[str, Config]
+) -> report.Compared:
+    """The variants by one score."""
+    sums = {name: Sums(done, name, score) for name in table["variant"].unique()}
+    base = sums.get(BASE)
+    others = [name for name in sums if name != BASE and base and base.defined]
+    others = [name for name in others if sums[name].defined]
+    found = [sums[name].difference(base, score) for name in others] if base else []
+    differences = dict(zip(others, statistics.holm(found), strict=True))
+
+    baselines = [name for name in BASELINES if f"{name}_{score.name}" in table]
     rows = []
     for name in variants:
         mine = table[table["variant"] == name]
         one = differences.get(name)
         rows.append(
             {
+                "score": score.name,
                 "variant": name,
                 "runs": len(mine),
-                "mean": mine[study.score].mean(),
-                "std": mine[study.score].std(),
-                **{name: mine[f"{name}_{study.score}"].mean() for name in baselines},
+                "mean": mine[score.name].mean(skipna=False),
+                "std": mine[score.name].std(skipna=False),
+                **{name: mine[f"{name}_{score.name}"].mean() for name in baselines},
                 "difference": one.estimate if one else np.nan,
                 "low": one.low if one else np.nan,
                 "high": one.high if one else np.nan,
                 "p": one.p if one else np.nan,
                 "parameters": mine["parameters"].max(),
                 "seconds": mine["seconds"].mean(),
-                "verdict": verdict(name, len(mine), one),
+                "verdict": verdict(name, len(mine), one, score.lower_is_better),
             }
         )
-    summary: Any = pd.DataFrame(rows)
-    axis = study.axis or (fields[0] if len(fields) == 1 else "")
-    report.write(
-        workdir, study.question, study.score, study.blocks, baselines, table, summary, axis,
-        study.note,
+    blocks = max(one.blocks for one in sums.values())
+    return report.Compared(
+        score.name, score.label, score.lower_is_better, score.unit(blocks), baselines,
+        pd.DataFrame(rows),
     )  # fmt: skip
-    return summary
 
 
-def row_of(one: Run, fields: list[str]) -> dict[str, Any]:
+def row_of(one: Run, fields: list[str], scores: Sequence[StudyScore]) -> dict[str, Any]:
     """A run's line of study.csv: every varied field and every score."""
     results, data = (read_json(one.folder / name) for name in ("results.json", "data.json"))
     config = flatten(one.config.to_dict())
@@ -250,31 +268,43 @@ def row_of(one: Run, fields: list[str]) -> dict[str, Any]:
             for name, found in results["baselines"].items()
             for score in SCORES
         },
+        **{
+            name: value
+            for score in scores
+            if score.name not in SCORES
+            for name, value in score.columns(one.folder).items()
+        },
         "parameters": results["parameters"],
         "seconds": results["seconds"],
         "folder": one_line(str(one.folder)),  # Tables hold UTF-8 alone.
     }
 
 
-class Confusions:
-    """Confusion matrices of a variant's runs, by seed and block of test slices."""
+class Sums:
+    """What adds up to a score, of a variant's runs by seed, over blocks of what was tested."""
 
-    def __init__(self, done: list[Run], variant: str, blocks: int) -> None:
-        self.names: dict[int, tuple[str, ...]] = {}
+    def __init__(self, done: list[Run], variant: str, score: StudyScore) -> None:
+        self.names: dict[int, Sequence[str]] = {}
         self._blocks: dict[int, np.ndarray] = {}
         for one in done:
-            if one.variant != variant:
-                continue
-            slices = read_json(one.folder / "slices.json")[NETWORK]
-            self.names[one.config.seed] = tuple(slices)
-            found_NKK = np.array(list(slices.values()))
-            self._blocks[one.config.seed] = statistics.blocks_of(found_NKK, blocks)
+            if one.variant == variant:
+                seed = one.config.seed
+                self.names[seed], self._blocks[seed] = score.blocks(one.folder)
+        #: Whether each run has the score.
+        self.defined = all(
+            np.isfinite(score(sums_BX.sum(axis=0))) for sums_BX in self._blocks.values()
+        )
+
+    @property
+    def blocks(self) -> int:
+        """How many there are of a run."""
+        return max(len(sums_BX) for sums_BX in self._blocks.values())
 
     def of(self, seeds: list[int]) -> np.ndarray:
-        """Matrices (S, B, K, K)."""
+        """Sums (S, B, ...)."""
         return np.stack([self._blocks[seed] for seed in seeds])
 
-    def difference(self, base: "Confusions", score: statistics.Score) -> statistics.Difference:
+    def difference(self, base: "Sums", score: statistics.Score) -> statistics.Difference:
         """Variant minus base: paired where both tested the same slices."""
         seeds = sorted(self.names.keys() & base.names.keys())
         paired = bool(seeds) and all(self.names[seed] == base.names[seed] for seed in seeds)
@@ -285,15 +315,18 @@ class Confusions:
         return statistics.difference(base.of(seeds), self.of(seeds), score, paired=True)
 
 
-def score_of(confusion_XKK: np.ndarray, name: str) -> np.ndarray:
-    """One of the macro scores of many confusion matrices."""
-    return macro_scores(confusion_XKK)[name]
-
-
-def verdict(name: str, runs: int, found: statistics.Difference | None) -> str:
+def verdict(
+    name: str, runs: int, found: statistics.Difference | None, lower_is_better: bool = False
+) -> str:
     """What a variant's interval says, in words."""
     if name == BASE:
         return "base"
-    if not runs or found is None:
+    if not runs:
         return "failed"
-    return found.verdict if found.known and runs >= 2 else "too few seeds to tell"
+    if found is None:
+        return "not compared"
+    if not found.known or runs < 2:
+        return "too few seeds to tell"
+    if not found.shown:
+        return "no difference shown"
+    return "better" if (found.estimate < 0) == lower_is_better else "worse"

@@ -1,6 +1,7 @@
 """Quantities of what was scored: of the network and the baselines, beside those of the labels."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,12 +97,12 @@ class ClassTally:
         if not self.wanted:
             return None
         planes = {method: self._classes[method], TRUTH: self._labels} | self._classes
+        shapes = [one.shape for one in self._labels]
+        volume = are_volume(places, shapes, voxel_size)
         if voxel_size and np.isnan(voxel_size.size).any():
             voxel_size = None if np.isnan(voxel_size.size[1:]).any() else voxel_size
         try:
-            if _is_volume(places, self._labels) and not (
-                voxel_size and np.isnan(voxel_size.size[0])
-            ):
+            if volume:
                 volumes = {name: np.stack(some) for name, some in planes.items()}
                 return measure(volumes, names, voxel_size, self.wanted, method)[0]
             axes = ACROSS[places[0].axis]
@@ -111,17 +112,27 @@ class ClassTally:
             return None
 
 
-def _is_volume(places: Sequence[Place], planes: Sequence[np.ndarray]) -> bool:
-    """Whether planes lie beside each other across z of one scan."""
+def are_volume(
+    places: Sequence[Place], shapes: Sequence[tuple[int, ...]], voxel_size: VoxelSize | None
+) -> bool:
+    """Whether planes lie beside each other across z of one scan, and are measured as a volume.
+
+    Args:
+      places: of the planes, in order.
+      shapes: (height, width) of each.
+      voxel_size: None where it is not known; not along z alone, planes are no volume.
+    """
     first = places[0]
     expected = [
         None if first.number is None else Place(first.scan, 0, first.number + n)
         for n in range(len(places))
     ]
+    sizes = voxel_size.size if voxel_size else (1.0, 1.0, 1.0)
     return (
         len(places) >= FEWEST
         and list(places) == expected
-        and len({one.shape for one in planes}) == 1
+        and len({tuple(one) for one in shapes}) == 1
+        and (bool(np.isnan(sizes[1:]).any()) or not math.isnan(sizes[0]))
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xseg_jax.colours import class_rgb
+from xseg_jax.report import representative
 from xseg_jax.report.numbers import MINUS, NONE, TIMES, count, interval, number, percent
 from xseg_jax.report.plots import Axis, Dot, Line, dot_chart, line_chart
 
@@ -39,7 +40,7 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
 
     Returns:
       words, method, baselines (names), intervals (over what), rows, errors (charts), curves
-      (charts), left_out.
+      (charts), objects (rows), representative (lines and charts, or None), left_out.
     """
     found = measured["quantities"]
     baselines = list(
@@ -61,6 +62,11 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
         "rows": [_row(one, baselines, measured["phases"]) for one in found],
         "errors": _errors(found, [method, *baselines]) if has_truth else [],
         "curves": _curves(drawn, measured["phases"]),
+        "objects": [
+            one | {"rgb": _rgb(one["phase"], measured["phases"])}
+            for one in measured.get("objects") or []  # Of an earlier version there are none.
+        ],
+        "representative": representative.section(measured),
         "more_curves": max(0, len(drawn) - MOST_CHARTS),
         "left_out": [
             {"name": " ".join([one["quantity"].replace("_", " "), *_of(one)]),

@@ -16,8 +16,8 @@ from xseg_jax.report.measured import quantities
 from xseg_jax.report.methods import citation, last_part, methods_text
 from xseg_jax.report.numbers import count, duration
 from xseg_jax.report.run_folder import SLICES, RunFolder
-from xseg_jax.report.signed import write_signed
 from xseg_jax.report.slices import read_slices
+from xseg_jax.report.studied import studied
 from xseg_jax.report.viewer import viewer_html
 
 EVALUATED = {"run": "run", "images": "input"}
@@ -115,12 +115,30 @@ def compared_page(compared: Mapping[str, Any]) -> str:
     return environment().get_template("compared.html").render(data)
 
 
+def study_page(study: Mapping[str, Any]) -> str:
+    """The page of a study.
+
+    Args:
+      study: what `study.json` holds.
+
+    Returns:
+      HTML that loads nothing; links lead to the pages of the runs beside it.
+    """
+    rows = [("commit", study["git_commit"] or "not known"), *study["packages"].items()]
+    data = studied(study) | {
+        "provenance": rows,
+        "config": None,
+        "cite": citation(study, COMPARED_BY),
+    }
+    return environment().get_template("study.html").render(data)
+
+
 COMPARED_BY = (
     "Intervals over blocks and seeds: Owen 2007, doi:10.1214/07-AOAS122; Rao and Wu 1988, "
     "doi:10.1080/01621459.1988.10478591.",
     "Several comparisons: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.",
 )
-"""What a comparison stands on."""
+"""What a comparison, or a study, stands on."""
 SOURCES = (
     "Surface areas: Legland, Kiêu and Devaux 2007, doi:10.5566/ias.v26.p83-92.",
     "Intervals over parts of a volume: Kanit et al. 2003, doi:10.1016/S0020-7683(03)00143-4.",
@@ -128,19 +146,6 @@ SOURCES = (
     "Tortuosity factor: Cooper et al. 2016, doi:10.1016/j.softx.2016.09.002.",
 )
 """Of what a measurement stands on; docs/quantities.md has all."""
-
-
-def write_page(folder: Path) -> bool:
-    """Writes `report.html` of a run, or of an evaluation, into its folder.
-
-    Returns:
-      Whether it was written: a page that somebody has changed stays.
-
-    Raises:
-      InputError: as `run_page`.
-      SaveError: the disk is full, or failed.
-    """
-    return write_signed(folder / PAGE, run_page(folder), "this page")
 
 
 def run_data(folder: RunFolder) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xseg_jax.files import write_text
+from xseg_jax.report import representative
 
 COLUMNS = (
     "quantity", "phase", "with", "axis", "unit", "value", "low", "high", "interval", "doubt_low",
@@ -50,8 +51,29 @@ def measured_table(found: Mapping[str, Any]) -> str:
         before = label
     parts = dict.fromkeys(row["interval"] for row in found["quantities"] if row["interval"])
     lines += ["", *(f"intervals: {part}" for part in parts)]
+    lines += object_lines(found)
+    if found.get("representative"):
+        said = [f"  {line}" for line in representative.lines(found)]
+        lines += ["spread between subvolumes:", *said] if said else []
     lines += [f"left out: {one['quantity']}, for {one['reason']}" for one in found["left_out"]]
     return "\n".join(lines)
+
+
+def object_lines(found: Mapping[str, Any]) -> list[str]:
+    """Which objects were found, a line a phase; none where this was not measured."""
+    rows = found.get("objects") or []  # Of an earlier version there are none.
+    if not rows:
+        return []
+    of = f" in {rows[0]['of']}" if rows[0]["of"] else ""
+    return [
+        f"objects against the labels{of}:",
+        *(
+            f"  {row['phase']}: of {row['labelled']} labelled {row['matched']} found, "
+            f"{row['split']} split, {row['merged']} merged, {row['missed']} missed; of "
+            f"{row['predicted']} predicted {row['false']} false"
+            for row in rows
+        ),
+    ]
 
 
 def write_csv(path: Path, found: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from xseg_jax.colours import class_rgb
 from xseg_jax.report.leaks import leak_line, noun
+from xseg_jax.report.measured import unit_words
 from xseg_jax.report.numbers import DASH, count, number, score, signed
 from xseg_jax.report.plots import Axis, Dot, dot_chart
 from xseg_jax.report.table import MACRO, THE, verdict_line
@@ -182,6 +183,11 @@ def boundary_table(results: Json) -> Section | None:
     if not methods:
         return None
     own = results["boundaries"]
+    heads, unit, tolerance = dict(BOUNDARY_HEADS), own.get("unit"), f"{own['tolerance']:g} pixels"
+    words = unit_words(unit or "")
+    if unit:
+        heads |= {f"{key}_length": f"{heads[key]}, {words}" for key in ("hd95", "mean_distance")}
+        tolerance += f" ({own['tolerance_length']:.4g} {words})"
     rows = []
     for k, name in enumerate(own["per_class"]):
         values = {m: found["boundaries"]["per_class"][name] for m, found in methods.items()}
@@ -194,15 +200,15 @@ def boundary_table(results: Json) -> Section | None:
                 "best": len(set(dice)) > 1 and column == "surface_dice" and value[column] == best,
             }
             for method, value in values.items()
-            for column in BOUNDARY_HEADS
+            for column in heads
         ]
         rows.append({"name": name, "rgb": class_rgb(k), "cells": cells})
     return {
         "words": "Boundaries of label and prediction, slice by slice: the share that lies within "
-        f"{own['tolerance']:g} pixels of the other one (surface Dice), the 95th percentile of the "
-        "distances (HD95) and their mean, in pixels.",
+        f"{tolerance} of the other one (surface Dice), the 95th percentile of the distances (HD95) "
+        f"and their mean, in pixels{f' and in {words}' if unit else ''}.",
         "groups": list(methods),
-        "heads": list(BOUNDARY_HEADS.values()),
+        "heads": list(heads.values()),
         "rows": rows,
         "notes": [
             f"{name}: no HD95, for {found['reason']}."

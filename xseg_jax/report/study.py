@@ -1,6 +1,7 @@
 """What a study shows: its table, and one figure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from xseg_jax.files import write_text
 from xseg_jax.report.figures import FONT, WIDTH_INCHES, save_figure
 
-LABELS = {
-    "miou": "mean IoU", "f1": "macro F1", "accuracy": "pixel accuracy",
-    "precision": "macro precision", "recall": "macro recall",
-}  # fmt: skip
-WRITTEN = ("study.csv", "study.md", "study.png")
+WRITTEN = ("study.csv", "study.md", "study.png", "study.json")
 Frame = Any
 """A pandas DataFrame; its columns have no types."""
 
@@ -29,51 +27,116 @@ FITTED = {
 LOG_FROM = 20.0  # An axis whose values span this factor is logarithmic.
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The variants of a study by one score.
+
+    Attributes:
+      score: a column of the table of runs.
+      label: in words.
+      lower_is_better: as of an error, a share that is printed as percent.
+      units: that differences are over beside seeds, as "4 blocks of z".
+      baselines: that have columns in both tables, each named after it.
+      summary: a row a variant.
+    """
+
+    score: str
+    label: str
+    lower_is_better: bool
+    units: str
+    baselines: Sequence[str]
+    summary: Frame
+
+    def number(self, value: float, sign: str = "") -> str:
+        """A score, or with sign="+" a difference of two."""
+        return f"{value:{sign}.2%}" if self.lower_is_better else f"{value:{sign}.4f}"
+
+
 def write(
     folder: Path,
     question: str,
-    score: str,
-    blocks: int,
-    baselines: Sequence[str],
+    compared: Sequence[Compared],
     runs: Frame,
-    summary: Frame,
     axis: str,
     note: str = "",
 ) -> None:
-    """Writes study.csv, study.md and study.png, and prints the table.
+    """Writes study.csv, study.md and a figure a score, and prints the tables.
 
     Args:
       folder: of the study.
       question: that it answers.
-      score: column that variants are compared by.
-      blocks: of z that places are measured by.
-      baselines: that have columns in both tables, each named after it.
+      compared: by each score.
       runs: a row a run.
-      summary: a row a variant.
       axis: column of `runs` to draw scores over, where it is numeric; "" for none.
       note: that stands below the question, in the figure too: what the study must not be taken for.
     """
-    table = markdown(summary, LABELS[score], baselines)
-    parts = (
-        f"# {question}", *([f"**{note}**"] if note else []), table,
-        footnote(runs, score, blocks, baselines), "![](study.png)",
-    )  # fmt: skip
-    text = "\n\n".join(parts) + "\n"
+    table_file, text_file = WRITTEN[:2]
+    text, pictures = f"# {question}\n", pictures_of(compared)
     asked = f"{question}\n{note}" if note else question
-    table_file, text_file, picture = WRITTEN
+    if note:
+        text += f"\n**{note}**\n"
+    print(asked)
+    for one, picture in zip(compared, pictures, strict=True):
+        table = markdown(one)
+        text += f"\n{table}\n\n{footnote(one, runs)}\n\n![]({picture})\n"
+        draw(folder / picture, asked, one, runs, axis)
+        print(f"\n{table}")
     for name, content in ((table_file, runs.to_csv(index=False)), (text_file, text)):
         write_text(folder / name, content, "the study")
-    draw(folder / picture, asked, score, baselines, runs, summary, axis)
-    print(f"{asked}\n\n{table}")
 
 
-def markdown(summary: Frame, label: str, baselines: Sequence[str]) -> str:
+def to_json(
+    question: str, compared: Sequence[Compared], runs: Frame, axis: str, note: str = ""
+) -> dict[str, Any]:
+    """What `study.json` holds, which the page is made of; arguments as `write`.
+
+    Folders of runs are as they lie beside it, and "page" says whether one has a report.html.
+    """
+    rows = _records(runs)
+    for row in rows:
+        folder = Path(row["folder"])
+        row |= {"folder": "/".join(folder.parts[-2:]), "page": (folder / "report.html").exists()}
+    return {
+        "question": question,
+        "note": note,
+        "axis": axis,
+        "scores": [
+            {
+                "score": one.score,
+                "label": one.label,
+                "lower_is_better": one.lower_is_better,
+                "baselines": list(one.baselines),
+                "note": footnote(one, runs),
+                "variants": _records(one.summary),
+            }
+            for one in compared
+        ],
+        "runs": rows,
+    }
+
+
+def _records(table: Frame) -> list[dict[str, Any]]:
+    """Rows with None where there is no number, for JSON has none."""
+    return [
+        {key: None if isinstance(v, float) and not np.isfinite(v) else v for key, v in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def pictures_of(compared: Sequence[Compared]) -> list[str]:
+    """The file of each figure: study.png, and by further scores study_2.png and so on."""
+    stem, suffix = WRITTEN[2].split(".")
+    return [f"{stem}{f'_{n}' if n > 1 else ''}.{suffix}" for n in range(1, len(compared) + 1)]
+
+
+def markdown(compared: Compared) -> str:
     """The table of variants, and a row for each baseline."""
+    summary, number = compared.summary, compared.number
     rows = [
         [
             "variant",
             "runs",
-            label,
+            compared.label,
             "difference to the base",
             "p",
             "parameters",
@@ -83,68 +146,67 @@ def markdown(summary: Frame, label: str, baselines: Sequence[str]) -> str:
     ]
     for row in summary.to_dict("records"):
         differs = np.isfinite(row["difference"])
-        spread = f" ± {row['std']:.4f}" if np.isfinite(row["std"]) else ""
+        spread = f" ± {number(row['std'])}" if np.isfinite(row["std"]) else ""
+        mean = number(row["mean"]) if np.isfinite(row["mean"]) else "not defined"
+        ends = f"[{number(row['low'], '+')}, {number(row['high'], '+')}]"
         rows.append([
             row["variant"],
             str(row["runs"]),
-            f"{row['mean']:.4f}{spread}" if row["runs"] else "",
-            f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]" if differs else "",
+            f"{mean}{spread}" if row["runs"] else "",
+            f"{number(row['difference'], '+')} {ends}" if differs else "",
             f"{row['p']:.3f}" if differs else "",
             f"{row['parameters']:,.0f}" if row["runs"] else "",
             f"{row['seconds'] / 60:.1f}" if row["runs"] else "",
             row["verdict"],
         ])  # fmt: skip
-    for name in baselines:
+    for name in compared.baselines:
         mean = summary[name].dropna()
         if len(mean):
-            low, high = mean.min(), mean.max()
-            text = f"{low:.4f}" if high - low < 5e-5 else f"{low:.4f} to {high:.4f}"
-            rows.append([name, "", text, *[""] * 5])
+            low, high = number(mean.min()), number(mean.max())
+            rows.append([name, "", low if low == high else f"{low} to {high}", *[""] * 5])
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def footnote(runs: Frame, score: str, blocks: int, baselines: Sequence[str]) -> str:
+def footnote(compared: Compared, runs: Frame) -> str:
     """How the numbers were made."""
-    fitted = "".join(f" {FITTED[name]}" for name in baselines)
+    fitted = "".join(f" {FITTED[name]}" for name in compared.baselines)
+    what = (
+        f"absolute relative {compared.label}, of the whole test volume,"
+        if compared.lower_is_better
+        else f"{compared.label} of whole test slices"
+    )
     return (
-        f"Mean and standard deviation of the {LABELS[score]} of whole test slices over "
-        f"{runs['seed'].nunique()} seeds. Differences: 95% interval over seeds and {blocks} blocks "
-        f"of z, corrected for the number of variants (Holm); how: docs/ablations.md. Minutes: "
-        "mean time of a run on the clock, from reading its data to its last score, beside whatever "
-        f"ran at the same time.{fitted}"
+        f"Mean and standard deviation of the {what} over {runs['seed'].nunique()} seeds. "
+        f"Differences: 95% interval over seeds and {compared.units}, corrected for the number of "
+        f"variants (Holm); how: docs/ablations.md. Minutes: mean time of a run on the clock, from "
+        "reading its data to its last score, beside whatever ran at the same time."
+        f"{fitted}"
     )
 
 
-def draw(
-    path: Path,
-    question: str,
-    score: str,
-    baselines: Sequence[str],
-    runs: Frame,
-    summary: Frame,
-    axis: str,
-) -> None:
+def draw(path: Path, question: str, compared: Compared, runs: Frame, axis: str) -> None:
     """Draws scores over a numeric field, or beside each other with their differences."""
     numeric = axis in runs and pd.api.types.is_numeric_dtype(runs[axis])
     if numeric and not pd.api.types.is_bool_dtype(runs[axis]) and runs[axis].nunique() > 2:
         figure = Figure(figsize=(0.7 * WIDTH_INCHES, 4.2), layout="constrained")
-        _curve(figure.subplots(), score, baselines, runs, axis)
+        _curve(figure.subplots(), compared, runs, axis)
     else:
-        height = 1.7 + 0.38 * len(summary)
+        height = 1.7 + 0.38 * len(compared.summary)
         figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-        _bars(figure, score, baselines, runs, summary)
+        _bars(figure, compared, runs)
     figure.suptitle(question, fontsize=FONT)
     save_figure(figure, path)
 
 
-def _curve(axes: Axes, score: str, baselines: Sequence[str], runs: Frame, axis: str) -> None:
+def _curve(axes: Axes, compared: Compared, runs: Frame, axis: str) -> None:
+    score, baselines = compared.score, compared.baselines
     beside = [(f"{name}_{score}", name, COLOURS[name]) for name in baselines]
-    for column, label, colour in ((score, "U-Net", U_NET), *beside):
+    for column, name, colour in ((score, "U-Net", U_NET), *beside):
         if runs[column].notna().any():
             groups = runs.groupby(axis)[column]
             mean, std = groups.mean(), groups.std().fillna(0.0)
-            axes.plot(mean.index, mean, "-o", color=colour, label=label, markersize=5)
+            axes.plot(mean.index, mean, "-o", color=colour, label=name, markersize=5)
             axes.fill_between(mean.index, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
             axes.plot(runs[axis], runs[column], ".", color=colour, markersize=4, alpha=0.6)
     values = runs[axis]
@@ -153,14 +215,16 @@ def _curve(axes: Axes, score: str, baselines: Sequence[str], runs: Frame, axis: 
         axes.set_xticks(sorted(values.unique()), [f"{v:g}" for v in sorted(values.unique())])
         axes.minorticks_off()
     axes.set_xlabel(axis.rpartition(".")[2].replace("_", " "), fontsize=FONT)
-    axes.set_ylabel(LABELS[score], fontsize=FONT)
+    axes.set_ylabel(compared.label, fontsize=FONT)
+    if compared.lower_is_better:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_ylim(bottom=0)
     _tidy(axes)
     axes.legend(frameon=False, fontsize=FONT)
 
 
-def _bars(
-    figure: Figure, score: str, baselines: Sequence[str], runs: Frame, summary: Frame
-) -> None:
+def _bars(figure: Figure, compared: Compared, runs: Frame) -> None:
+    score, baselines, summary = compared.score, compared.baselines, compared.summary
     left, right = figure.subplots(1, 2, sharey=True)
     names: list[Any] = summary["variant"].tolist()
     places = np.arange(len(names))[::-1]
@@ -177,14 +241,15 @@ def _bars(
         dots = runs.loc[runs["variant"] == name, score]
         left.plot(dots, np.full(len(dots), place), "o", color=U_NET, markersize=4)
     left.set_yticks(places, names, fontsize=FONT)
-    left.set_xlim(0, 1)  # Bars that do not start at 0 would make differences look large.
+    # Bars that do not start at 0 would make differences look large.
+    left.set_xlim(0, None if compared.lower_is_better else 1)
     for name in baselines:
         mean = runs[f"{name}_{score}"].mean()
         if np.isfinite(mean):
             left.axvline(mean, color=COLOURS[name], linestyle="--", label=name)
     if left.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=FONT)
-    left.set_xlabel(f"{LABELS[score]}: seeds, mean, standard deviation", fontsize=FONT)
+    left.set_xlabel(f"{compared.label}: seeds, mean, standard deviation", fontsize=FONT)
 
     known = np.isfinite(summary["low"]) & np.isfinite(summary["high"])
     found = summary[known]
@@ -195,6 +260,8 @@ def _bars(
     right.locator_params(axis="x", nbins=5)  # Numbers with many digits stand apart.
     right.set_xlabel("difference to the base: 95% interval", fontsize=FONT)
     for axes in (left, right):
+        if compared.lower_is_better:
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         _tidy(axes)
 
 

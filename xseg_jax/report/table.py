@@ -47,6 +47,8 @@ def results_table(results: dict[str, Any]) -> str:
             f"boundaries within {boundaries['tolerance']:g} pixels (surface Dice): "
             + _beside(edges, "surface_dice", results)
         )
+        if boundaries.get("unit"):
+            lines.append(distance_line(boundaries))
     if results["verdict"]:
         lines.append(f"verdict: {verdict_line(results['verdict'], what)}")
     if results.get("calibration"):  # Results of earlier versions have none.
@@ -83,6 +85,20 @@ def _beside(
         over = f" over {intervals['units']} {intervals['unit']}" if what else ""
         values[0] += f" ({what or ''}{one['low']:.4f} to {one['high']:.4f}{over})"
     return ", ".join(values)
+
+
+def distance_line(boundaries: dict[str, Any]) -> str:
+    """How far the network's boundaries are off in the class where it is most, in words."""
+    known = {name: row for name, row in boundaries["per_class"].items() if row["hd95"] is not None}
+    if not known:
+        return "boundaries: of no class is so much matched that a distance is known"
+    name = max(known, key=lambda one: known[one]["hd95"])
+    row, unit = known[name], boundaries["unit"]
+    return (
+        f"boundaries of U-Net, farthest off for {name}: 95% within {row['hd95']:.2f} pixels "
+        f"({row['hd95_length']:.3g} {unit}), on average {row['mean_distance']:.2f} pixels "
+        f"({row['mean_distance_length']:.3g} {unit})"
+    )
 
 
 def verdict_line(verdict: dict[str, Any], what: str = "slice") -> str:

@@ -1,0 +1,64 @@
+"""A quantity as a row of `measured.json`."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from xseg_jax.evaluation.properties import TRUTH, Interval, Property
+from xseg_jax.evaluation.statistics import LEVEL
+from xseg_jax.measure.quantities import MEANINGS, unit_of
+
+
+def to_json(one: Property, name: str, length: str, doubt: Interval | None = None) -> dict[str, Any]:
+    """A row of `measured.json`.
+
+    Args:
+      one: a quantity.
+      name: of the volume that the row is about; the others stand in "against".
+      length: unit of length.
+      doubt: where it may be as far as the network knows, if that is known.
+    """
+    against: dict[str, Any] | None = None
+    if TRUTH in one.of:
+        against = {"truth": _finite(one.of[TRUTH].value)} | _ends("truth", one.of[TRUTH])
+        against |= {"error": _finite(one.error[name].value)} | _ends("error", one.error[name])
+        against["truth_parts"] = _each(one.of_parts.get(TRUTH))
+        against["baselines"] = {
+            other: {"value": _finite(one.of[other].value), "error": _finite(one.error[other].value)}
+            | _ends("error", one.error[other])
+            | {"parts": _each(one.of_parts.get(other))}
+            for other in one.of
+            if other not in (name, TRUTH)
+        }
+    found = one.of[name]
+    return {
+        "quantity": one.key.quantity,
+        "label": MEANINGS[one.key.quantity].label,
+        "phase": one.key.phase,
+        "with": one.key.other,
+        "axis": one.key.axis,
+        "unit": unit_of(one.key.quantity, length),
+        "value": _finite(found.value),
+        "low": _finite(found.low),
+        "high": _finite(found.high),
+        "interval": f"{LEVEL:.0%}, {one.parts}" if one.parts else None,
+        "doubt_low": _finite(doubt.low) if doubt else None,
+        "doubt_high": _finite(doubt.high) if doubt else None,
+        "parts": _each(one.of_parts.get(name)),
+        "seconds": round(one.seconds, 2),
+        "against": against,
+    }
+
+
+def _ends(name: str, found: Interval) -> dict[str, float | None]:
+    return {f"{name}_low": _finite(found.low), f"{name}_high": _finite(found.high)}
+
+
+def _each(value_P: np.ndarray | None) -> list[float | None]:
+    return [] if value_P is None else [_finite(float(value)) for value in value_P]
+
+
+def _finite(value: float) -> float | None:
+    """JSON has neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
