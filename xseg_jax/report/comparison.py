@@ -10,17 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xseg_jax.files import write_text
-from xseg_jax.report.figures import FONT, WIDTH_INCHES, save_figure
+from xseg_jax.report.paper import DOUBLE, FONT, LINES, SMALL, save_figure, tidy
 
 JSON, CSV, PICTURE = WRITTEN = ("compared.json", "compared.csv", "compared.png")
 LABELS = {
     "miou": "mean IoU", "accuracy": "pixel accuracy", "surface_dice": "surface Dice", "iou": "IoU",
 }  # fmt: skip
-# Colour (Wong) and marker, told apart in grey too.
-MARKS = (
-    ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-)  # fmt: skip
 LONGEST = 28
 
 Row = Mapping[str, Any]
@@ -98,8 +93,9 @@ def draw(path: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]
     names = list(dict.fromkeys(label(row) for row in found["pairs"]))
     couples = list(dict.fromkeys((row["base"], row["variant"]) for row in found["pairs"]))
     sides = list(facts["of"])
-    tall = 1.6 + 0.16 * len(names) * (1 + max(len(sides), len(couples)))
-    figure = Figure(figsize=(WIDTH_INCHES, tall), layout="constrained")
+    rows = max(len(sides), len(couples))
+    tall = 0.6 + 0.14 * rows + 0.12 * len(names) * (1 + rows)
+    figure = Figure(figsize=(DOUBLE, tall), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     of_side = [[row for row in found["scores"] if row["side"] == side] for side in sides]
     of_pair = [
@@ -109,7 +105,7 @@ def draw(path: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]
     said = [f"{brief(b, LONGEST // 2)} minus {brief(a, LONGEST // 2)}" for a, b in couples]
     _panel(right, names, of_pair, said, "difference", "0.3")
     right.axvline(0, color="0.5", linewidth=1)
-    left.set_yticks(range(len(names)), names[::-1], fontsize=FONT)
+    left.set_yticks(range(len(names)), names[::-1])
     over = f"95% over {facts['units']} {facts['unit']}" if facts["units"] > 1 else "no interval"
     left.set_xlabel(f"score ({over})", fontsize=FONT)
     right.set_xlabel("difference (corrected)", fontsize=FONT)
@@ -127,7 +123,7 @@ def _panel(
     """A point with its interval for each score of each group, groups below each other."""
     step = 0.7 / len(groups)
     for place, (rows, title) in enumerate(zip(groups, titles, strict=True)):
-        colour, marker = MARKS[place % len(MARKS)]
+        colour, _, marker = LINES[place % len(LINES)]
         if grey is not None and len(groups) == 1:
             colour = grey
         known = [row for row in rows if row[key] is not None]
@@ -140,12 +136,11 @@ def _panel(
             for end in ("low", "high")
         ]
         axes.errorbar(
-            x, y, xerr=ends, fmt=marker, color=colour, markersize=5, capsize=2, label=title
+            x, y, xerr=ends, fmt=marker, color=colour, markersize=3.5, capsize=2, lw=1, label=title
         )  # fmt: skip
     axes.locator_params(axis="x", nbins=5)
-    axes.tick_params(labelsize=FONT)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=FONT - 1)
+    tidy(axes)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=SMALL)
 
 
 def label(row: Row) -> str:
