@@ -130,5 +130,6 @@ def get_config() -> Any:
     config.report.quantities = ("fractions", "surfaces", "triple_lines")
     config.report.tolerance = 2.0  # Pixels that boundaries may be apart in the surface Dice.
     config.report.page = True  # report.html and model_card.md, at the end.
-    config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.
+    config.report.overlay_class = ""  # Class in the collage's overlay; "" for the most wrong.
+    config.report.formats = ("png",)  # Of figures: png, svg, pdf; as ("png", "pdf") for a paper.
     return config

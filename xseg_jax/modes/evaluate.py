@@ -18,7 +18,7 @@ from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of, voxel_size_of
 from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.report import write_reports
-from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
+from xseg_jax.modes.run import GreyScaleWatch, formats_of, pixel_hash
 from xseg_jax.modes.score import (
     BOUNDARIES,
     SLICES,
@@ -94,6 +94,7 @@ def run(
     if labels is None:
         images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
     tolerance_of(trained.config)  # Before the work, not after it.
+    formats = formats_of(trained.config)
     baselines = fit_baselines(trained)
     config = trained.config
     sources = sources_of(config, images)
@@ -138,7 +139,7 @@ def run(
             seconds=lambda: time.monotonic() - began,
         )
         if degradations:
-            _score_degraded(output, trained, baselines, sources, found, degradations)
+            _score_degraded(output, trained, baselines, sources, found, degradations, formats)
         keep_warnings(output, goes_on=False)
         if config.report.get("page", True):  # Runs of earlier versions have no such field.
             write_reports(output)
@@ -152,6 +153,7 @@ def _score_degraded(
     sources: Sequence[Source],
     planes: CheckedPlanes,
     names: Sequence[str],
+    formats: Sequence[str],
 ) -> None:
     """Scores the scan made worse; writes `degraded.json`, `degraded.csv` and a figure."""
     classes = len(trained.facts.label_map.names)
@@ -175,5 +177,5 @@ def _score_degraded(
     if is_first_process():
         write_json(output / DEGRADED, found | provenance())
         degraded.write_csv(output / "degraded.csv", found)
-        degraded.draw(output / "figures" / "degraded.png", found)
+        degraded.draw(output / "figures" / "degraded.png", found, formats)
     print("\n" + degraded.degraded_table(found))

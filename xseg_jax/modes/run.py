@@ -21,6 +21,7 @@ from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.model.augment import augment
 from xseg_jax.model.losses import Loss, make_loss
 from xseg_jax.model.unet import UNet
+from xseg_jax.report.paper import FORMATS, PNG
 from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.parallel import AXIS
 from xseg_jax.training.runlog import read_json
@@ -160,6 +161,23 @@ def checkpoint_used(config: Config, validated: bool) -> str:
     if use not in ("best", "last"):
         raise InputError(f"config.checkpoint.use={use!r}: choose best or last")
     return use if validated else "last"
+
+
+def formats_of(config: Config) -> tuple[str, ...]:
+    """What figures are written as.
+
+    Raises:
+      InputError: there is no such format, or none is given.
+    """
+    formats = tuple(config.report.get("formats", PNG))  # Earlier versions have no such field.
+    unknown = [form for form in formats if form not in FORMATS]
+    if unknown or not formats:
+        wrong = f"there is no {unknown[0]!r}" if unknown else "figures need a format"
+        raise InputError(
+            f"config.report.formats={formats}: {wrong}; choose among {', '.join(FORMATS)}, as "
+            "--config.report.formats=\"('png', 'pdf')\""
+        )
+    return formats
 
 
 def make_augment(config: Config) -> Augment:

@@ -20,7 +20,7 @@ from xseg_jax.model.metrics import macro_scores
 from xseg_jax.modes.executors import Command, run_here, run_on_slurm
 from xseg_jax.modes.folders import refuse_foreign
 from xseg_jax.modes.options import check_effects
-from xseg_jax.modes.run import Config
+from xseg_jax.modes.run import Config, formats_of
 from xseg_jax.modes.score import BASELINES, NETWORK
 from xseg_jax.progress import Progress
 from xseg_jax.report import study as report
@@ -85,6 +85,7 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
         raise InputError(f"config.score={study.score!r}: choose one of {', '.join(SCORES)}")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise InputError(f"config.seeds={study.seeds}: give one or more different numbers")
+    formats_of(study.base)
     if study.blocks < 1:
         raise InputError(f"config.blocks={study.blocks}: must be at least 1")
     variants = expand(study)
@@ -96,7 +97,7 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
     for one in runs:
         refuse_other(one.folder / "config.json", one.config.to_dict(), free=RUNTIME_FIELDS)
     if not any((one.folder / "config.json").exists() for one in runs):
-        refuse_foreign((workdir / name for name in report.WRITTEN), "a study", "--workdir")
+        refuse_foreign((workdir / name for name in report.POSSIBLE), "a study", "--workdir")
     with locks.hold(workdir, "--workdir"):
         return _study(study, workdir, runs, variants, executor, jobs, slurm)
 
@@ -214,8 +215,9 @@ def summarise(study: Config, workdir: Path, runs: list[Run], variants: Mapping[s
     summary: Any = pd.DataFrame(rows)
     axis = study.axis or (fields[0] if len(fields) == 1 else "")
     report.write(
-        workdir, study.question, study.score, study.blocks, baselines, table, summary, axis
-    )
+        workdir, study.question, study.score, study.blocks, baselines, table, summary, axis,
+        formats_of(study.base),
+    )  # fmt: skip
     return summary
 
 

@@ -27,6 +27,7 @@ from xseg_jax.modes.run import (
     DataFacts,
     Learner,
     checkpoint_used,
+    formats_of,
     make_learner,
     read_config,
     steps_per_epoch,
@@ -240,6 +241,7 @@ def check_config(config: Config) -> None:
     check_baselines(config)
     check_quantities(config)
     tolerance_of(config)
+    formats_of(config)
     checkpoint_used(config, validated=True)
     for field, lowest in LOWEST.items():
         value = config

@@ -33,7 +33,7 @@ def confusion(
     longest = max(map(len, names))
     width = SINGLE if classes <= 4 else DOUBLE
     # Inches; beside the cells stand the names, and the bar with its numbers.
-    cells = min(0.55 * classes + 0.3, width - 1.05 - 0.062 * longest)
+    cells = min(0.55 * classes + 0.3, width - 1.25 - 0.062 * longest)
     # Names lie side by side while they fit under their cells, and slant once they would touch.
     slanted = 0.068 * longest > cells / classes
     below = 0.4 + (0.045 * longest if slanted else 0.0)

@@ -4,7 +4,7 @@ Columns stand in one order: image, labelled, predicted, then what is made of the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +268,7 @@ def _panels(columns: Sequence[str], rows: Sequence[_Row], *legends: Legend) -> F
     panel_width = (DOUBLE - (0.1 if all(scaled) else 0.5)) / len(columns)
     lines = _legend_lines(legends)
     height = panel_width * sum(heights) + 0.22 * len(rows) + 0.16 * (sum(numbered) + len(lines))
-    figure = Figure(figsize=(DOUBLE, height + 0.3), layout="constrained")
+    figure = Figure(figsize=(DOUBLE, height + 0.45), layout="constrained")
     grid = figure.subplots(
         len(rows), len(columns), squeeze=False, gridspec_kw={"height_ratios": heights}
     )
@@ -339,7 +339,7 @@ def _extent(row: _Row) -> tuple[float, float, float, float]:
 
 def _patch(text: str, rgb: Rgb, opacity: float) -> Patch:
     """What stands before a name; with a frame, for a faint one is as white as the paper."""
-    face = (*(channel / 255 for channel in rgb), opacity)
+    face = "#" + bytes(rgb).hex(), opacity
     return Patch(facecolor=face, edgecolor="0.6" if text else "none", linewidth=0.4)
 
 
@@ -363,9 +363,11 @@ def _thin(example: Example) -> tuple[Example, int]:
     cut = slice(h * step), slice(w * step)
     blocks_hswt = example.image_HW[cut].reshape(h, step, w, step)
     centre = slice(step // 2, None, step)
-    masks = [mask[cut][centre, centre] for mask in (example.label_HW, example.prediction_HW)]
+    label_hw, prediction_hw = (
+        mask[cut][centre, centre] for mask in (example.label_HW, example.prediction_HW)
+    )
     image_hw = blocks_hswt.mean((1, 3), dtype=np.float32)
-    return Example(example.name, image_hw, *masks, example.pixel_size, example.unit), step
+    return replace(example, image_HW=image_hw, label_HW=label_hw, prediction_HW=prediction_hw), step
 
 
 def _tint(rgb_HW3: np.ndarray, where_HW: np.ndarray, rgb: Rgb, opacity: float) -> None:

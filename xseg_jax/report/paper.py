@@ -7,6 +7,7 @@ two columns, whose smallest type is 7 points at that width.
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ _METADATA = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-_SAVED = {
+_SAVED: dict[Any, Any] = {
     # Letters stay letters, which programs can search and change; ids are not drawn by chance.
     "svg.fonttype": "none", "svg.hashsalt": "xseg_jax", "pdf.fonttype": 42,
     "image.composite_image": False,
@@ -55,6 +56,11 @@ def line_of(method: str, place: int) -> tuple[str, object, str]:
     """Colour, line and marker of a method; by its place where it is none of `METHODS`."""
     known = METHODS.index(method) if method in METHODS else place
     return LINES[known % len(LINES)]
+
+
+def unit_sign(unit: str) -> str:
+    """A unit of length as it is printed."""
+    return _SIGNS.get(unit, unit)
 
 
 def round_length(most: float) -> float:
@@ -85,9 +91,10 @@ def scale_bar(axes: Axes, pixel_size: float, unit: str) -> float:
     if length >= 1000 and unit in _LARGER:
         length, unit = length / 1000, _LARGER[unit]
     bar = AnchoredSizeBar(
-        axes.transData, pixels, f"{length:g} {_SIGNS.get(unit, unit)}", "lower left",
+        axes.transData, pixels, f"{length:g} {unit_sign(unit)}", "lower left",
         pad=0.25, borderpad=0.4, sep=2, color="white", label_top=True,
-        size_vertical=0.012 * (right - left), fontproperties={"size": SMALL},
+        fontproperties={"size": SMALL},
+        size_vertical=0.012 * (right - left),  # pyright: ignore[reportArgumentType] - a float too
     )  # fmt: skip
     bar.patch.set(facecolor="black", edgecolor="none", alpha=0.65)
     axes.add_artist(bar)
