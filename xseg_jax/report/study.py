@@ -53,7 +53,8 @@ def write(
     table = markdown(summary, LABELS[score], baselines)
     pictures = [file.name for file in files_of(FIGURE, formats)]
     # A PDF is no picture of Markdown.
-    shown = next((f"![]({name})" for name in pictures if not name.endswith(".pdf")), pictures[0])
+    shown = next((f"![]({name})" for name in pictures if not name.endswith(".pdf")), None)
+    shown = shown or f"[{pictures[0]}]({pictures[0]})"
     text = f"# {question}\n\n{table}\n\n{footnote(runs, score, blocks, baselines)}\n\n{shown}\n"
     for name, content in ((TABLE, runs.to_csv(index=False)), (TEXT, text)):
         write_text(folder / name, content, "the study")

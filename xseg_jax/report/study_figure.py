@@ -29,7 +29,7 @@ NETWORK = "U-Net"
 LOG_FROM = 20.0
 """An axis whose values span this factor is logarithmic."""
 APART = 2.0
-"""Lines stand in axes apart where the gap between them is so many times what each spans."""
+"""Lines stand in axes apart where the gap between them is so many times what the widest spans."""
 WIDEN = 2.0
 """An axis is widened to hold a baseline up to this factor; else an arrow says where it is."""
 ROW = 0.27
@@ -79,15 +79,16 @@ def apart(spans: Mapping[str, Span]) -> list[list[str]]:
     Args:
       spans: from where to where each line reaches.
     """
+    widest = max(end - start for start, end in spans.values())
     groups: list[list[str]] = []
-    low, high = 0.0, 0.0
+    high = 0.0
     for name, (start, end) in sorted(spans.items(), key=lambda item: item[1]):
-        if groups and start - high <= APART * max(high - low, end - start):
+        if groups and start - high <= APART * widest:
             groups[-1].append(name)
             high = max(high, end)
         else:
             groups.append([name])
-            low, high = start, end
+            high = end
     return groups[::-1]
 
 
