@@ -240,6 +240,7 @@ GIVEN = {
     "data.split.validation": (18, 22),
     "data.split.test": (34, 36),
     "data.split.group_pattern": "(.)",
+    "report.formats": ("png", "svg"),
 }
 
 

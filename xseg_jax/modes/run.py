@@ -163,8 +163,12 @@ def checkpoint_used(config: Config, validated: bool) -> str:
     return use if validated else "last"
 
 
-def formats_of(config: Config) -> tuple[str, ...]:
+def formats_of(config: Config, base: str = "") -> tuple[str, ...]:
     """What figures are written as.
+
+    Args:
+      config: of a run.
+      base: what stands before a field on the command line; "base." for a study.
 
     Raises:
       InputError: there is no such format, or none is given.
@@ -174,8 +178,8 @@ def formats_of(config: Config) -> tuple[str, ...]:
     if unknown or not formats:
         wrong = f"there is no {unknown[0]!r}" if unknown else "figures need a format"
         raise InputError(
-            f"config.report.formats={formats}: {wrong}; choose among {', '.join(FORMATS)}, as "
-            "--config.report.formats=\"('png', 'pdf')\""
+            f"config.{base}report.formats={formats}: {wrong}; choose among {', '.join(FORMATS)}, "
+            f"as --config.{base}report.formats=\"('png', 'pdf')\""
         )
     return formats
 

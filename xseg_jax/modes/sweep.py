@@ -85,7 +85,7 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
         raise InputError(f"config.score={study.score!r}: choose one of {', '.join(SCORES)}")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise InputError(f"config.seeds={study.seeds}: give one or more different numbers")
-    formats_of(study.base)
+    formats_of(study.base, "base.")
     if study.blocks < 1:
         raise InputError(f"config.blocks={study.blocks}: must be at least 1")
     variants = expand(study)

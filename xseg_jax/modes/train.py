@@ -78,6 +78,8 @@ LOWEST = {
     "checkpoint.keep": 1,
 }
 """Smallest values of fields that have no further rule."""
+DRAWN = ("formats", "overlay_class")
+"""Fields of config.report that say how figures are drawn, and may differ when a run goes on."""
 WRITTEN = (
     "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", SLICES, BOUNDARIES,
     "figures", FOREST, CALIBRATION, WARNINGS, SHOWN, MEASURED,
@@ -159,7 +161,9 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         Selection(planes, split, "validation"),
         lambda: first_state(config, learner, facts, parallel),
     )
-    trained = TrainedRun.load(workdir, parallel.local)
+    # As this command says, not the one that began the run.
+    figures = {f"report.{name}": config.report[name] for name in DRAWN if name in config.report}
+    trained = TrainedRun.load(workdir, parallel.local, figures)
     trained = with_temperature(trained, Selection(planes, split, "validation"))
 
     def seconds() -> float:
