@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,7 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
     refuse_other(workdir / "data.json", facts.to_json())  # Of another process, too.
     if (workdir / "results.json").exists():
         logger.info("%s: this run is finished", workdir)
+        _say_undrawn(workdir, formats_of(config))
         results = read_json(workdir / "results.json")
         print(results_table(results))
         return results
@@ -186,6 +188,16 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         leak=facts.leak,
         seconds=seconds,
     )
+
+
+def _say_undrawn(workdir: Path, formats: Sequence[str]) -> None:
+    """Says which formats a finished run's figures do not have, and how it draws them."""
+    lacking = [form for form in formats if not (workdir / "figures" / f"history.{form}").exists()]
+    if lacking:
+        logger.warning(
+            "%s: has no figures as %s; remove %s and start again: it scores anew and draws them",
+            workdir, ", ".join(lacking), workdir / "results.json",
+        )  # fmt: skip
 
 
 def keep_sample(path: Path, train: Selection, facts: DataFacts) -> None:
