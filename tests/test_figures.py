@@ -117,6 +117,8 @@ def test_the_overlay_is_safe_for_the_colour_blind_and_on_any_class(eye_33):
 def test_the_overlay_survives_a_grey_printer():
     red, blue = lab_of([figures.PREDICTED_ONLY[0], figures.LABELLED_ONLY[0]])[:, 0]
     assert blue - red > 15
+    lightness = np.sort(lab_of(PALETTE[:4])[:, 0])
+    assert np.diff(lightness).min() > 15  # Just over a tenth of black to white.
     lines = [tuple(bytes.fromhex(colour[1:])) for colour, _, _ in LINES]
     assert len({(line, marker) for _, line, marker in LINES}) == len(LINES)
     lightness = lab_of(lines)[:, 0]
@@ -124,7 +126,7 @@ def test_the_overlay_survives_a_grey_printer():
 
 
 @pytest.mark.parametrize("eye_33", [np.eye(3), PROTANOPE, DEUTERANOPE])
-@pytest.mark.parametrize(("classes", "least"), [(3, 20), (12, 5)])
+@pytest.mark.parametrize(("classes", "least"), [(4, 20), (12, 5)])
 def test_palette_is_safe_for_the_colour_blind(eye_33, classes, least):
     """The least distance in CIELAB, ignored grey included; 2.3 is just noticeable."""
     lab_C3 = lab_of([*PALETTE[:classes], figures.IGNORED_RGB], eye_33)
