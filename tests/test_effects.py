@@ -190,6 +190,7 @@ class Footprint(dict):
             patch.setattr(train, "find_facts", self.facts(train.find_facts))
             train.run(config, workdir)
         self["steps"] = self.steps
+        self["drawn as"] = Loaded.changes
         self["lines"] = (workdir / "metrics.jsonl").read_text()
 
     def history(self, workdir, best, formats):
@@ -265,9 +266,11 @@ class NoCheckpoints:
 
 class Loaded:
     step = 1
+    changes: dict[str, object]
 
     @classmethod
-    def load(cls, *arguments):
+    def load(cls, workdir, parallel, changes):
+        cls.changes = changes
         return cls()
 
 
@@ -314,6 +317,14 @@ def test_a_field_has_an_effect_on_training(footprint_of, field):
 
 def test_the_same_config_has_the_same_footprint(tmp_path, footprint_of):
     assert Footprint(config_of({}), tmp_path) == footprint_of({})
+
+
+def test_a_run_that_goes_on_is_drawn_as_its_command_says(tmp_path):
+    Footprint(config_of({}), tmp_path)
+    found = Footprint(config_of({"report.formats": ("png", "pdf")}), tmp_path)
+    assert found["drawn as"] == {"report.formats": ("png", "pdf"), "report.overlay_class": ""}
+    kept = runlog.read_json(tmp_path / "config.json")
+    assert kept["report"]["formats"] == ["png"]
 
 
 @pytest.mark.parametrize("field", REFUSED)

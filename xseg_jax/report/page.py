@@ -26,7 +26,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 FIGURES = {
     "comparison.png": "Test slices: the image, what is labelled, and what each method predicts",
     "errors.png": "The worst test slices: image, labelled, predicted, and what is wrong",
-    "collage.png": "Test slices: image, predicted, and where the most wrong class is wrong",
+    "collage.png": "Test slices: image, predicted, and one class over the image",
 }
 """Drawings of slices that a folder has which keeps no slices itself, with what they show."""
 
