@@ -9,16 +9,26 @@ import sys
 
 import numpy as np
 import pytest
+import test_degraded
+import test_figures
+import test_reliability
+import test_study
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
+from xseg_jax.report import confusion, contact_sheet, degraded, figures, reliability, study_figure
+from xseg_jax.report.contact_sheet import Panel
 from xseg_jax.report.paper import (
     DOUBLE,
     DPI,
+    FONT,
     FORMATS,
     METHODS,
+    SINGLE,
+    SMALL,
     files_of,
     line_of,
     round_length,
@@ -121,3 +131,47 @@ def test_a_method_has_one_line_wherever_it_stands():
     assert len(set(lines)) == len(METHODS)
     assert [line_of(name, place) for place, name in enumerate(METHODS)] == lines
     assert line_of("another", 3) not in lines
+
+
+DRAWS = {
+    "history": (figures.history, *test_figures.DRAWS["history"][1:]),
+    "comparison": (figures.comparison, *test_figures.DRAWS["comparison"][1:]),
+    "collage": (figures.collage, *test_figures.DRAWS["collage"][1:]),
+    "errors": (figures.errors, *test_figures.DRAWS["errors"][1:]),
+    "confusion of 12": (confusion.confusion, *test_figures.DRAWS["confusion"][1:]),
+    "confusion of 2": (confusion.confusion, np.eye(2, dtype=int), ["pore", "grain"]),
+    "degraded": (degraded.draw, test_degraded.FOUND),
+    "calibration": (
+        reliability.draw,
+        {"temperature": 1.8, "bins": test_reliability.BINS,
+         "boundary": {"reach": 2, "bins": test_reliability.BINS}},
+    ),
+    "sheet": (contact_sheet.contact_sheet, [Panel("z", IMAGE_HW3[..., 0])], ("pore", "grain")),
+    "study": (
+        study_figure.draw, "Which?", "miou", "mean IoU", test_study.BASELINES,
+        test_study.runs_over([1, 3]), test_study.summary_of(test_study.runs_over([1, 3])), "",
+    ),
+    "curve": (
+        study_figure.draw, "How many?", "miou", "mean IoU", test_study.BASELINES,
+        test_study.runs_over([1, 3, 9]), test_study.summary_of(test_study.runs_over([1, 3, 9])),
+        "data.train_slices",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_every_figure_has_the_width_of_columns_and_type_that_can_be_read(monkeypatch, name):
+    draw, *arguments = DRAWS[name]
+    kept = []
+    module = sys.modules[draw.__module__]
+    monkeypatch.setattr(module, "save_figure", lambda figure, *rest: kept.append(figure))
+    draw(None, *arguments)
+    (figure,) = kept
+    assert figure.get_figwidth() in (SINGLE, DOUBLE)
+    figure.draw_without_rendering()
+    sizes = {
+        text.get_fontsize() for text in figure.findobj(Text)
+        if isinstance(text, Text) and text.get_visible() and text.get_text().strip()
+    }  # fmt: skip
+    assert sizes <= {SMALL, FONT}
+    assert min(SMALL, FONT) == 7

@@ -18,7 +18,7 @@ from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import find_planes, sources_of, voxel_size_of
 from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.report import write_reports
-from xseg_jax.modes.run import GreyScaleWatch, formats_of, pixel_hash
+from xseg_jax.modes.run import DRAWN, GreyScaleWatch, formats_of, pixel_hash
 from xseg_jax.modes.score import (
     BOUNDARIES,
     SLICES,
@@ -82,7 +82,8 @@ def run(
         trained = trained.turning()
     if (output / "config.json").exists():
         raise InputError(f"{output}: is the folder of a run; choose another --output")
-    made_by = trained.made_by(source) | {"labels": labels, "changes": dict(changes)}
+    counted = {field: value for field, value in changes.items() if field not in DRAWN}
+    made_by = trained.made_by(source) | {"labels": labels, "changes": counted}
     made_by |= {"tta": True} if tta else {}
     refuse_other(output / CLAIM, made_by)
     if not (output / CLAIM).exists():

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 Config = Any
 """An ml_collections ConfigDict as `configs/default.py` makes it; its fields have no types."""
+DRAWN = ("report.formats", "report.overlay_class")
+"""Fields that say how figures are drawn, and change no number."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.report import REPORTS, write_reports
 from xseg_jax.modes.run import (
+    DRAWN,
     Config,
     DataFacts,
     Learner,
@@ -57,7 +58,14 @@ from xseg_jax.training.parallel import (
     share_of,
     wait_for_processes,
 )
-from xseg_jax.training.runlog import RUNTIME_FIELDS, claim, read_json, refuse_other, write_json
+from xseg_jax.training.runlog import (
+    RUNTIME_FIELDS,
+    claim,
+    flatten,
+    read_json,
+    refuse_other,
+    write_json,
+)
 from xseg_jax.training.state import (
     TrainState,
     make_optimizer,
@@ -79,8 +87,6 @@ LOWEST = {
     "checkpoint.keep": 1,
 }
 """Smallest values of fields that have no further rule."""
-DRAWN = ("formats", "overlay_class")
-"""Fields of config.report that say how figures are drawn, and may differ when a run goes on."""
 WRITTEN = (
     "data.json", "metrics.jsonl", "tensorboard", "checkpoints", "results.json", SLICES, BOUNDARIES,
     "figures", FOREST, CALIBRATION, WARNINGS, SHOWN, MEASURED,
@@ -164,7 +170,7 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         lambda: first_state(config, learner, facts, parallel),
     )
     # As this command says, not the one that began the run.
-    figures = {f"report.{name}": config.report[name] for name in DRAWN if name in config.report}
+    figures = {field: value for field, value in flatten(config.to_dict()).items() if field in DRAWN}
     trained = TrainedRun.load(workdir, parallel.local, figures)
     trained = with_temperature(trained, Selection(planes, split, "validation"))
 

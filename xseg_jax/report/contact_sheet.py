@@ -70,10 +70,13 @@ def contact_sheet(
     for row in range(rows):
         shapes = [rgb.shape for _, rgb, _, _ in drawn[row * COLUMNS : (row + 1) * COLUMNS]]
         heights.append(min(max(max(shape[0] / shape[1] for shape in shapes), 0.3), 1.5))
-    width = DOUBLE / COLUMNS
-    figure = Figure(figsize=(DOUBLE, width * sum(heights) + 0.2 * rows + 0.3), layout="constrained")
+    width = (DOUBLE - 0.25) / COLUMNS
+    figure = Figure(
+        figsize=(DOUBLE, width * sum(heights) + 0.2 * rows + 0.25), layout="constrained"
+    )
     grid = figure.subplots(rows, COLUMNS, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
         axes.set_axis_off()
     for axes, (title, rgb_HW3, panel, step) in zip(grid.flat, drawn, strict=False):
         axes.imshow(rgb_HW3, interpolation="nearest")
