@@ -135,6 +135,18 @@ def test_a_finished_run_is_shown_where_nothing_can_be_written(
     assert f"U-Net {results['accuracy']:.4f}" in capsys.readouterr().out
 
 
+def test_a_finished_run_says_how_its_figures_are_drawn_otherwise(config, trained, caplog):
+    drawn = trained / "figures" / "history.png"  # No pictures are drawn here.
+    drawn.parent.mkdir(exist_ok=True)
+    drawn.write_bytes(b"")
+    train.run(config, trained)
+    assert "figures" not in caplog.text
+    other = config.copy_and_resolve_references()
+    other.report.formats = ("png", "pdf")
+    train.run(other, trained)
+    assert f"{trained}: has no figures as pdf; remove {trained / 'results.json'} and" in caplog.text
+
+
 def test_of_several_processes_all_are_refused(tmp_path, monkeypatch):
     """As the others see it: the first one's check failed, and they know no more."""
     monkeypatch.setattr(folders, "is_first_process", lambda: False)
