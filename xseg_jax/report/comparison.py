@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xseg_jax.files import write_text
-from xseg_jax.report.paper import DOUBLE, FONT, LINES, SMALL, save_figure, tidy
+from xseg_jax.report.paper import DOUBLE, FONT, LINES, PNG, SMALL, files_of, save_figure, tidy
 
 JSON, CSV, PICTURE = WRITTEN = ("compared.json", "compared.csv", "compared.png")
+POSSIBLE = (JSON, CSV, *(file.name for file in files_of(Path(PICTURE))))
+"""What a comparison writes, in whatever formats."""
 LABELS = {
     "miou": "mean IoU", "accuracy": "pixel accuracy", "surface_dice": "surface Dice", "iou": "IoU",
 }  # fmt: skip
@@ -21,17 +23,24 @@ LONGEST = 28
 Row = Mapping[str, Any]
 
 
-def write(folder: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]]) -> None:
+def write(
+    folder: Path,
+    facts: Mapping[str, Any],
+    found: Mapping[str, Sequence[Row]],
+    formats: Sequence[str] = PNG,
+) -> None:
     """Writes `compared.csv` and `compared.png`, and prints the table.
 
     Args:
       folder: that they are written to.
       facts: of the comparison, as `compared.json` holds them.
       found: its scores and pairs.
+      formats: that the figure is written in.
     """
     write_text(folder / CSV, comma_separated(found["pairs"]), "the comparison")
-    draw(folder / PICTURE, facts, found)
-    print(f"{table(facts, found['pairs'])}\n\n{folder}: {', '.join(WRITTEN)}")
+    draw(folder / PICTURE, facts, found, formats)
+    written = JSON, CSV, *(file.name for file in files_of(folder / PICTURE, formats))
+    print(f"{table(facts, found['pairs'])}\n\n{folder}: {', '.join(written)}")
 
 
 def table(facts: Mapping[str, Any], pairs: Sequence[Row]) -> str:
@@ -79,13 +88,19 @@ def comma_separated(pairs: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def draw(path: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]]) -> None:
+def draw(
+    path: Path,
+    facts: Mapping[str, Any],
+    found: Mapping[str, Sequence[Row]],
+    formats: Sequence[str] = PNG,
+) -> None:
     """Draws the scores of every side and the differences of every two, with their intervals.
 
     Args:
       path: of the PNG.
       facts: of the comparison.
       found: its scores and pairs.
+      formats: that it is written in.
 
     Raises:
       SaveError: the disk is full, or failed.
@@ -109,7 +124,7 @@ def draw(path: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]
     over = f"95% over {facts['units']} {facts['unit']}" if facts["units"] > 1 else "no interval"
     left.set_xlabel(f"score ({over})", fontsize=FONT)
     right.set_xlabel("difference (corrected)", fontsize=FONT)
-    save_figure(figure, path)
+    save_figure(figure, path, formats)
 
 
 def _panel(
