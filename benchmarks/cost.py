@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from tqdm import tqdm
 
 from benchmarks.timing import Contender, Run, print_table, save
 from benchmarks.unet_jax import predictor, trainer
 from xseg_jax.memory import huge_pages
+from xseg_jax.report.paper import DOUBLE, FONT, LINES, SMALL, save_figure, tidy
 
 CHANNELS = (1, 2, 4, 8)
 """Of the levels, in multiples of the first one's."""
@@ -85,35 +87,34 @@ def exponent(values: Sequence[float], costs: Sequence[float]) -> float:
 
 
 def draw(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Seconds above memory, a column for each curve."""
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
+    """Seconds, on logarithmic axes, above memory, from 0; a column for each curve."""
     titles = list(dict.fromkeys(row["curve"] for row in rows))
-    figure, axes = plt.subplots(
-        2, len(titles), figsize=(3.2 * len(titles), 5.6), sharex="col", squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    figure = Figure(figsize=(DOUBLE, 3.2), layout="constrained")
+    grid = figure.subplots(2, len(titles), sharex="col", squeeze=False)
+    colour, line, marker = LINES[0]
     for column, title in enumerate(titles):
         points = [row for row in rows if row["curve"] == title]
         values = [row["value"] for row in points]
-        for ax, key, unit in zip(
-            axes[:, column], ("seconds", "peak_gib"), ("s", "GiB"), strict=True
-        ):
+        time, memory = grid[:, column]
+        for axes, key in ((time, "seconds"), (memory, "peak_gib")):
             costs = [row[key] for row in points]
-            ax.loglog(values, costs, "o-", color="tab:blue")
-            ax.set_xticks(values, map(str, values))
-            ax.minorticks_off()
-            low, high = min(costs), max(costs)
-            ticks = np.geomspace(low, high, 4)
-            ax.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
-            ax.set_title(f"grows as power {exponent(values, costs):.2f}", fontsize=9)
-            ax.grid(alpha=0.3)
-            if column == 0:
-                ax.set_ylabel(f"{'time' if unit == 's' else 'peak memory'} [{unit}]")
-        axes[1, column].set_xlabel(title.replace(": ", ":\n"))
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+            axes.plot(values, costs, color=colour, linestyle=line, marker=marker, ms=3.5, lw=1)
+            axes.set_title(f"power {exponent(values, costs):.2f}", fontsize=SMALL)
+            axes.grid(color="0.9", linewidth=0.6)
+            axes.set_axisbelow(True)
+            tidy(axes)
+        time.set(xscale="log", yscale="log")
+        time.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        time.yaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+        time.minorticks_off()
+        memory.set_ylim(0, 1.1 * max(row["peak_gib"] for row in points))
+        memory.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        memory.set_xticks(values, map(str, values))
+        memory.minorticks_off()
+        memory.set_xlabel(title.replace(": ", ":\n").replace(" of the", "\nof the"), fontsize=SMALL)
+    grid[0, 0].set_ylabel("time (s)", fontsize=FONT)
+    grid[1, 0].set_ylabel("peak memory (GiB)", fontsize=FONT)
+    save_figure(figure, path)
     print(f"drawn in {path}")
 
 

@@ -146,5 +146,6 @@ def get_config() -> Any:
     config.report.quantities = ("fractions", "surfaces", "triple_lines")
     config.report.tolerance = 2.0  # Pixels that boundaries may be apart in the surface Dice.
     config.report.page = True  # Write report.html and model_card.md at the end.
-    config.report.overlay_class = ""  # Class name in the collage's overlay; "" for the last.
+    config.report.overlay_class = ""  # Class in the collage's overlay; "" for the most wrong.
+    config.report.formats = ("png",)  # png | svg | pdf: files of each figure, any of them.
     return config

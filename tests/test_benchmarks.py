@@ -12,6 +12,7 @@ from benchmarks.input import measure
 from benchmarks.timing import Contender, alternate, compete, median_and_spread
 from benchmarks.unet_jax import forward_flops, matmul, predictor
 from xseg_jax.model.unet import UNet
+from xseg_jax.report.paper import DOUBLE, DPI
 
 
 # Above 16 channels: narrower convolutions take a third more operations on a CPU, and less time.
@@ -77,7 +78,23 @@ def test_cost_is_measured_and_drawn(tmp_path):
     assert all(row["seconds"] > 0 and 0 < row["peak_gib"] < 2 for row in rows)
     cost.draw(tmp_path / "cost.png", rows)
     with Image.open(tmp_path / "cost.png") as image:
-        assert image.size == (480, 840)
+        assert image.size == (DOUBLE * DPI, 3.2 * DPI)
+
+
+def test_costs_are_drawn_with_round_ticks_and_memory_from_nothing(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(cost, "save_figure", lambda figure, path: drawn.append(figure))
+    costs = ((64, 0.16, 0.62), (128, 0.39, 0.86), (256, 1.9, 1.8))
+    rows = [{"curve": "a: b", "value": n, "seconds": s, "peak_gib": m} for n, s, m in costs]
+    cost.draw(tmp_path / "cost.png", rows)
+    time, memory = drawn[0].axes
+    shown = [tick for tick in time.get_yticks() if 0.16 <= tick <= 1.9]
+    assert shown == pytest.approx([0.2, 0.5, 1])
+    assert memory.get_ylim()[0] == 0
+    assert memory.get_yscale() == "linear"
+    assert [tick for tick in memory.get_yticks() if tick <= 1.8] == pytest.approx([0, 0.5, 1, 1.5])
+    assert [tick.get_text() for tick in memory.get_xticklabels()] == ["64", "128", "256"]
+    assert time.get_title() == f"power {cost.exponent((64, 128, 256), (0.16, 0.39, 1.9)):.2f}"
 
 
 def test_cost_tells_what_could_not_run():

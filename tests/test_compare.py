@@ -213,6 +213,19 @@ def test_an_evaluation_and_a_run_may_stand_beside_each_other(tmp_path):
     assert found["pairs"][0]["verdict"] == "worse"
 
 
+def test_the_figure_has_the_formats_of_the_runs(tmp_path):
+    one = make_run(tmp_path / "a", 1)
+    other = make_run(tmp_path / "b", 4, changes={"report.formats": ("pdf", "svg")})
+    compare.run(_paths(one, other), tmp_path / "out")
+    drawn = {path.name for path in (tmp_path / "out").glob("compared.*")} - {*comparison.WRITTEN}
+    assert drawn == {"compared.svg", "compared.pdf"}
+    assert (tmp_path / "out" / "compared.png").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "compared.pdf").write_text("mine")
+    with pytest.raises(InputError, match=r"compared\.pdf: is there already"):
+        compare.run(_paths(one, other), tmp_path / "mine")
+
+
 def test_what_differs_is_said(tmp_path, capsys):
     pair = [make_run(tmp_path / "a", 1), make_run(tmp_path / "b", 3, changes={"loss.name": "dice"})]
     data = read_json(pair[1] / "data.json")

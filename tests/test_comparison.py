@@ -135,7 +135,7 @@ def test_the_file_of_values_has_the_rows_of_pairs(found):
 
 def test_the_figure_shows_scores_and_differences(found, monkeypatch, tmp_path):
     drawn = []
-    monkeypatch.setattr(report, "save_figure", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(report, "save_figure", lambda figure, path, formats: drawn.append(figure))
     report.draw(tmp_path, FACTS, found)
     left, right = drawn[0].axes
     names = [tick.get_text() for tick in left.get_yticklabels()]

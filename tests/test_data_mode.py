@@ -148,14 +148,14 @@ def test_steps_without_a_labelled_pixel_have_no_loss_and_end_nothing(
 
 def test_an_epoch_without_a_labelled_pixel_is_left_out_of_the_curves(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(fit.figures, "history", lambda path, records, best: drawn.extend(records))
+    monkeypatch.setattr(fit.figures, "history", lambda path, records, *rest: drawn.extend(records))
     rows = [
         {"step": 1, "split": "train", "epoch": 1, "weight": 0.0, "pixels": 0.0},
         {"step": 2, "split": "train", "epoch": 2, "loss": 0.5, "accuracy": 0.7, "weight": 9.0,
          "pixels": 9.0},
     ]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    draw_history(tmp_path, 2)
+    draw_history(tmp_path, 2, ("png",))
     assert drawn == [{"split": "train", "epoch": 2, "loss": 0.5, "accuracy": 0.7}]
 
 

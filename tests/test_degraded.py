@@ -82,7 +82,9 @@ def drawn(tmp_path, monkeypatch):
     """Draws, and gives the figure."""
     kept = []
     save = degraded.save_figure
-    monkeypatch.setattr(degraded, "save_figure", lambda f, path: (kept.append(f), save(f, path)))
+    monkeypatch.setattr(
+        degraded, "save_figure", lambda f, path, formats: (kept.append(f), save(f, path, formats))
+    )
 
     def draw(found):
         degraded.draw(tmp_path / "figures" / "degraded.png", found)

@@ -121,6 +121,7 @@ OTHER = {
     "report.overlay_class": ("pore", {}),
     "report.tolerance": (3.0, {}),
     "report.page": (False, {}),
+    "report.formats": (("png", "pdf"), {}),
     "report.quantities": (("fractions",), {}),
 }  # fmt: skip
 REFUSED = {  # What a field that names something says where it is not there.
@@ -178,7 +179,7 @@ class Footprint(dict):
             patch.setattr(Parallel, "spread", self.spread(Parallel.spread))
             patch.setattr(fit, "Checkpoints", self.checkpoints)
             patch.setattr(fit, "Validation", self.validation)
-            patch.setattr(fit, "draw_history", lambda workdir, best: self.update(best=best))
+            patch.setattr(fit, "draw_history", self.history)
             patch.setattr(train, "TrainedRun", Loaded)
             patch.setattr(train, "score_and_report", lambda *arguments, **options: {})
             patch.setattr(train, "keep_sample", lambda *arguments: self.update(sampled=True))
@@ -189,7 +190,11 @@ class Footprint(dict):
             patch.setattr(train, "find_facts", self.facts(train.find_facts))
             train.run(config, workdir)
         self["steps"] = self.steps
+        self["drawn as"] = Loaded.changes
         self["lines"] = (workdir / "metrics.jsonl").read_text()
+
+    def history(self, workdir, best, formats):
+        self.update(best=best, formats=formats)
 
     def prepared(self, open_prepared):
         def opened(folder, memory_gib):
@@ -261,9 +266,11 @@ class NoCheckpoints:
 
 class Loaded:
     step = 1
+    changes: dict[str, object]
 
     @classmethod
-    def load(cls, *arguments):
+    def load(cls, workdir, parallel, changes):
+        cls.changes = changes
         return cls()
 
 
@@ -310,6 +317,14 @@ def test_a_field_has_an_effect_on_training(footprint_of, field):
 
 def test_the_same_config_has_the_same_footprint(tmp_path, footprint_of):
     assert Footprint(config_of({}), tmp_path) == footprint_of({})
+
+
+def test_a_run_that_goes_on_is_drawn_as_its_command_says(tmp_path):
+    Footprint(config_of({}), tmp_path)
+    found = Footprint(config_of({"report.formats": ("png", "pdf")}), tmp_path)
+    assert found["drawn as"] == {"report.formats": ("png", "pdf"), "report.overlay_class": ""}
+    kept = runlog.read_json(tmp_path / "config.json")
+    assert kept["report"]["formats"] == ["png"]
 
 
 @pytest.mark.parametrize("field", REFUSED)
@@ -388,7 +403,8 @@ LABELS = {
 }
 BESIDE = {
     "report.baselines": ("thresholding",), "report.tolerance": 1.0, "report.page": False,
-    "report.quantities": ("fractions",),
+    "report.quantities": ("fractions",), "report.overlay_class": "255",
+    "report.formats": ("png", "svg"),
 }  # fmt: skip
 VOXELS = {"data.voxel_size": "2 um"}
 TAKEN = {"evaluate": INFERENCE | LABELS | VOXELS | BESIDE, "predict": INFERENCE | VOXELS}
@@ -396,7 +412,7 @@ TAKEN = {"evaluate": INFERENCE | LABELS | VOXELS | BESIDE, "predict": INFERENCE 
 
 # What the written config says; tests/test_inspect.py shows it.
 MEASURED = ["data.classes", "data.ignore", "data.number_pattern", *VOXELS]  # tests/test_measure.py
-WRITTEN = [*LABELS, "data.normalize", "data.context"] + [
+WRITTEN = [*LABELS, "data.normalize", "data.context", "report.formats"] + [
     field for field in FIELDS if field.startswith("data.split.")
 ]
 
@@ -475,7 +491,11 @@ def test_a_field_that_may_differ_has_an_effect(
             return str(error)
         return seen[0]
 
+    def draw(folder, planes, trained, found, calibrated, overlaid, *rest):
+        seen.append((overlaid, trained.config.report.formats))
+
     monkeypatch.setattr(shared, "Predictor", Spy)
+    monkeypatch.setattr(score, "draw_slices", draw)
     changed = outcome("changed", {field: TAKEN[mode][field]})
     assert not isinstance(changed, str), changed
     case = mode, SHOWN_BY[field]

@@ -11,6 +11,7 @@ from xseg_jax.measure.quantities import FAMILIES
 from xseg_jax.model import augment, losses, unet
 from xseg_jax.modes.fields import WIDTH, help_on_fields, read_fields
 from xseg_jax.modes.score import BASELINES
+from xseg_jax.report.paper import FORMATS
 from xseg_jax.training import parallel, state
 from xseg_jax.training.runlog import flatten
 
@@ -30,6 +31,7 @@ TABLES = {
     "checkpoint.use": ("best", "last"),
     "report.baselines": BASELINES,
     "report.quantities": FAMILIES,
+    "report.formats": FORMATS,
 }
 """What the code accepts, of each field that has choices."""
 

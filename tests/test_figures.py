@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
@@ -13,6 +14,7 @@ from xseg_jax.colours import PALETTE
 from xseg_jax.errors import SaveError
 from xseg_jax.report import figures
 from xseg_jax.report.confusion import compact, confusion
+from xseg_jax.report.paper import DOUBLE, DPI, LINES
 
 NAMES = ("pore", "ceramic", "metal")
 
@@ -34,7 +36,7 @@ def shown(monkeypatch, draw, *args, **kwargs):
     """Give the figure that a function would have written."""
     kept = []
     module = sys.modules[draw.__module__]
-    monkeypatch.setattr(module, "save_figure", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(module, "save_figure", lambda figure, path, formats: kept.append(figure))
     draw(None, *args, **kwargs)
     return kept[0]
 
@@ -55,9 +57,11 @@ def test_overlay_tints_each_case_and_leaves_the_rest_grey():
     assert red[0] > 5 * max(red[1:])
     assert blue[2] > 150
     assert blue[2] > 1.5 * max(blue[:2])
-    assert min(violet[0], violet[2]) > 1.2 * violet[1]
-    # Agreement keeps more of the picture's contrast than disagreement, the larger part of it.
-    assert figures.BOTH[1] < 0.5 < figures.PREDICTED_ONLY[1] == figures.LABELLED_ONLY[1]
+    grey = figures.grey(image_HW)[0, 2].astype(int)
+    assert min(violet[0] - grey[0], violet[2] - grey[2]) > violet[1] - grey[1]
+    # Agreement keeps the picture's contrast, disagreement hides it.
+    assert figures.BOTH[1] <= 0.25
+    assert figures.PREDICTED_ONLY[1] == figures.LABELLED_ONLY[1] == 1
 
 
 def test_grey_clips_at_the_percentiles_and_survives_hot_pixels_nan_and_flat_images():
@@ -88,13 +92,44 @@ PROTANOPE = [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.0
 DEUTERANOPE = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]
 
 
+def lab_of(rgb_C3, eye_33=None):
+    """What an eye sees, in CIELAB."""
+    seen_C3 = (np.array(rgb_C3) / 255) ** 2.2 @ np.transpose(
+        np.eye(3) if eye_33 is None else eye_33
+    )
+    return rgb2lab(np.clip(seen_C3, 0, 1) ** (1 / 2.2))
+
+
 @pytest.mark.parametrize("eye_33", [np.eye(3), PROTANOPE, DEUTERANOPE])
-@pytest.mark.parametrize(("classes", "least"), [(3, 20), (12, 5)])
+def test_the_overlay_is_safe_for_the_colour_blind_and_on_any_class(eye_33):
+    red, blue = figures.PREDICTED_ONLY[0], figures.LABELLED_ONLY[0]
+    lab_C3 = lab_of([red, blue, *PALETTE[:4]], eye_33)
+    assert np.linalg.norm(lab_C3[0] - lab_C3[1]) > 50
+    assert np.linalg.norm(lab_C3[1] - lab_C3[2:], axis=1).min() > 25
+    # Beside agreement, on whatever grey.
+    greys_G3 = np.linspace(0, 255, 18)[:, None] * np.ones(3)
+    mixed_G3 = (1 - figures.BOTH[1]) * greys_G3 + figures.BOTH[1] * np.array(figures.BOTH[0])
+    for grey_G3 in (greys_G3, mixed_G3):
+        apart_2G = np.linalg.norm(lab_of(grey_G3, eye_33)[None] - lab_C3[:2, None], axis=2)
+        assert apart_2G.min() > 25
+
+
+def test_the_overlay_survives_a_grey_printer():
+    red, blue = lab_of([figures.PREDICTED_ONLY[0], figures.LABELLED_ONLY[0]])[:, 0]
+    assert blue - red > 15
+    lightness = np.sort(lab_of(PALETTE[:4])[:, 0])
+    assert np.diff(lightness).min() > 15  # Just over a tenth of black to white.
+    lines = [tuple(bytes.fromhex(colour[1:])) for colour, _, _ in LINES]
+    assert len({(line, marker) for _, line, marker in LINES}) == len(LINES)
+    lightness = lab_of(lines)[:, 0]
+    assert lightness.max() < 75  # On white paper.
+
+
+@pytest.mark.parametrize("eye_33", [np.eye(3), PROTANOPE, DEUTERANOPE])
+@pytest.mark.parametrize(("classes", "least"), [(4, 20), (12, 5)])
 def test_palette_is_safe_for_the_colour_blind(eye_33, classes, least):
     """The least distance in CIELAB, ignored grey included; 2.3 is just noticeable."""
-    rgb_C3 = np.array([*PALETTE[:classes], figures.IGNORED_RGB]) / 255
-    seen_C3 = np.clip(rgb_C3**2.2 @ np.transpose(eye_33), 0, 1) ** (1 / 2.2)
-    lab_C3 = rgb2lab(seen_C3)
+    lab_C3 = lab_of([*PALETTE[:classes], figures.IGNORED_RGB], eye_33)
     distance_CC = np.linalg.norm(lab_C3[:, None] - lab_C3[None], axis=2)
     np.fill_diagonal(distance_CC, np.inf)
     assert distance_CC.min() > least
@@ -136,30 +171,76 @@ def test_errors_without_a_labelled_pixel_says_so(monkeypatch):
     assert figure.axes[0].texts[0].get_text() == "a: no labelled pixel"
 
 
-def test_comparison_shows_image_prediction_label_in_this_order(monkeypatch):
+def columns_of(figure, count):
+    return [axes.get_title().strip() for axes in figure.axes[:count]]
+
+
+def test_columns_stand_in_one_order_under_one_name(monkeypatch):
+    order = ["image", "labelled", "predicted"]
+    for draw, arguments in (
+        (figures.comparison, ()),
+        (figures.errors, ()),
+        (figures.collage, (1,)),
+    ):
+        figure = shown(monkeypatch, draw, [example()], NAMES, *arguments)
+        found = columns_of(figure, len(figure.axes))
+        known = [name for name in found if name in order]
+        assert known == [name for name in order if name in found]
+        assert found[: len(known)] == known
+    assert found == ["image", "predicted", "overlay of ceramic"]
+
+
+def test_a_bar_takes_the_place_of_numbered_pixels_where_their_size_is_known(monkeypatch):
+    one = replace(example(shape=(60, 200)), pixel_size=0.065, unit="um")
+    figure = shown(monkeypatch, figures.comparison, [one], NAMES)
+    first = figure.axes[0]
+    assert list(first.get_xticks()) == []
+    (bar,) = [artist for artist in first.artists if isinstance(artist, AnchoredSizeBar)]
+    # At most 0.3 of 200 pixels of 0.065 um are 3.9 um.
+    assert bar.txt_label.get_text() == "2 µm"
+    (line,) = bar.size_bar.get_children()
+    assert line.get_width() == pytest.approx(2 / 0.065)
+    assert first.get_xlim() == (-0.5, 199.5)
+    assert not any(axes.artists for axes in figure.axes[1:])
+    numbered = shown(monkeypatch, figures.comparison, [example()], NAMES).axes[0]
+    assert list(numbered.get_xticks()) == [0, 20, 40, 60]
+    assert not numbered.artists
+
+
+def test_numbers_of_pixels_stand_below_rows_of_one_size_once(monkeypatch):
+    rows = [example(), example(seed=1), example(shape=(40, 90))]
+    figure = shown(monkeypatch, figures.comparison, rows, NAMES)
+    said = [
+        any(tick.label1.get_visible() for tick in figure.axes[3 * n].xaxis.get_major_ticks())
+        for n in range(3)
+    ]
+    assert said == [False, True, True]
+
+
+def test_comparison_shows_image_label_prediction_in_this_order(monkeypatch):
     examples = [example(shape=(60, 60)), example(shape=(96, 40), seed=1)]
     figure = shown(monkeypatch, figures.comparison, examples, NAMES)
     assert len(figure.axes) == 6
     for row, one in enumerate(examples):
         panels = [axes.images[0].get_array() for axes in figure.axes[3 * row : 3 * row + 3]]
         np.testing.assert_array_equal(panels[0], figures.grey(one.image_HW))
-        np.testing.assert_array_equal(panels[1], figures.colourise(one.prediction_HW, 3))
-        np.testing.assert_array_equal(panels[2], figures.colourise(one.label_HW, 3))
+        np.testing.assert_array_equal(panels[1], figures.colourise(one.label_HW, 3))
+        np.testing.assert_array_equal(panels[2], figures.colourise(one.prediction_HW, 3))
     assert legend_of(figure) == [*NAMES, "ignored"]
 
 
-def test_comparison_shows_another_method_before_the_label(monkeypatch):
+def test_comparison_shows_another_method_at_the_end(monkeypatch):
     examples = [example(shape=(60, 60)), example(shape=(96, 40), seed=1)]
     others = [replace(one, prediction_HW=one.prediction_HW[::-1]) for one in examples]
     figure = shown(monkeypatch, figures.comparison, examples, NAMES, ("forest", others))
     assert len(figure.axes) == 8
-    titles = [axes.get_title().strip() for axes in figure.axes[:4]]
-    assert titles == ["raw image", "U-Net", "forest", "labelled"]
+    titles = columns_of(figure, 4)
+    assert titles == ["image", "labelled", "predicted: U-Net", "predicted: forest"]
     for row, one in enumerate(examples):
         panels = [axes.images[0].get_array() for axes in figure.axes[4 * row : 4 * row + 4]]
-        np.testing.assert_array_equal(panels[1], figures.colourise(one.prediction_HW, 3))
-        np.testing.assert_array_equal(panels[2], figures.colourise(one.prediction_HW[::-1], 3))
-        np.testing.assert_array_equal(panels[3], figures.colourise(one.label_HW, 3))
+        np.testing.assert_array_equal(panels[1], figures.colourise(one.label_HW, 3))
+        np.testing.assert_array_equal(panels[2], figures.colourise(one.prediction_HW, 3))
+        np.testing.assert_array_equal(panels[3], figures.colourise(one.prediction_HW[::-1], 3))
 
 
 def test_collage_legend_names_the_class_and_its_three_cases(monkeypatch):
@@ -228,19 +309,21 @@ def test_history_draws_every_record_and_the_rerun_epoch_once(monkeypatch):
         for epoch in (1, 2, 3)
     ]
     records.append({"epoch": 2, "split": "train", "loss": 9.0, "accuracy": 0.1})
+    alone = shown(monkeypatch, figures.history, records)
+    assert [axes.get_ylabel() for axes in alone.axes] == ["loss", "accuracy"]
     records[4]["miou"] = 0.25
     figure = shown(monkeypatch, figures.history, records, best_epoch=2)
-    loss_axes, accuracy_axes = figure.axes
+    loss_axes, accuracy_axes, miou_axes = figure.axes
+    assert miou_axes.get_ylabel() == "mean IoU"
     assert [line.get_ydata().tolist() for line in loss_axes.lines[:2]] == [
         [1.0, 9.0, 1 / 3],
         [1.0, 0.5, 1 / 3],
     ]
     assert [list(line.get_xdata()) for line in accuracy_axes.lines] == [
-        *([1, 2, 3], [1, 2, 3], [2], [2, 2]),
+        *([1, 2, 3], [1, 2, 3], [2, 2]),
     ]
-    assert legend_of(figure) == [
-        *("training", "validation", "validation mean IoU", "best epoch (2)"),
-    ]
+    assert [list(line.get_ydata()) for line in miou_axes.lines] == [[0.25], [0, 1]]
+    assert legend_of(figure) == ["training", "validation", "best epoch (2)"]
     assert all(tick == int(tick) for tick in loss_axes.get_xticks())
 
 
@@ -267,7 +350,7 @@ def test_png_is_whole_wide_and_alone_in_its_folder(tmp_path, name):
     draw, *arguments = DRAWS[name]
     draw(path, *arguments)
     rgba_HW4 = imread(path)
-    assert rgba_HW4.shape[1] == pytest.approx(figures.WIDTH_INCHES * figures.DPI, abs=1)
+    assert rgba_HW4.shape[1] == pytest.approx(DOUBLE * DPI, abs=1)
     assert rgba_HW4[..., :3].std() > 0.05
     # Nothing is cut off: the outermost dots are paper.
     for edge in (rgba_HW4[0], rgba_HW4[-1], rgba_HW4[:, 0], rgba_HW4[:, -1]):

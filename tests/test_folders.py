@@ -78,6 +78,7 @@ def test_a_folder_in_use_is_refused_before_any_work(mode, config, trained, scan,
         ("train", "forest.npz", "a run"),
         ("sweep", "study.csv", "a study"),
         ("sweep", "study.png", "a study"),
+        ("sweep", "study.pdf", "a study"),
         ("evaluate", "results.json", "an evaluation"),
         ("evaluate", "slices.json", "an evaluation"),
         ("evaluate", "boundaries.npz", "an evaluation"),
@@ -107,7 +108,10 @@ def test_an_evaluation_is_claimed_and_another_refused(trained, scan, tmp_path, w
     claimed = json.loads((output / "evaluation.json").read_text())
     assert claimed["input"] == str(scan.resolve())
     assert claimed["run"] == str(trained.resolve())
-    assert evaluate.run(trained, scan, output)["confusion"] == first["confusion"]
+    # Drawn otherwise it is the same evaluation.
+    again = evaluate.run(trained, scan, output, changes={"report.formats": ("png", "svg")})
+    assert again["confusion"] == first["confusion"]
+    assert json.loads((output / "evaluation.json").read_text()) == claimed
     before = files(output)
     write_folder(tmp_path / "other", 2, shape=(48, 48), dtype="u2", values=(0, 1, 2), seed=1)
     with pytest.raises(InputError, match=r"evaluation\.json: .* another folder .*input: "):
@@ -129,6 +133,18 @@ def test_a_finished_run_is_shown_where_nothing_can_be_written(
     monkeypatch.setattr(locks, "hold", hold)
     results = train.run(config, tmp_path / "run")
     assert f"U-Net {results['accuracy']:.4f}" in capsys.readouterr().out
+
+
+def test_a_finished_run_says_how_its_figures_are_drawn_otherwise(config, trained, caplog):
+    drawn = trained / "figures" / "history.png"  # No pictures are drawn here.
+    drawn.parent.mkdir(exist_ok=True)
+    drawn.write_bytes(b"")
+    train.run(config, trained)
+    assert "figures" not in caplog.text
+    other = config.copy_and_resolve_references()
+    other.report.formats = ("png", "pdf")
+    train.run(other, trained)
+    assert f"{trained}: has no figures as pdf; remove {trained / 'results.json'} and" in caplog.text
 
 
 def test_of_several_processes_all_are_refused(tmp_path, monkeypatch):

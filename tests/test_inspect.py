@@ -28,6 +28,7 @@ from xseg_jax.modes import inspect, options, recipe, train
 from xseg_jax.modes.data import open_data
 from xseg_jax.modes.inputs import split_at
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
+from xseg_jax.report.paper import DOUBLE, DPI
 from xseg_jax.training.parallel import Parallel
 
 SIZE, DEPTH, SMALL = 64, 40, 30
@@ -122,7 +123,7 @@ def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_pa
     assert sum(found["labels"]["classes"].values()) == pytest.approx(1)
     assert 0 < found["estimate"]["training_minutes"] < 600
     with Image.open(output / "contact_sheet.png") as sheet:
-        assert sheet.width == 1800
+        assert sheet.width == DOUBLE * DPI
     config = config_in(output)
     # What takes long is made small; the fields that inspection chose for the data stay.
     config.update_from_flattened_dict({
@@ -248,6 +249,7 @@ GIVEN = {
     "data.split.validation": (18, 22),
     "data.split.test": (34, 36),
     "data.split.group_pattern": "(.)",
+    "report.formats": ("png", "svg"),
 }
 
 
@@ -464,9 +466,12 @@ def test_what_is_not_labelled_stays_grey_on_the_sheet(tmp_path):
         label_HW[:, :part] = 1
         contact_sheet(tmp_path / f"{name}.png", [Panel("z", image_HW, label_HW)], ("a", "b"))
         with Image.open(tmp_path / f"{name}.png") as sheet:
-            rgb_HW3 = np.asarray(sheet.convert("RGB"))[60:440, 470:880].astype(int)
+            rgb_HW3 = np.asarray(sheet.convert("RGB"))[70:520, 560:1060].astype(int)
         colours.append((np.ptp(rgb_HW3, axis=-1) > 10).mean())
     assert colours[0] < 0.01
     assert colours[1] == pytest.approx(0.5, abs=0.1)
+    assert [path.name for path in tmp_path.glob("*.pdf")] == []
+    contact_sheet(tmp_path / "b.png", [Panel("z", image_HW, None, 0.5, "um")], (), ("png", "pdf"))
+    assert sorted(path.name for path in tmp_path.glob("b.*")) == ["b.pdf", "b.png"]
     with pytest.raises(ValueError, match="needs a plane"):
         contact_sheet(tmp_path / "no.png", [], ())

@@ -261,7 +261,8 @@ def test_evaluate_degrades_the_scan_and_scores_it_again(tiny, other_scan, tmp_pa
     assert "there is no degradation 'snow'; give all, or some of white_noise,coloured" in said
     assert not output.exists()
 
-    said = main("--mode=evaluate", *common, "--degrade=white_noise,offset")
+    formats = "--config.report.formats=('png', 'svg', 'pdf')"
+    said = main("--mode=evaluate", *common, "--degrade=white_noise,offset", formats)
     assert "3 planes, as they are and in 8 strengths of 2 degradations: 27 to segment" in said
     assert "Degrading: 27 of 27 planes" in said
     results = json.loads((output / "results.json").read_text())
@@ -284,6 +285,9 @@ def test_evaluate_degrades_the_scan_and_scores_it_again(tiny, other_scan, tmp_pa
     assert row in said
     assert len((output / "degraded.csv").read_text().splitlines()) == 1 + 3 * 9
     assert (output / "figures" / "degraded.png").stat().st_size > 10_000
+    drawn = "degraded", "comparison", "collage", "confusion", "errors", "calibration"
+    files = {f"{name}.{form}" for name in drawn for form in ("png", "svg", "pdf")}
+    assert {path.name for path in (output / "figures").iterdir()} == files
     assert not list(output.rglob("*.tmp"))
 
 

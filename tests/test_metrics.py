@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
-from xseg_jax.model.metrics import class_scores, confusion_matrix, scores
+from xseg_jax.model.metrics import class_scores, confusion_matrix, most_wrong, scores
 
 sk: Any = metrics  # Its annotations leave out values that its documentation allows.
 NAMES = ("pore", "ceramic", "metal", "resin")
@@ -104,3 +104,14 @@ def test_counts_beyond_32_bits_stay_exact():
     assert found["pixels"] == 2 * huge + 1
     assert found["per_class"]["pore"]["pixels"] == huge + 1
     assert found["accuracy"] == pytest.approx(1 - 1 / (2 * huge), abs=1e-15)
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrays(np.int64, (4, 4), elements=st.integers(0, 9)))
+def test_the_most_wrong_class_is_one_that_is_there_with_the_lowest_iou(confusion_KK):
+    iou = {k: scores(confusion_KK, NAMES)["per_class"][name]["iou"] for k, name in enumerate(NAMES)}
+    there = {k: value for k, value in iou.items() if value is not None}
+    if there:
+        assert iou[most_wrong(confusion_KK)] == min(there.values())
+    else:
+        assert most_wrong(confusion_KK) == 0

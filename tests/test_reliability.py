@@ -3,6 +3,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from xseg_jax.report import reliability
+from xseg_jax.report.paper import SINGLE
 
 EDGES = [n / 15 for n in range(16)]
 
@@ -27,7 +28,11 @@ def drawn(tmp_path, monkeypatch):
     """Draws, and gives the figure."""
     kept = []
     save = reliability.save_figure
-    monkeypatch.setattr(reliability, "save_figure", lambda f, path: (kept.append(f), save(f, path)))
+    monkeypatch.setattr(
+        reliability,
+        "save_figure",
+        lambda f, path, formats: (kept.append(f), save(f, path, formats)),
+    )
 
     def draw(**calibration):
         reliability.draw(tmp_path / "calibration.png", calibration)
@@ -50,7 +55,7 @@ def test_curves_before_and_after_with_the_shares_of_pixels(drawn):
     last = [bar for bar in shares.patches if bar.get_x() > EDGES[14] - 1e-9]
     ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in last]
     np.testing.assert_allclose(ends, [(EDGES[14], 29 / 30), (29 / 30, 1)])
-    assert at_boundary.get_title() == "within 2 pixels of a boundary"
+    assert at_boundary.get_title() == "within 2 pixels\nof a boundary"
     assert len(at_boundary.get_lines()) == 1
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     assert said == ["as the network says", "at temperature 1.80"]
@@ -61,6 +66,7 @@ def test_curves_are_told_apart_in_grey(drawn):
     before, after = figure.axes[0].get_lines()[1:]
     assert before.get_linestyle() != after.get_linestyle()
     assert before.get_marker() != after.get_marker()
+    assert figure.get_figwidth() == SINGLE
     grey = [np.dot(to_rgb(line.get_color()), (0.299, 0.587, 0.114)) for line in (before, after)]
     assert abs(grey[0] - grey[1]) > 0.05
     assert len({bar.get_hatch() for bar in figure.axes[2].patches}) == 2

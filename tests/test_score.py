@@ -1,5 +1,6 @@
 """A network beside its baselines: which there are, and what the verdict says."""
 
+import math
 import shutil
 
 import numpy as np
@@ -10,8 +11,10 @@ from scipy import stats
 from configs import tiny
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.boundaries import boundary_scores, read_sums
+from xseg_jax.evaluation.evaluate import Evaluation
 from xseg_jax.modes import evaluate, score, train
-from xseg_jax.modes.score import check_baselines, verdict
+from xseg_jax.modes.score import check_baselines, draw_slices, verdict
+from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.runlog import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -62,6 +65,54 @@ def test_one_slice_has_no_interval():
     assert found is not None
     assert (found["low"], found["high"], found["units"], found["unit"]) == (None, None, 1, "slices")
     assert found["difference"] == pytest.approx(miou(10) - miou(20))
+
+
+class Trained:
+    """Stands for a run of two classes of which everything is the first."""
+
+    config = tiny.get_config()
+    config.report.formats = ("png", "pdf")
+
+    class facts:
+        grey_scales = None
+        voxel_size = VoxelSize((math.nan, 0.5, 0.25), "um")
+
+        class label_map:
+            names = ("pore", "metal")
+
+    def segment(self, planes):
+        for item in planes:
+            yield np.stack([np.ones(item.label_HW.shape), np.zeros(item.label_HW.shape)], -1)
+
+
+@pytest.mark.parametrize(("overlaid", "shown"), [(None, 1), (0, 0)])
+def test_what_is_drawn(monkeypatch, tmp_path, overlaid, shown):
+    drawn = {}
+
+    def keep(name):
+        return lambda path, *arguments: drawn.update({path.name: (name, *arguments)})
+
+    for name in ("comparison", "collage", "errors"):
+        monkeypatch.setattr(score.figures, name, keep(name))
+    monkeypatch.setattr(score, "confusion", keep("confusion"))
+    monkeypatch.setattr(score.reliability, "draw", keep("calibration"))
+    tested = planes(5)
+    object.__setattr__(tested[4].place, "axis", 2)
+    # Slices 0, 2 and 4 are shown, where metal is the most wrong; pore is so in the others.
+    confusion_NKK = np.array([[[90, 0], [5, 5]], [[0, 90], [0, 9]]] * 2 + [[[90, 0], [5, 5]]])
+    draw_slices(
+        tmp_path, tested, Trained(), Evaluation(0.1, confusion_NKK), {}, overlaid, None, None
+    )
+    assert set(drawn) == {
+        f"{name}.png" for name in ("comparison", "collage", "errors", "confusion", "calibration")
+    }
+    assert all(arguments[-1] == ("png", "pdf") for arguments in drawn.values())
+    _, examples, names, overlay, _ = drawn["collage.png"]
+    assert [one.name for one in examples] == ["s0", "s2", "s4"]
+    assert (names, overlay) == (("pore", "metal"), shown)
+    # The rows of a plane across x run along y.
+    assert [one.pixel_size for one in examples] == [0.25, 0.25, 0.5]
+    assert {one.unit for one in examples} == {"um"}
 
 
 def test_without_a_baseline_there_is_no_verdict():

@@ -6,11 +6,13 @@ from xseg_jax.report.numbers import NONE
 
 
 def test_history_has_loss_and_scores_and_marks_the_tested_checkpoint():
-    loss, score = sections.history(METRICS, tested=8)
+    loss, accuracy, miou = sections.history(METRICS, tested=8)
     assert [line["name"] for line in loss["lines"]] == ["training", "validation"]
     assert loss["table"]["rows"] == [["4", "0.9", "0.7"], ["8", "0.4", "0.3"]]
     assert loss["says"] == "At the end: training 0.4000, validation 0.3000."
-    assert len(score["lines"]) == 3
+    assert [len(chart["lines"]) for chart in (accuracy, miou)] == [2, 1]
+    assert [line["name"] for line in miou["lines"]] == ["validation"]
+    assert (accuracy["y"]["label"], miou["y"]["label"]) == ("accuracy", "mean IoU")
     marked = loss["lines"][1]["points"][-1]
     assert loss["at"] == {"place": marked[0], "means": "tested checkpoint"}
     assert sections.history([], tested=None) == []
@@ -18,9 +20,9 @@ def test_history_has_loss_and_scores_and_marks_the_tested_checkpoint():
 
 def test_history_without_validation_or_labelled_pixels():
     rows = [{"step": 4, "split": "train", "epoch": 1}, METRICS[2]]
-    loss, score = sections.history(rows, tested=None)
+    loss, accuracy = sections.history(rows, tested=None)
     assert len(loss["lines"][0]["points"]) == 1
-    assert [line["name"] for line in score["lines"]] == ["training accuracy"]
+    assert [line["name"] for line in accuracy["lines"]] == ["training"]
     assert loss["at"] is None
 
 

@@ -1,4 +1,4 @@
-"""The table and the figure of a study."""
+"""The table of a study, and its files."""
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,9 @@ from xseg_jax.report import study
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Figures instead of files."""
+    """What figures would be drawn of: path, question, scores, runs, axis, formats."""
     kept = []
-    monkeypatch.setattr(study, "save_figure", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(study, "draw", lambda *arguments: kept.append(arguments))
     return kept
 
 
@@ -77,38 +77,6 @@ def test_a_variant_without_a_finished_run_has_an_empty_row():
     )
 
 
-@pytest.mark.parametrize(
-    ("values", "scale"), [([1, 3, 10, 30, 42], "log"), ([0.1, 0.2, 0.3], "linear")]
-)
-def test_a_numeric_field_is_drawn_as_a_curve(drawn, tmp_path, values, scale):
-    runs = runs_over(values)
-    study.draw(tmp_path, "How many?", compared(summary_of(runs)), runs, "data.train_slices")
-    (axes,) = drawn[0].axes
-    assert axes.get_xscale() == scale
-    assert axes.get_xlabel() == "train slices"
-    means = runs.groupby("data.train_slices")["miou"].mean()
-    curve, _, forest, _, thresholding, _ = axes.get_lines()
-    np.testing.assert_allclose(forest.get_ydata(), 0.75)
-    np.testing.assert_allclose(curve.get_xydata(), np.stack([means.index, means], axis=1))
-    np.testing.assert_allclose(thresholding.get_ydata(), 0.7)
-
-
-@pytest.mark.parametrize("axis", ["", "seedless", "variant"])
-def test_anything_else_is_drawn_as_bars_from_zero(drawn, tmp_path, axis):
-    runs = runs_over([1, 3, 10])
-    study.draw(tmp_path, "Which?", compared(summary_of(runs)), runs, axis)
-    left, right = drawn[0].axes
-    assert left.get_xlim() == (0, 1)
-    widths = [bar.get_width() for bar in left.patches]
-    np.testing.assert_allclose(widths, summary_of(runs)["mean"].to_numpy())
-    assert [tick.get_text() for tick in left.get_yticklabels()] == ["n=1", "n=3", "n=10"]
-    across = {line.get_label(): line.get_xdata()[0] for line in left.get_lines()}
-    assert {name: across[name] for name in BASELINES} == {"forest": 0.75, "thresholding": 0.7}
-    (line,) = [line for line in right.get_lines() if line.get_marker() == "o"]
-    # Beside their bars; the base has none.
-    np.testing.assert_allclose(line.get_xydata(), [[0.0123, 1], [0.0123, 0]])
-
-
 def test_what_is_written_is_whole(drawn, tmp_path, capsys):
     runs = runs_over([1, 3])
     study.write(tmp_path, "How many?", [compared(summary_of(runs))], runs, "")
@@ -127,7 +95,7 @@ def test_what_a_study_must_not_be_taken_for_stands_in_table_and_figure(drawn, tm
     study.write(tmp_path, "Does it?", [compared(summary_of(runs), [])], runs, "", note)
     text = (tmp_path / "study.md").read_text()
     assert text.startswith(f"# Does it?\n\n**{note}**\n\n| variant |")
-    assert note in drawn[0].get_suptitle()
+    assert drawn[0][1] == f"Does it?\n{note}"
     assert note in capsys.readouterr().out
 
 
@@ -142,4 +110,29 @@ def test_a_study_without_baselines_has_none_in_its_table_and_figure(drawn, tmp_p
     text = (tmp_path / "study.md").read_text()
     assert "forest" not in text
     assert "hresholding" not in text
-    assert not drawn[0].legends
+
+
+@pytest.mark.parametrize(
+    ("formats", "shown"),
+    [
+        (("png",), "![](study.png)"),
+        (("pdf", "svg"), "![](study.svg)"),
+        (("pdf",), "[study.pdf](study.pdf)"),
+    ],
+)
+def test_the_text_shows_the_figure_that_there_is(drawn, tmp_path, formats, shown):
+    runs = runs_over([1, 3])
+    study.write(tmp_path, "How?", [compared(summary_of(runs), [])], runs, "", formats=formats)
+    assert (tmp_path / "study.md").read_text().endswith(f"\n{shown}\n")
+    ((path, *_, written),) = drawn
+    assert (path, written) == (tmp_path / "study.png", formats)
+    assert {f"study.{form}" for form in formats} < set(study.POSSIBLE)
+
+
+def test_each_further_score_has_a_figure_of_its_own(drawn, tmp_path):
+    runs = runs_over([1, 3])
+    study.write(tmp_path, "How?", [compared(summary_of(runs), [])] * 3, runs, "")
+    names = [path.name for path, *_ in drawn]
+    assert names == ["study.png", "study_2.png", "study_3.png"]
+    text = (tmp_path / "study.md").read_text()
+    assert [text.count(f"![]({name})") for name in names] == [1, 1, 1]

@@ -1,6 +1,8 @@
 """Studies: from one file to runs, tables and figures."""
 
+import functools
 import json
+import operator
 import os
 import re
 import signal
@@ -107,11 +109,13 @@ def test_fields_that_do_not_exist_fail_before_anything_starts(tmp_path, delta, m
         ("seeds", (1, 1)),
         ("seeds", ()),
         ("blocks", 0),
+        ("base.report.formats", ("gif",)),
     ],
 )
 def test_other_mistakes_in_a_study(tmp_path, field, value):
     config = smoke.get_config()
-    config[field] = value
+    *way, last = field.split(".")
+    functools.reduce(operator.getitem, way, config)[last] = value
     with pytest.raises(InputError, match=rf"config\.{field}"):
         sweep.run(config, tmp_path / "study", executor="local", jobs=1, slurm={})
 

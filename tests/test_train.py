@@ -222,6 +222,8 @@ def test_fields_of_the_split_are_checked_before_anything_is_simulated(
         ("inference.tile", 50, "multiple of 32"),
         ("data.split.between", 2, "split.between=2: give 0, or at least 3"),
         ("report.overlay_class", "gold", "pore, ceramic, metal"),
+        ("report.formats", ("png", "tiff"), r"there is no 'tiff'; choose among png, svg, pdf, as"),
+        ("report.formats", (), r"formats=\(\): figures need a format; choose among png, svg, pdf"),
     ],
 )
 def test_bad_values_stop_before_any_training(config, tmp_path, field, value, message):

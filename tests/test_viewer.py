@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from xseg_jax.report import slices, viewer
+from xseg_jax.report import figures, slices, viewer
 
 COLOURS = np.array([(51, 34, 136), (68, 170, 153), (221, 204, 119)])
 NOTHING = "\u2013"
@@ -122,7 +122,7 @@ def edges(class_HW):
 
 def only(opened, layer=None, opacity=None):
     """Shows the image and one more layer."""
-    for name in ("predicted", "truth", "doubt", "errors"):
+    for name in ("predicted", "truth", "overlay", "doubt", "errors"):
         row = opened.page.locator(f"[data-layer={name}]")
         row.locator("[type=checkbox]").set_checked(name == layer)
         if name == layer and opacity is not None:
@@ -185,6 +185,37 @@ def test_errors_are_where_the_label_says_otherwise(open_viewer):
     assert wrong_HW.any()
     expected_HW3 = mixed(greys(sent.image_HW), viewer.ERRORS_RGB, wrong_HW.astype(float))
     np.testing.assert_array_equal(painted(opened), expected_HW3)
+
+
+def test_the_overlay_tells_of_one_class_what_the_collage_tells(open_viewer):
+    opened, sent = open_viewer(), record(0)
+    press(opened, "c")
+    # The areas of all classes make way.
+    assert not opened.page.is_checked("[data-layer=predicted] [type=checkbox]")
+    for k in (None, 0, 2):
+        if k is None:
+            k = int(opened.page.input_value(".xv-overlaid select"))
+            shown = [record(i) for i in range(6)]
+            label, found = (
+                np.stack([getattr(one, name)[one.label_HW != 255] for one in shown])
+                for name in ("label_HW", "class_HW")
+            )
+            iou_K = [((label == n) & (found == n)).sum() / ((label == n) | (found == n)).sum()
+                     for n in range(3)]  # fmt: skip
+            assert k == int(np.argmin(iou_K))
+        else:
+            opened.page.select_option(".xv-overlaid select", str(k))
+        known_HW = sent.label_HW != 255
+        labelled_HW, predicted_HW = (sent.label_HW == k), (sent.class_HW == k) & known_HW
+        expected_HW3 = greys(sent.image_HW)
+        for where_HW, (rgb, opacity) in (
+            (predicted_HW & ~labelled_HW, figures.PREDICTED_ONLY),
+            (labelled_HW & ~predicted_HW, figures.LABELLED_ONLY),
+            (labelled_HW & predicted_HW, figures.BOTH),
+        ):
+            expected_HW3 = mixed(expected_HW3, rgb, opacity * where_HW)
+        assert (labelled_HW != predicted_HW).any()
+        np.testing.assert_array_equal(painted(opened), expected_HW3)
 
 
 def test_doubt_is_as_opaque_as_it_is_large(open_viewer):
@@ -443,7 +474,7 @@ def test_what_there_is_not_has_no_control(open_viewer):
     # Doubt is there for the first slice alone.
     assert opened.page.locator("[data-layer]").count() == 3
     assert opened.page.is_enabled("[data-layer=doubt] [type=checkbox]")
-    press(opened, "d", "t", "e", "ArrowRight", shown=1)
+    press(opened, "d", "l", "c", "e", "ArrowRight", shown=1)
     assert opened.page.is_disabled("[data-layer=doubt] [type=checkbox]")
     assert opened.messages == []
 
@@ -499,7 +530,7 @@ def test_paper_has_the_slice_and_no_controls(open_viewer):
     opened.page.emulate_media(media="print")
     assert opened.page.locator("input:visible, button:visible, summary:visible").count() == 0
     assert opened.page.locator(".xv label:visible").all_text_contents() == [
-        *("Image", "Prediction", "Errors"),
+        *("Image", "Predicted", "Errors"),
         *NAMES,
     ]
     assert opened.page.locator("canvas:visible").count() == 1

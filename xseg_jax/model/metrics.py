@@ -71,6 +71,12 @@ def class_scores(confusion_XKK: np.ndarray) -> dict[str, np.ndarray]:
     return {key: np.where(present_XK, column_XK, np.nan) for key, column_XK in columns.items()}
 
 
+def most_wrong(confusion_KK: np.ndarray) -> int:
+    """The class with the lowest IoU of those that truth or prediction have; the first of equals."""
+    iou_K = class_scores(np.asarray(confusion_KK, np.int64))["iou"]
+    return int(np.nanargmin(iou_K)) if np.isfinite(iou_K).any() else 0
+
+
 def _columns(
     confusion_XKK: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:

@@ -26,6 +26,7 @@ from xseg_jax.modes.scored import (
 )
 from xseg_jax.report import comparison as report
 from xseg_jax.report.page import PAGE, compared_page
+from xseg_jax.report.paper import FORMATS, PNG
 from xseg_jax.training.runlog import provenance, read_json, write_json
 
 
@@ -77,7 +78,7 @@ def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
         # First: it says whose the folder is.
         compared = facts | found | provenance()
         write_json(output / report.JSON, compared)
-        report.write(output, facts, found)
+        report.write(output, facts, found, formats_of(everyone))
         write_unless_changed(output / PAGE, compared_page(compared))
     last_lines(
         results=output / report.JSON,
@@ -111,6 +112,12 @@ def read_sides(text: str) -> dict[str, list[Scored]]:
     }
 
 
+def formats_of(runs: Sequence[Scored]) -> list[str]:
+    """PNG, and in what else the figures of any of the runs are written."""
+    asked = {form for one in runs for form in (one.config or {}).get("report.formats", ())}
+    return [form for form in FORMATS if form in {*asked, *PNG}]
+
+
 def _alone_or_several(path: Path) -> list[Path]:
     """A folder, or those with a plus between."""
     return [path] if path.exists() else [user_path(part) for part in str(path).split("+")]
@@ -136,7 +143,7 @@ def refuse_others(output: Path, of: Mapping[str, Sequence[str]]) -> None:
             raise InputError(f"{output}: holds a run or an evaluation; choose another --output")
     path = output / report.JSON
     if not path.exists():
-        written = (output / name for name in (*report.WRITTEN, PAGE))
+        written = (output / name for name in (*report.POSSIBLE, PAGE))
         refuse_foreign(written, "a comparison", "--output")
         return
     there = read_json(path)

@@ -19,7 +19,7 @@ from xseg_jax.modes.inputs import describe_sources, find_planes, sources_of, vox
 from xseg_jax.modes.lines import devices_of, first_lines, last_lines
 from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.report import write_reports
-from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
+from xseg_jax.modes.run import DRAWN, GreyScaleWatch, formats_of, pixel_hash
 from xseg_jax.modes.score import (
     BOUNDARIES,
     SLICES,
@@ -84,7 +84,8 @@ def run(
         trained = trained.turning()
     if (output / "config.json").exists():
         raise InputError(f"{output}: is the folder of a run; choose another --output")
-    made_by = trained.made_by(source) | {"labels": labels, "changes": dict(changes)}
+    counted = {field: value for field, value in changes.items() if field not in DRAWN}
+    made_by = trained.made_by(source) | {"labels": labels, "changes": counted}
     made_by |= {"tta": True} if tta else {}
     refuse_other(output / CLAIM, made_by)
     if not (output / CLAIM).exists():
@@ -96,6 +97,7 @@ def run(
     if labels is None:
         images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
     tolerance_of(trained.config)  # Before the work, not after it.
+    formats = formats_of(trained.config)
     baselines = fit_baselines(trained)
     config = trained.config
     sources = sources_of(config, images)
@@ -145,7 +147,7 @@ def run(
             seconds=lambda: time.monotonic() - began,
         )
         if degradations:
-            _score_degraded(output, trained, baselines, sources, found, degradations)
+            _score_degraded(output, trained, baselines, sources, found, degradations, formats)
         keep_warnings(output, goes_on=False)
         if config.report.get("page", True):  # Runs of earlier versions have no such field.
             write_reports(output)
@@ -164,6 +166,7 @@ def _score_degraded(
     sources: Sequence[Source],
     planes: CheckedPlanes,
     names: Sequence[str],
+    formats: Sequence[str],
 ) -> None:
     """Scores the scan made worse; writes `degraded.json`, `degraded.csv` and a figure."""
     classes = len(trained.facts.label_map.names)
@@ -187,5 +190,5 @@ def _score_degraded(
     if is_first_process():
         write_json(output / DEGRADED, found | provenance())
         degraded.write_csv(output / "degraded.csv", found)
-        degraded.draw(output / "figures" / "degraded.png", found)
+        degraded.draw(output / "figures" / "degraded.png", found, formats)
     print("\n" + degraded.degraded_table(found))

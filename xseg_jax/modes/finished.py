@@ -52,7 +52,7 @@ def show(config: Config, workdir: Path) -> bool:
     if kept["files"] != files_of(config) or lacks_page(config, workdir):
         return False
     first_lines(data=kept["data"], run=workdir)
-    print_again(workdir)
+    print_again(config, workdir)
     where_things_are(workdir)
     return True
 
@@ -64,14 +64,26 @@ def lacks_page(config: Config, workdir: Path) -> bool:
     return wanted and not (workdir / PAGE).exists()
 
 
-def print_again(workdir: Path) -> None:
+def print_again(config: Config, workdir: Path) -> None:
     """Prints the table of a finished run, as it was printed when it ended."""
     logger.info("%s: this run is finished", workdir)
+    _say_undrawn(config, workdir)
     kept = workdir / TEXT
     if kept.exists():
         print(kept.read_text(encoding="utf-8"), end="")
     else:  # Runs of earlier versions have kept none.
         print(results_table(read_json(workdir / RESULTS)))
+
+
+def _say_undrawn(config: Config, workdir: Path) -> None:
+    """Says which formats a finished run's figures do not have, and how it draws them."""
+    formats = config.report.get("formats", ())  # Runs of earlier versions have no such field.
+    lacking = [form for form in formats if not (workdir / "figures" / f"history.{form}").exists()]
+    if lacking:
+        logger.warning(
+            "%s: has no figures as %s; remove %s and start again: it scores anew and draws them",
+            workdir, ", ".join(lacking), workdir / RESULTS,
+        )  # fmt: skip
 
 
 def where_things_are(workdir: Path) -> None:

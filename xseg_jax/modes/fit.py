@@ -21,6 +21,7 @@ from xseg_jax.modes.run import (
     DataFacts,
     Learner,
     checkpoint_used,
+    formats_of,
     make_augment,
     steps_per_epoch,
 )
@@ -148,7 +149,8 @@ def fit(
         checkpoints.wait()
         if is_first_process():
             best = checkpoint_used(config, len(validation) > 0) == "best"
-            draw_history(workdir, checkpoints.best // epoch_steps if best else None)
+            epoch = checkpoints.best // epoch_steps if best else None
+            draw_history(workdir, epoch, formats_of(config))
     return notes["seconds"]
 
 
@@ -284,10 +286,10 @@ class Validation:
         if is_first_process():
             item = self.planes[0]
             masks = [
-                figures.colourise(m_HW, len(self.names)) for m_HW in (*first_HW, item.label_HW)
+                figures.colourise(m_HW, len(self.names)) for m_HW in (item.label_HW, *first_HW)
             ]
             panels = [figures.grey(item.image_HW), *masks]
-            log.image(step, "image, prediction, label", np.concatenate(panels, axis=1))
+            log.image(step, "image, labelled, predicted", np.concatenate(panels, axis=1))
         return numbers
 
     def _name_lost(self, confusion_KK: np.ndarray, epoch: int) -> None:
@@ -305,8 +307,8 @@ class Validation:
             )  # fmt: skip
 
 
-def draw_history(workdir: Path, best_epoch: int | None) -> None:
-    """Draws loss and accuracy by epoch from the logged sums; marks an epoch unless it is None."""
+def draw_history(workdir: Path, best_epoch: int | None, formats: Sequence[str]) -> None:
+    """Draws loss and scores by epoch from the logged sums; marks an epoch unless it is None."""
     rows = read_metrics(workdir)
     records = [row for row in rows if row["split"] == "validation"]
     for epoch in sorted({row["epoch"] for row in rows}):
@@ -318,4 +320,4 @@ def draw_history(workdir: Path, best_epoch: int | None) -> None:
         loss = np.average([r["loss"] for r in windows], weights=weights)
         accuracy = np.average([r["accuracy"] for r in windows], weights=pixels)
         records.append({"split": "train", "epoch": epoch, "loss": loss, "accuracy": accuracy})
-    figures.history(workdir / "figures" / "history.png", records, best_epoch)
+    figures.history(workdir / "figures" / "history.png", records, best_epoch, formats)

@@ -36,10 +36,13 @@ from xseg_jax.modes.inputs import (
 from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.recipe import CROP, Choice, choose, text_of, what_to_label
-from xseg_jax.modes.run import Config, make_augment, steps_per_epoch
+from xseg_jax.modes.run import Config, formats_of, make_augment, steps_per_epoch
+from xseg_jax.modes.shown import pixel_size
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
 from xseg_jax.report.fingerprint import words
+from xseg_jax.report.paper import files_of
 from xseg_jax.scans.scan import split_source
+from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.parallel import AXIS, Parallel, is_first_process
 from xseg_jax.training.runlog import read_json, write_json
 
@@ -89,6 +92,7 @@ def run(
     changes = dict(changes or {})
     images, labels = _paths(source, labels)
     _check_output(output, images)
+    formats = formats_of(config)
     sources, independent = _open(config, images)
     # What labels cannot be used is refused before the scan is read.
     planes = _find(config, sources, labels, independent) if labels else []
@@ -153,9 +157,13 @@ def run(
     panels = _panels(sources, prints, labelled)
     with working_in(output, "--output"):
         if is_first_process():
-            _write(output, found, choices, panels, labelled)
+            _write(output, found, choices, panels, labelled, formats)
     print(words(found))
-    last_lines(results=output / RECORD, figures=output / SHEET, config=output / CONFIG)
+    last_lines(
+        results=output / RECORD,
+        figures=[*files_of(output / SHEET, formats)],
+        config=output / CONFIG,
+    )
     what = "train" if labelled else f"set config.data.labels in {output / CONFIG}, then train"
     print(f"next: {what} by python main.py --config={output / CONFIG} --workdir=runs/NAME")
     return found
@@ -182,7 +190,8 @@ def _check_output(output: Path, images: str) -> None:
     if place.is_dir() and output.absolute().resolve().is_relative_to(place.resolve()):
         raise InputError(f"{output}: is in the folder of the images; choose another --output")
     if not (output / RECORD).exists():
-        refuse_foreign((output / name for name in (SHEET, CONFIG)), "an inspection", "--output")
+        written = (*files_of(output / SHEET), output / CONFIG)
+        refuse_foreign(written, "an inspection", "--output")
         return
     wrote = read_json(output / RECORD).get("config_hash")
     if (output / CONFIG).exists() and content_hash(output / CONFIG) != wrote:
@@ -297,7 +306,8 @@ def _panels(
         for index in choose_evenly(range(len(planes)), min(LABELLED_PANELS, len(planes))):
             one = planes[index]
             image_HW = one.source.image(one.index, one.place.axis)
-            panels.append(Panel(one.name, image_HW, labelled.label(index)))
+            size = _pixel_size(one.source, one.place.axis)
+            panels.append(Panel(one.name, image_HW, labelled.label(index), *size))
     each = max(1, OTHER_PANELS // len(sources))
     shown = {panel.title for panel in panels}
     for source, found in list(zip(sources, prints, strict=True))[:OTHER_PANELS]:
@@ -308,8 +318,15 @@ def _panels(
         spread = [rest[i] for i in choose_evenly(range(len(rest)), min(each, len(rest)))]
         for name in [*suspect, *spread][:each]:
             title = f"{name}: {kinds[name]}?" if name in suspect else name
-            panels.append(Panel(title, source.image(looks[name].index)))
+            image_HW = source.image(looks[name].index)
+            panels.append(Panel(title, image_HW, None, *_pixel_size(source, 0)))
     return panels
+
+
+def _pixel_size(source: Source, axis: int) -> tuple[float | None, str]:
+    """Length of a pixel of planes across an axis, and its unit, as the files say."""
+    known = VoxelSize.of([source.geometry])
+    return pixel_size(known, axis), known.unit if known else ""
 
 
 def _write(
@@ -318,6 +335,7 @@ def _write(
     choices: Sequence[Choice],
     panels: Sequence[Panel],
     labelled: Labelled | None,
+    formats: Sequence[str],
 ) -> None:
     """Writes the three files; first the record, which says whose the others are."""
     notes = [
@@ -339,5 +357,6 @@ def _write(
     text = text_of(choices, notes)
     digest = hashlib.blake2b(text.encode(errors="backslashreplace")).hexdigest()
     write_json(output / RECORD, found | {"config_hash": digest})
-    contact_sheet(output / SHEET, panels, labelled.facts.names if labelled else ())
+    names = labelled.facts.names if labelled else ()
+    contact_sheet(output / SHEET, panels, names, formats)
     write_text(output / CONFIG, text, "this config")

@@ -73,11 +73,11 @@ MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
         "data.labelled", "data.voxel_size", "report.baselines", "report.tolerance", "report.page",
-        "report.quantities",
+        "report.quantities", "report.overlay_class", "report.formats",
     ),
     "inspect": (
         "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
-        "data.labelled", "data.normalize", "data.context", "data.split",
+        "data.labelled", "data.normalize", "data.context", "data.split", "report.formats",
     ),
     "predict": ("inference", "data.voxel_size"),
     "measure": ("data.classes", "data.ignore", "data.number_pattern", "data.voxel_size"),

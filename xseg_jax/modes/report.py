@@ -10,14 +10,13 @@ from xseg_jax.report.model_card import CARD, model_card
 from xseg_jax.report.page import PAGE, page_of, study_page
 from xseg_jax.report.run_folder import RunFolder
 from xseg_jax.report.signed import write_signed
-from xseg_jax.report.study import WRITTEN as STUDIED
+from xseg_jax.report.study import JSON as STUDY
 from xseg_jax.training.parallel import is_first_process
 from xseg_jax.training.runlog import read_json
 
 logger = logging.getLogger(__name__)
 
 REPORTS = (PAGE, CARD)
-STUDY = STUDIED[-1]
 
 
 def run(workdir: Path) -> None:

@@ -21,6 +21,7 @@ from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.model.augment import augment
 from xseg_jax.model.losses import Loss, make_loss
 from xseg_jax.model.unet import UNet
+from xseg_jax.report.paper import FORMATS, PNG
 from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.parallel import AXIS
 from xseg_jax.training.runlog import read_json
@@ -34,6 +35,8 @@ LEAK_FIELDS = frozenset({"leak.typical", "leak.leak", "leak.worry_from"})
 
 Config = Any
 """An ml_collections ConfigDict as `configs/default.py` makes it; its fields have no types."""
+DRAWN = ("report.formats", "report.overlay_class")
+"""Fields that say how figures are drawn, and change no number."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,27 @@ def checkpoint_used(config: Config, validated: bool) -> str:
     if use not in ("best", "last"):
         raise InputError(f"config.checkpoint.use={use!r}: choose best or last")
     return use if validated else "last"
+
+
+def formats_of(config: Config, base: str = "") -> tuple[str, ...]:
+    """What figures are written as.
+
+    Args:
+      config: of a run.
+      base: what stands before a field on the command line; "base." for a study.
+
+    Raises:
+      InputError: there is no such format, or none is given.
+    """
+    formats = tuple(config.report.get("formats", PNG))  # Earlier versions have no such field.
+    unknown = [form for form in formats if form not in FORMATS]
+    if unknown or not formats:
+        wrong = f"there is no {unknown[0]!r}" if unknown else "figures need a format"
+        raise InputError(
+            f"config.{base}report.formats={formats}: {wrong}; choose among {', '.join(FORMATS)}, "
+            f"as --config.{base}report.formats=\"('png', 'pdf')\""
+        )
+    return formats
 
 
 def make_augment(config: Config) -> Augment:

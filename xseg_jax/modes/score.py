@@ -26,10 +26,10 @@ from xseg_jax.evaluation.forest import Forest, Sample
 from xseg_jax.evaluation.intervals import intervals, sums_of
 from xseg_jax.evaluation.lengths import Pixel, pixel_of, with_lengths
 from xseg_jax.files import write_text
-from xseg_jax.model.metrics import macro_scores, scores
+from xseg_jax.model.metrics import macro_scores, most_wrong, scores
 from xseg_jax.modes.measure import RESULT as MEASURED
-from xseg_jax.modes.run import Config, DataFacts
-from xseg_jax.modes.shown import keep_slices
+from xseg_jax.modes.run import Config, DataFacts, formats_of
+from xseg_jax.modes.shown import keep_slices, pixel_size
 from xseg_jax.modes.tested import ClassTally, check_quantities, summary
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.progress import Progress
@@ -320,8 +320,8 @@ def _provenance(trained: TrainedRun) -> dict[str, Any]:
     return {"parameters": sum(leaf.size for leaf in leaves)} | provenance()
 
 
-def overlaid_class(config: Config, facts: DataFacts) -> int:
-    """Index of the class in the collage's overlay.
+def overlaid_class(config: Config, facts: DataFacts) -> int | None:
+    """Index of the class that is asked for in the collage's overlay; None for the most wrong.
 
     Raises:
       InputError: no class has the name asked for.
@@ -330,9 +330,9 @@ def overlaid_class(config: Config, facts: DataFacts) -> int:
     if name and name not in names:
         raise InputError(
             f"config.report.overlay_class={name!r}: choose one of {', '.join(names)}, or '' for "
-            "the last"
+            "the most wrong"
         )
-    return names.index(name) if name else len(names) - 1
+    return names.index(name) if name else None
 
 
 def draw_slices(
@@ -341,7 +341,7 @@ def draw_slices(
     trained: TrainedRun,
     found: Evaluation,
     calibrated: Mapping[str, Any],
-    overlaid: int,
+    overlaid: int | None,
     strongest: str | None,
     classify: Classify | None,
 ) -> None:
@@ -353,18 +353,23 @@ def draw_slices(
       trained: what was scored.
       found: its scores.
       calibrated: its calibration, as in `results.json`.
-      overlaid: class in the collage's overlay.
+      overlaid: class in the collage's overlay; None for the one with the lowest IoU in the planes
+        that it shows.
       strongest: name of the best baseline, which stands beside it; None for none.
       classify: that baseline.
     """
     names, grey_scales = trained.facts.label_map.names, trained.facts.grey_scales
+    known, formats = trained.facts.voxel_size, formats_of(trained.config)
 
     def examples(indices: Sequence[int], masks: Iterable[np.ndarray]) -> list[figures.Example]:
         items = [planes[index] for index in indices]
         return [
-            figures.Example(item.name, item.image_HW, item.label_HW, mask_HW)
+            figures.Example(
+                item.name, item.image_HW, item.label_HW, mask_HW,
+                pixel_size(known, item.place.axis), known.unit if known else "",
+            )
             for item, mask_HW in zip(items, masks, strict=True)
-        ]
+        ]  # fmt: skip
 
     def by_network(indices: Sequence[int]) -> list[figures.Example]:
         found = trained.segment([planes[index] for index in indices])
@@ -376,8 +381,10 @@ def draw_slices(
         items = [planes[index] for index in chosen]
         masks = [classify(grey_scales.of(item)(item.image_HW)) for item in items]
         beside = strongest, examples(chosen, masks)
-    figures.comparison(folder / "comparison.png", spread, names, beside)
-    figures.collage(folder / "collage.png", spread, names, overlaid)
-    confusion(folder / "confusion.png", found.confusion_KK, names)
-    reliability.draw(folder / "calibration.png", calibrated)
-    figures.errors(folder / "errors.png", by_network(found.worst(3)), names)
+    if overlaid is None:
+        overlaid = most_wrong(found.confusion_NKK[list(chosen)].sum(axis=0))
+    figures.comparison(folder / "comparison.png", spread, names, beside, formats)
+    figures.collage(folder / "collage.png", spread, names, overlaid, formats)
+    confusion(folder / "confusion.png", found.confusion_KK, names, formats)
+    reliability.draw(folder / "calibration.png", calibrated, formats)
+    figures.errors(folder / "errors.png", by_network(found.worst(3)), names, formats)

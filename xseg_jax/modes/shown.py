@@ -13,6 +13,7 @@ from xseg_jax.evaluation.calibration import calibrate
 from xseg_jax.evaluation.evaluate import Evaluation
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.report.slices import make_record, write_slices
+from xseg_jax.scans.voxels import VoxelSize
 
 MOST = 48
 """Planes that are kept."""
@@ -58,13 +59,25 @@ def keep_slices(
         )
     colours = [class_rgb(k) for k in range(len(names))]
     known = trained.facts.voxel_size
-    # Rows of planes across x run along y; where planes differ, one size would be wrong.
-    sizes = {known.size[1 if item.place.axis == 2 else 2] for item in items} if known else set()
-    pixel_size = sizes.pop() if len(sizes) == 1 else math.nan
-    unit = known.unit if known else "pixel"
-    write_slices(
-        path, records, names, colours, None if math.isnan(pixel_size) else pixel_size, unit
-    )
+    # Where planes differ, one size would be wrong.
+    sizes = {pixel_size(known, item.place.axis) for item in items}
+    size = sizes.pop() if len(sizes) == 1 else None
+    write_slices(path, records, names, colours, size, known.unit if known else "pixel")
+
+
+def pixel_size(known: VoxelSize | None, axis: int) -> float | None:
+    """Length of a pixel along the rows of a plane, in the unit of the voxel size.
+
+    Args:
+      known: size of the voxels.
+      axis: that the plane is across.
+
+    Returns:
+      None where it is not known.
+    """
+    # Rows of planes across x run along y.
+    size = known.size[1 if axis == 2 else 2] if known else math.nan
+    return None if math.isnan(size) else size
 
 
 def room(pixels: int) -> int:

@@ -21,12 +21,13 @@ from xseg_jax.modes.inputs import describe_phantom
 from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.report import write_unless_changed
-from xseg_jax.modes.run import Config
+from xseg_jax.modes.run import Config, formats_of
 from xseg_jax.modes.score import BASELINES
 from xseg_jax.modes.study_scores import SCORES, StudyScore, check_scores, scores_of
 from xseg_jax.progress import Progress
 from xseg_jax.report import study as report
 from xseg_jax.report.page import PAGE, study_page
+from xseg_jax.report.paper import FORMATS
 from xseg_jax.training.runlog import (
     RUNTIME_FIELDS,
     check_fields,
@@ -87,6 +88,7 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
         raise InputError(f"--jobs={jobs}: must be at least 1")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise InputError(f"config.seeds={study.seeds}: give one or more different numbers")
+    formats_of(study.base, "base.")
     if study.blocks < 1:
         raise InputError(f"config.blocks={study.blocks}: must be at least 1")
     scores = scores_of(study.score, study.blocks)
@@ -99,7 +101,9 @@ def run(study: Config, workdir: Path, *, executor: str, jobs: int, slurm: Mappin
     for one in runs:
         refuse_other(one.folder / "config.json", one.config.to_dict(), free=RUNTIME_FIELDS)
     if not any((one.folder / "config.json").exists() for one in runs):
-        refuse_foreign((workdir / name for name in (*report.WRITTEN, PAGE)), "a study", "--workdir")
+        refuse_foreign(
+            (workdir / name for name in (*report.POSSIBLE, PAGE)), "a study", "--workdir"
+        )
     first = {name: next(one.folder for one in runs if one.variant == name) for name in variants}
     check_scores(scores, variants, first)
     with locks.hold(workdir, "--workdir"):
@@ -144,8 +148,8 @@ def _study(
         )
         print(f"\nfailed: {one.folder}\n" + "\n".join(f"    {line}" for line in end))
     last_lines(
-        results=[workdir / name for name in report.WRITTEN if name.endswith((".md", ".csv"))],
-        figures=sorted(workdir.glob("study*.png")),
+        results=[workdir / report.TABLE, workdir / report.TEXT],
+        figures=sorted(path for form in FORMATS for path in workdir.glob(f"study*.{form}")),
         page=workdir / PAGE,
         runs=workdir,
     )
@@ -206,9 +210,9 @@ def summarise(study: Config, workdir: Path, runs: list[Run], variants: Mapping[s
         return table
     compared = [_compared(score, done, table, variants) for score in scores]
     axis = study.axis or (fields[0] if len(fields) == 1 else "")
-    report.write(workdir, study.question, compared, table, axis, study.note)
+    report.write(workdir, study.question, compared, table, axis, study.note, formats_of(study.base))
     content = report.to_json(study.question, compared, table, axis, study.note) | provenance()
-    write_json(workdir / report.WRITTEN[-1], content)
+    write_json(workdir / report.JSON, content)
     write_unless_changed(workdir / PAGE, study_page(content))
     return pd.concat([one.summary for one in compared], ignore_index=True)
 

@@ -35,11 +35,13 @@ from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.report import REPORTS, write_reports
 from xseg_jax.modes.run import (
+    DRAWN,
     LEAK_FIELDS,
     Config,
     DataFacts,
     Learner,
     checkpoint_used,
+    formats_of,
     make_learner,
     steps_per_epoch,
 )
@@ -67,7 +69,14 @@ from xseg_jax.training.parallel import (
     share_of,
     wait_for_processes,
 )
-from xseg_jax.training.runlog import RUNTIME_FIELDS, claim, read_json, refuse_other, write_json
+from xseg_jax.training.runlog import (
+    RUNTIME_FIELDS,
+    claim,
+    flatten,
+    read_json,
+    refuse_other,
+    write_json,
+)
 from xseg_jax.training.state import (
     TrainState,
     make_optimizer,
@@ -156,7 +165,7 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
     if is_first_process():
         keep_inputs(config, workdir, opened.text, files)
     if (workdir / RESULTS).exists():
-        print_again(workdir)
+        print_again(config, workdir)
         return read_json(workdir / RESULTS)
 
     if "forest" in check_baselines(config):
@@ -173,7 +182,9 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         Selection(planes, split, "validation"),
         lambda: first_state(config, learner, facts, parallel),
     )
-    trained = TrainedRun.load(workdir, parallel.local)
+    # As this command says, not the one that began the run.
+    figures = {field: value for field, value in flatten(config.to_dict()).items() if field in DRAWN}
+    trained = TrainedRun.load(workdir, parallel.local, figures)
     trained = with_temperature(trained, Selection(planes, split, "validation"))
 
     def seconds() -> float:
@@ -299,6 +310,7 @@ def check_config(config: Config) -> None:
     check_baselines(config)
     check_quantities(config)
     tolerance_of(config)
+    formats_of(config)
     checkpoint_used(config, validated=True)
     for field, lowest in LOWEST.items():
         value = config

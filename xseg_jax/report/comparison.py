@@ -10,32 +10,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xseg_jax.files import write_text
-from xseg_jax.report.figures import FONT, WIDTH_INCHES, save_figure
+from xseg_jax.report.paper import DOUBLE, FONT, LINES, PNG, SMALL, files_of, save_figure, tidy
 
 JSON, CSV, PICTURE = WRITTEN = ("compared.json", "compared.csv", "compared.png")
+POSSIBLE = (JSON, CSV, *(file.name for file in files_of(Path(PICTURE))))
+"""What a comparison writes, in whatever formats."""
 LABELS = {
     "miou": "mean IoU", "accuracy": "pixel accuracy", "surface_dice": "surface Dice", "iou": "IoU",
 }  # fmt: skip
-# Colour (Wong) and marker, told apart in grey too.
-MARKS = (
-    ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-)  # fmt: skip
 LONGEST = 28
 
 Row = Mapping[str, Any]
 
 
-def write(folder: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]]) -> None:
+def write(
+    folder: Path,
+    facts: Mapping[str, Any],
+    found: Mapping[str, Sequence[Row]],
+    formats: Sequence[str] = PNG,
+) -> None:
     """Writes `compared.csv` and `compared.png`, and prints the table.
 
     Args:
       folder: that they are written to.
       facts: of the comparison, as `compared.json` holds them.
       found: its scores and pairs.
+      formats: that the figure is written in.
     """
     write_text(folder / CSV, comma_separated(found["pairs"]), "the comparison")
-    draw(folder / PICTURE, facts, found)
+    draw(folder / PICTURE, facts, found, formats)
     print(table(facts, found["pairs"]))
 
 
@@ -84,13 +87,19 @@ def comma_separated(pairs: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def draw(path: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]]) -> None:
+def draw(
+    path: Path,
+    facts: Mapping[str, Any],
+    found: Mapping[str, Sequence[Row]],
+    formats: Sequence[str] = PNG,
+) -> None:
     """Draws the scores of every side and the differences of every two, with their intervals.
 
     Args:
       path: of the PNG.
       facts: of the comparison.
       found: its scores and pairs.
+      formats: that it is written in.
 
     Raises:
       SaveError: the disk is full, or failed.
@@ -98,8 +107,9 @@ def draw(path: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]
     names = list(dict.fromkeys(label(row) for row in found["pairs"]))
     couples = list(dict.fromkeys((row["base"], row["variant"]) for row in found["pairs"]))
     sides = list(facts["of"])
-    tall = 1.6 + 0.16 * len(names) * (1 + max(len(sides), len(couples)))
-    figure = Figure(figsize=(WIDTH_INCHES, tall), layout="constrained")
+    rows = max(len(sides), len(couples))
+    tall = 0.6 + 0.14 * rows + 0.12 * len(names) * (1 + rows)
+    figure = Figure(figsize=(DOUBLE, tall), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     of_side = [[row for row in found["scores"] if row["side"] == side] for side in sides]
     of_pair = [
@@ -109,11 +119,11 @@ def draw(path: Path, facts: Mapping[str, Any], found: Mapping[str, Sequence[Row]
     said = [f"{brief(b, LONGEST // 2)} minus {brief(a, LONGEST // 2)}" for a, b in couples]
     _panel(right, names, of_pair, said, "difference", "0.3")
     right.axvline(0, color="0.5", linewidth=1)
-    left.set_yticks(range(len(names)), names[::-1], fontsize=FONT)
+    left.set_yticks(range(len(names)), names[::-1])
     over = f"95% over {facts['units']} {facts['unit']}" if facts["units"] > 1 else "no interval"
     left.set_xlabel(f"score ({over})", fontsize=FONT)
     right.set_xlabel("difference (corrected)", fontsize=FONT)
-    save_figure(figure, path)
+    save_figure(figure, path, formats)
 
 
 def _panel(
@@ -127,7 +137,7 @@ def _panel(
     """A point with its interval for each score of each group, groups below each other."""
     step = 0.7 / len(groups)
     for place, (rows, title) in enumerate(zip(groups, titles, strict=True)):
-        colour, marker = MARKS[place % len(MARKS)]
+        colour, _, marker = LINES[place % len(LINES)]
         if grey is not None and len(groups) == 1:
             colour = grey
         known = [row for row in rows if row[key] is not None]
@@ -140,12 +150,11 @@ def _panel(
             for end in ("low", "high")
         ]
         axes.errorbar(
-            x, y, xerr=ends, fmt=marker, color=colour, markersize=5, capsize=2, label=title
+            x, y, xerr=ends, fmt=marker, color=colour, markersize=3.5, capsize=2, lw=1, label=title
         )  # fmt: skip
     axes.locator_params(axis="x", nbins=5)
-    axes.tick_params(labelsize=FONT)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=FONT - 1)
+    tidy(axes)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=SMALL)
 
 
 def label(row: Row) -> str:

@@ -7,14 +7,20 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from xseg_jax.report.figures import FONT, WIDTH_INCHES, brief, save_figure
+from xseg_jax.report.paper import DOUBLE, FONT, PNG, SINGLE, SMALL, brief, save_figure
 
 
-def confusion(path: Path, confusion_KK: np.ndarray, class_names: Sequence[str]) -> None:
-    """Draw pixel counts confusion_KK (rows truth, columns prediction), K = 2 to 12.
+def confusion(
+    path: Path,
+    confusion_KK: np.ndarray,
+    class_names: Sequence[str],
+    formats: Sequence[str] = PNG,
+) -> None:
+    """Draw pixel counts confusion_KK (rows labelled, columns predicted), K = 2 to 12.
 
-    A cell says which fraction of its truth went there and how many pixels that is. The row
-    of a class without a labelled pixel has no fraction and is left grey.
+    A cell says which fraction of its labelled class went there and how many pixels that is. The
+    row of a class without a labelled pixel has no fraction and is left grey. Few classes take one
+    column of a paper, more take two.
     """
     classes = len(class_names)
     if confusion_KK.shape != (classes, classes):
@@ -25,12 +31,13 @@ def confusion(path: Path, confusion_KK: np.ndarray, class_names: Sequence[str]) 
 
     names = [brief(name, 24) for name in class_names]
     longest = max(map(len, names))
-    cells = max(2.4, min(0.62 * classes, WIDTH_INCHES - 1.35 - 0.08 * longest))  # inches
+    width = SINGLE if classes <= 4 else DOUBLE
+    # Inches; beside the cells stand the names, and the bar with its numbers.
+    cells = min(0.55 * classes + 0.3, width - 1.25 - 0.062 * longest)
     # Names lie side by side while they fit under their cells, and slant once they would touch.
-    slanted = 0.09 * longest > cells / classes
-    below = 0.5 + (0.06 * longest if slanted else 0.0)
-    size = (cells + 1.35 + 0.08 * longest, cells + below)
-    figure = Figure(figsize=size, layout="constrained")
+    slanted = 0.068 * longest > cells / classes
+    below = 0.4 + (0.045 * longest if slanted else 0.0)
+    figure = Figure(figsize=(width, cells + below), layout="constrained")
     axes = figure.add_subplot()
     colours = colormaps["Blues"].with_extremes(bad="0.9")
     image = axes.imshow(fraction_KK, cmap=colours, vmin=0, vmax=1)
@@ -39,20 +46,20 @@ def confusion(path: Path, confusion_KK: np.ndarray, class_names: Sequence[str]) 
         axes.text(
             *(column, row, f"{share}\n{compact(int(confusion_KK[row, column]))}"),
             color="white" if fraction > 0.55 else "black",
-            fontsize=FONT if classes <= 8 else 8,
+            fontsize=SMALL,
             ha="center",
             va="center",
         )
     slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
-    axes.set_xticks(range(classes), names, fontsize=FONT, **slant)
-    axes.set_yticks(range(classes), names, fontsize=FONT)
-    axes.set_xlabel("predicted class", fontsize=FONT)
-    axes.set_ylabel("labelled class", fontsize=FONT)
+    axes.set_xticks(range(classes), names, fontsize=SMALL, **slant)
+    axes.set_yticks(range(classes), names, fontsize=SMALL)
+    axes.set_xlabel("predicted", fontsize=FONT)
+    axes.set_ylabel("labelled", fontsize=FONT)
     axes.tick_params(length=0)
-    bar = figure.colorbar(image, ax=axes, fraction=0.2 / cells, pad=0.1 / cells, aspect=6 * cells)
-    bar.set_label("fraction of the labelled class", fontsize=FONT)
-    bar.ax.tick_params(labelsize=FONT)
-    save_figure(figure, path)
+    bar = figure.colorbar(image, ax=axes, fraction=0.1, pad=0.03, aspect=20)
+    bar.set_label("fraction of the labelled class", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    save_figure(figure, path, formats)
 
 
 def compact(count: int) -> str:

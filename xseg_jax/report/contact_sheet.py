@@ -8,19 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from xseg_jax.report.figures import (
-    FONT,
-    IGNORED,
-    WIDTH_INCHES,
-    brief,
-    colourise,
-    grey,
-    save_figure,
-)
+from xseg_jax.report.figures import IGNORED, LABELLED, colourise, grey
+from xseg_jax.report.paper import DOUBLE, PNG, SMALL, brief, save_figure, scale_bar
 
 COLUMNS = 4
-PANEL_PIXELS = 450
-"""A panel is about 450 dots wide."""
+PANEL_PIXELS = 540
+"""A panel is about 540 dots wide."""
 OPACITY = 0.45
 
 
@@ -32,50 +25,64 @@ class Panel:
       title: above it.
       image_HW: grey values of any real type.
       label_HW: class indices, uint8, 255 where not labelled; None for a plane without labels.
+      pixel_size: length of a pixel along x, in `unit`; None where it is not known.
+      unit: of length, as voxel sizes have it.
     """
 
     title: str
     image_HW: np.ndarray
     label_HW: np.ndarray | None = None
+    pixel_size: float | None = None
+    unit: str = ""
 
 
-def contact_sheet(path: Path, panels: Sequence[Panel], class_names: Sequence[str]) -> None:
-    """Writes a PNG: each plane, and beside it the labelled one with its classes in colour.
+def contact_sheet(
+    path: Path,
+    panels: Sequence[Panel],
+    class_names: Sequence[str],
+    formats: Sequence[str] = PNG,
+) -> None:
+    """Writes a figure: each plane, and beside it the labelled one with its classes in colour.
 
     Args:
       path: of the PNG.
       panels: one or more.
       class_names: by class index; () where nothing is labelled.
+      formats: that it is written in.
 
     Raises:
       ValueError: there is no panel.
     """
     if not panels:
         raise ValueError("a contact sheet needs a plane")
-    drawn: list[tuple[str, np.ndarray]] = []
+    drawn: list[tuple[str, np.ndarray, Panel, int]] = []
     for panel in panels:
         step = max(1, round(max(panel.image_HW.shape) / PANEL_PIXELS))
         image_hw = _blocks(panel.image_HW, step)
-        drawn.append((panel.title, grey(image_hw)))
+        drawn.append((panel.title, grey(image_hw), panel, step))
         if panel.label_HW is not None:
             label_hw = panel.label_HW[step // 2 :: step, step // 2 :: step]
             label_hw = label_hw[: image_hw.shape[0], : image_hw.shape[1]]
-            drawn.append((f"{panel.title}, labels", _overlay(image_hw, label_hw, class_names)))
+            rgb_hw3 = _overlay(image_hw, label_hw, class_names)
+            drawn.append((f"{panel.title}, {LABELLED}", rgb_hw3, panel, step))
     rows = -(-len(drawn) // COLUMNS)
     heights = []
     for row in range(rows):
-        shapes = [rgb.shape for _, rgb in drawn[row * COLUMNS : (row + 1) * COLUMNS]]
+        shapes = [rgb.shape for _, rgb, _, _ in drawn[row * COLUMNS : (row + 1) * COLUMNS]]
         heights.append(min(max(max(shape[0] / shape[1] for shape in shapes), 0.3), 1.5))
-    width = WIDTH_INCHES / COLUMNS
+    width = (DOUBLE - 0.25) / COLUMNS
     figure = Figure(
-        figsize=(WIDTH_INCHES, width * sum(heights) + 0.25 * rows + 0.4), layout="constrained"
+        figsize=(DOUBLE, width * sum(heights) + 0.2 * rows + 0.25), layout="constrained"
     )
     grid = figure.subplots(rows, COLUMNS, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
         axes.set_axis_off()
-    for axes, (title, rgb_HW3) in zip(grid.flat, drawn, strict=False):
+    for axes, (title, rgb_HW3, panel, step) in zip(grid.flat, drawn, strict=False):
         axes.imshow(rgb_HW3, interpolation="nearest")
-        axes.set_title(brief(title, 30), fontsize=FONT - 2)
+        axes.set_title(brief(title, 30), fontsize=SMALL)
+        if panel.pixel_size is not None:
+            scale_bar(axes, panel.pixel_size * step, panel.unit)
     if class_names:
         colours_K13 = colourise(
             np.arange(len(class_names), dtype=np.uint8)[:, None], len(class_names)
@@ -86,9 +93,9 @@ def contact_sheet(path: Path, panels: Sequence[Panel], class_names: Sequence[str
             loc="outside lower center",
             ncols=min(len(class_names), 6),
             frameon=False,
-            fontsize=FONT,
+            fontsize=SMALL,
         )
-    save_figure(figure, path)
+    save_figure(figure, path, formats)
 
 
 def _blocks(image_HW: np.ndarray, step: int) -> np.ndarray:

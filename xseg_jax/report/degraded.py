@@ -11,13 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xseg_jax.files import write_text
-from xseg_jax.report.figures import FONT, WIDTH_INCHES, save_figure
+from xseg_jax.report.paper import DOUBLE, FONT, PNG, SMALL, line_of, save_figure, tidy
 
 SCORES = {"accuracy": "pixel accuracy", "miou": "mean IoU"}
-# Colour (Wong), line and marker of the methods, in their order.
-LINES = (
-    ("#0072B2", "-", "o"), ("#D55E00", "--", "s"), ("#009E73", ":", "^"), ("#CC79A7", "-.", "D"),
-)  # fmt: skip
 COLUMNS = 4
 LOWER = "<"
 """Marks a row in which the first method is below another."""
@@ -83,7 +79,7 @@ def write_csv(path: Path, found: Mapping[str, Any]) -> None:
     write_text(path, text.getvalue(), "this table")
 
 
-def draw(path: Path, found: Mapping[str, Any]) -> None:
+def draw(path: Path, found: Mapping[str, Any], formats: Sequence[str] = PNG) -> None:
     """Draws every score over strength, a panel for each degradation.
 
     A dotted line stands where the scan is as it is.
@@ -96,7 +92,7 @@ def draw(path: Path, found: Mapping[str, Any]) -> None:
         panels.setdefault(row["degradation"], []).append(row)
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(WIDTH_INCHES, 2 * (1.75 * lines + 0.3) + 0.4), layout="constrained")
+    figure = Figure(figsize=(DOUBLE, 2 * (1.4 * lines + 0.2) + 0.25), layout="constrained")
     parts = figure.subfigures(len(SCORES), 1, squeeze=False)[:, 0]
     for part, (key, title) in zip(parts, SCORES.items(), strict=True):
         grid = part.subplots(lines, columns, squeeze=False, sharey=True).ravel()
@@ -107,9 +103,9 @@ def draw(path: Path, found: Mapping[str, Any]) -> None:
             axes.remove()
     handles, names = parts[0].axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=FONT
+        handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=SMALL
     )
-    save_figure(figure, path)
+    save_figure(figure, path, formats)
 
 
 def _panel(axes: Axes, name: str, rows: Sequence[Any], clean: Mapping[str, Any], key: str) -> None:
@@ -118,14 +114,15 @@ def _panel(axes: Axes, name: str, rows: Sequence[Any], clean: Mapping[str, Any],
         [(at, clean), *((row["strength"], row["scores"]) for row in rows)], key=lambda p: p[0]
     )
     for number, method in enumerate(clean):
-        colour, line, marker = LINES[number % len(LINES)]
+        colour, line, marker = line_of(method, number)
         axes.plot(
             [strength for strength, _ in points], [scores[method][key] for _, scores in points],
-            color=colour, linestyle=line, marker=marker, markersize=3.5, linewidth=1.2,
+            color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1,
             label=method,
         )  # fmt: skip
     axes.axvline(at, color="0.6", linestyle=":", linewidth=0.8, zorder=0)
-    axes.set_title(name.replace("_", " "), fontsize=FONT)
-    axes.set_xlabel(rows[0]["unit"], fontsize=FONT - 2)
-    axes.tick_params(labelsize=FONT - 2)
+    axes.set_title(name.replace("_", " "), fontsize=SMALL)
+    axes.set_xlabel(rows[0]["unit"], fontsize=SMALL, labelpad=1)
+    axes.locator_params(axis="x", nbins=5)
+    tidy(axes)
     axes.grid(color="0.9", linewidth=0.6)

@@ -1,11 +1,10 @@
-"""The pictures of a run: arrays and names in, one PNG out.
+"""The pictures of a run: arrays and names in, one figure out.
 
-Every figure is a plain matplotlib `Figure` (no pyplot, no global state), nine inches wide
-in 10 point type, so that it still reads at 8 points in a two-column page of 7.2 inches.
+Columns stand in one order: image, labelled, predicted, then what is made of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,52 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from xseg_jax.colours import Rgb, class_rgb
-from xseg_jax.files import make_folder, one_line, replacing
+from xseg_jax.report.paper import (
+    DOUBLE,
+    FONT,
+    LINES,
+    PNG,
+    SMALL,
+    brief,
+    save_figure,
+    scale_bar,
+    tidy,
+)
 
 IGNORED = 255
-WIDTH_INCHES, DPI, FONT = 9.0, 200, 10
-# A panel is 400 to 600 dots wide: more pixels than this cost time and are never seen.
+# A panel is 500 to 700 dots wide: more pixels than this cost time and are never seen.
 DISPLAY_PIXELS = 1000
 
 IGNORED_RGB = (221, 221, 221)  # Tol's colour for bad data
 
-# Colour and opacity. Agreement is the fainter, so that the eye goes to the disagreement.
-PREDICTED_ONLY = (230, 0, 20), 0.7
-LABELLED_ONLY = (0, 60, 255), 0.7
-BOTH = (160, 70, 230), 0.4
+# Colour and opacity. Disagreement hides the image, dark red and light blue, which are told apart
+# in grey too and from dark and light classes; agreement is faint.
+PREDICTED_ONLY = (190, 0, 20), 1.0
+LABELLED_ONLY = (20, 140, 255), 1.0
+BOTH = (160, 70, 230), 0.2
 WRONG = (255, 90, 0), 1.0
 
-# Split in the records -> label, colour (Wong) and marker of its curves.
-SPLITS = {"train": ("training", "#0072B2", "o"), "validation": ("validation", "#D55E00", "s")}
+IMAGE, LABELLED, PREDICTED = "image", "labelled", "predicted"
+NETWORK = "U-Net"
 
-COMPARED = ("raw image", "segmented", "labelled")
+# Split in the records -> its name, and which of the lines it has.
+SPLITS = {"train": ("training", LINES[0]), "validation": ("validation", LINES[1])}
+CURVES = {"loss": "loss", "accuracy": "accuracy", "miou": "mean IoU"}
 
 Legend = list[tuple[str, Rgb, float]]  # text, colour, opacity
 
 
 @dataclass(frozen=True)
 class Example:
-    """A scored slice: image_HW in any real dtype, label_HW (255 = ignored) and prediction_HW uint8.
+    """A scored slice.
+
+    Attributes:
+      name: of the slice.
+      image_HW: in any real dtype.
+      label_HW: uint8, 255 = ignored.
+      prediction_HW: uint8.
+      pixel_size: length of a pixel along x, in `unit`; None where it is not known.
+      unit: of length, as voxel sizes have it.
 
     Raises ValueError, with the slice's name, where the three differ in shape.
     """
@@ -50,6 +69,8 @@ class Example:
     image_HW: np.ndarray
     label_HW: np.ndarray
     prediction_HW: np.ndarray
+    pixel_size: float | None = None
+    unit: str = ""
 
     def __post_init__(self) -> None:
         shapes = self.image_HW.shape, self.label_HW.shape, self.prediction_HW.shape
@@ -90,7 +111,7 @@ def overlay(
 ) -> np.ndarray:
     """Tint one class on the grey image: uint8 rgb_HW3.
 
-    Red where only predicted, blue where only labelled, violet where both. Ignored pixels
+    Red where only predicted, blue where only labelled, faintly violet where both. Ignored pixels
     stay grey, whatever was predicted there: nobody knows what they are.
     """
     rgb_HW3 = grey(image_HW)
@@ -107,24 +128,32 @@ def comparison(
     examples: Sequence[Example],
     class_names: Sequence[str],
     beside: tuple[str, Sequence[Example]] | None = None,
+    formats: Sequence[str] = PNG,
 ) -> None:
-    """Write the poster figure: one row per example (1 to 3), raw, segmented and labelled.
+    """Write the poster figure: one row per example (1 to 3), image, labelled and predicted.
 
-    Between the last two stands what another method makes of the same slices, under its name.
+    At the end stands what another method makes of the same slices, under its name.
     """
     name, others = beside or ("", ())
     rows, classes = [], len(class_names)
     for place, example in enumerate(examples):
         thin, step = _thin(example)
         other = [_thin(one)[0].prediction_HW for one in others[place : place + 1]]
-        masks = [colourise(m, classes) for m in (thin.prediction_HW, *other, thin.label_HW)]
-        rows.append((brief(example.name, 84), step, [grey(thin.image_HW), *masks]))
-    columns = ("raw image", "U-Net", name, "labelled") if name else COMPARED
-    _panels(path, columns, rows, _class_legend(class_names, examples))
+        masks = [colourise(m, classes) for m in (thin.label_HW, thin.prediction_HW, *other)]
+        rows.append(_Row(brief(example.name, 84), example, step, [grey(thin.image_HW), *masks]))
+    columns = [IMAGE, LABELLED, PREDICTED]
+    if name:
+        columns[2:] = (f"{PREDICTED}: {method}" for method in (NETWORK, name))
+    figure = _panels(columns, rows, _class_legend(class_names, examples))
+    save_figure(figure, path, formats)
 
 
 def collage(
-    path: Path, examples: Sequence[Example], class_names: Sequence[str], overlay_class: int
+    path: Path,
+    examples: Sequence[Example],
+    class_names: Sequence[str],
+    overlay_class: int,
+    formats: Sequence[str] = PNG,
 ) -> None:
     """Write one row per example (1 to 3): image, predicted mask, `overlay` of one class."""
     rows = []
@@ -132,19 +161,25 @@ def collage(
         thin, step = _thin(example)
         mask_HW3 = colourise(thin.prediction_HW, len(class_names))
         tinted_HW3 = overlay(thin.image_HW, thin.prediction_HW, thin.label_HW, overlay_class)
-        rows.append((brief(example.name, 84), step, [grey(thin.image_HW), mask_HW3, tinted_HW3]))
+        panels = [grey(thin.image_HW), mask_HW3, tinted_HW3]
+        rows.append(_Row(brief(example.name, 84), example, step, panels))
     name = class_names[overlay_class]
     tints: Legend = [
-        (f"{name}: predicted only", *PREDICTED_ONLY),
-        ("labelled only", *LABELLED_ONLY),
+        (f"{name}: {PREDICTED} only", *PREDICTED_ONLY),
+        (f"{LABELLED} only", *LABELLED_ONLY),
         ("both", *BOTH),
     ]
-    columns = ("image", "predicted", f"overlay of {brief(name, 20)}")
+    columns = (IMAGE, PREDICTED, f"overlay of {brief(name, 20)}")
     # No ignored entry: this figure shows no label mask, and the overlay leaves them grey.
-    _panels(path, columns, rows, _class_legend(class_names, []), tints)
+    save_figure(_panels(columns, rows, _class_legend(class_names, []), tints), path, formats)
 
 
-def errors(path: Path, examples: Sequence[Example], class_names: Sequence[str]) -> None:
+def errors(
+    path: Path,
+    examples: Sequence[Example],
+    class_names: Sequence[str],
+    formats: Sequence[str] = PNG,
+) -> None:
     """Write one row per example (1 to 3, the worst ones): image, label, prediction, wrong pixels.
 
     The accuracy and the count in a row's title are those of the whole slice, at full size.
@@ -156,110 +191,128 @@ def errors(path: Path, examples: Sequence[Example], class_names: Sequence[str]) 
         _tint(marked_HW3, wrong(thin.label_HW, thin.prediction_HW), *WRONG)
         masks = [colourise(mask, classes) for mask in (thin.label_HW, thin.prediction_HW)]
         title = f"{brief(example.name, 44)}: {_score(example)}"
-        rows.append((title, step, [grey(thin.image_HW), *masks, marked_HW3]))
-    columns = ("image", "labelled", "predicted", "wrong")
-    _panels(path, columns, rows, [*_class_legend(class_names, examples), ("wrong", *WRONG)])
+        rows.append(_Row(title, example, step, [grey(thin.image_HW), *masks, marked_HW3]))
+    legend = [*_class_legend(class_names, examples), ("wrong", *WRONG)]
+    figure = _panels((IMAGE, LABELLED, PREDICTED, "wrong"), rows, legend)
+    save_figure(figure, path, formats)
 
 
 def history(
-    path: Path, records: Sequence[Mapping[str, Any]], best_epoch: int | None = None
+    path: Path,
+    records: Sequence[Mapping[str, Any]],
+    best_epoch: int | None = None,
+    formats: Sequence[str] = PNG,
 ) -> None:
-    """Draw loss and accuracy against epoch, and mean IoU beside the accuracy where recorded.
+    """Draw loss, accuracy and, where recorded, mean IoU against epoch, in axes apart.
 
     A record is {"epoch", "split": "train" or "validation", "loss", "accuracy", maybe "miou"}.
     Where an epoch was run twice, after a resume, the later record counts.
     """
-    figure = Figure(figsize=(WIDTH_INCHES, 3.8), layout="constrained")
-    loss_axes, accuracy_axes = figure.subplots(1, 2)
-    curves = [("loss", loss_axes, "-", ""), ("accuracy", accuracy_axes, "-", "")]
-    if any("miou" in record for record in records):
-        curves.append(("miou", accuracy_axes, ":", " mean IoU"))
-    for split, (label, colour, marker) in SPLITS.items():
-        of_split = {r["epoch"]: r for r in records if r["split"] == split}
-        for key, axes, line, suffix in curves:
+    keys = [key for key in CURVES if key != "miou" or any(key in record for record in records)]
+    figure = Figure(figsize=(DOUBLE, 2.4), layout="constrained")
+    (grid,) = figure.subplots(1, len(keys), squeeze=False)
+    for key, axes in zip(keys, grid, strict=True):
+        for split, (label, (colour, line, marker)) in SPLITS.items():
+            of_split = {r["epoch"]: r for r in records if r["split"] == split}
             points = [(epoch, r[key]) for epoch, r in sorted(of_split.items()) if key in r]
             if points:
-                (curve,) = axes.plot(*zip(*points, strict=True), line, color=colour, marker=marker)
+                (curve,) = axes.plot(*zip(*points, strict=True), color=colour, linestyle=line)
                 # Markers closer than this hide the line.
-                curve.set(label=label + suffix, markersize=4.5, markevery=-(-len(points) // 25))
-    for axes, name in ((loss_axes, "loss"), (accuracy_axes, "accuracy")):
+                every = -(-len(points) // 25)
+                curve.set(label=label, marker=marker, markersize=3.5, markevery=every, lw=1.2)
         if best_epoch is not None:
             best = f"best epoch ({best_epoch})"
-            axes.axvline(best_epoch, color="0.35", linestyle="--", linewidth=1, label=best)
+            axes.axvline(best_epoch, color="0.35", linestyle=":", linewidth=1, label=best)
         axes.set_xlabel("epoch", fontsize=FONT)
-        axes.set_ylabel(name, fontsize=FONT)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.tick_params(labelsize=FONT)
-        axes.spines[["top", "right"]].set_visible(False)
-    if len(curves) == 3:
-        accuracy_axes.set_ylabel("accuracy, mean IoU (dotted)", fontsize=FONT)
-    # The accuracy panel has every line that the loss panel has, under the same names.
-    handles, labels = accuracy_axes.get_legend_handles_labels()
+        axes.set_ylabel(CURVES[key], fontsize=FONT)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        tidy(axes)
+    # The panels of loss and accuracy have every line, under the same names.
+    handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=FONT
+        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=SMALL
     )
-    save_figure(figure, path)
+    save_figure(figure, path, formats)
 
 
-def _panels(
-    path: Path,
-    columns: Sequence[str],
-    rows: Sequence[tuple[str, int, Sequence[np.ndarray]]],
-    *legends: Legend,
-) -> None:
-    """Draw rows of (title, pixels per displayed pixel, rgb_HW3 per column), legends below.
+@dataclass(frozen=True)
+class _Row:
+    """A row of panels.
 
-    Titles and headings come as `brief`; each legend starts on a line of its own.
+    Attributes:
+      title: as `brief` gives it.
+      example: that is shown.
+      step: pixels of it for one that is displayed.
+      panels: rgb_HW3 of each column.
     """
+
+    title: str
+    example: Example
+    step: int
+    panels: Sequence[np.ndarray]
+
+
+def _panels(columns: Sequence[str], rows: Sequence[_Row], *legends: Legend) -> Figure:
+    """Rows of panels under the names of their columns; each legend starts a line of its own."""
     if not 1 <= len(rows) <= 3:
         raise ValueError(f"a figure has 1 to 3 examples, not {len(rows)}")
     # Each row as high as its image at full column width, within reason for thin strips.
-    shapes = [panels[0].shape for _, _, panels in rows]
+    shapes = [row.panels[0].shape for row in rows]
     heights = [min(max(shape[0] / shape[1], 0.3), 1.5) for shape in shapes]
-    panel_width = (WIDTH_INCHES - 0.9) / len(columns)
+    scaled = [row.example.pixel_size is not None for row in rows]
+    # Numbers of pixels that stand below a row hold for those of equal size above it.
+    numbered = [
+        not known and (place + 1 == len(rows) or _extent(row) != _extent(rows[place + 1]))
+        for place, (row, known) in enumerate(zip(rows, scaled, strict=True))
+    ]
+    panel_width = (DOUBLE - (0.1 if all(scaled) else 0.5)) / len(columns)
     lines = _legend_lines(legends)
-    height = panel_width * sum(heights) + 0.46 * len(rows) + 0.6 + 0.21 * len(lines)
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    height = panel_width * sum(heights) + 0.22 * len(rows) + 0.16 * (sum(numbered) + len(lines))
+    figure = Figure(figsize=(DOUBLE, height + 0.45), layout="constrained")
     grid = figure.subplots(
         len(rows), len(columns), squeeze=False, gridspec_kw={"height_ratios": heights}
     )
-    for row, (title, step, panels) in enumerate(rows):
-        for column, (axes, rgb_HW3) in enumerate(zip(grid[row], panels, strict=True)):
-            h, w, _ = rgb_HW3.shape
+    for place, row in enumerate(rows):
+        for column, (axes, rgb_HW3) in enumerate(zip(grid[place], row.panels, strict=True)):
             # Only the grey image, in front, is smoothed: a blend of two class colours may be
             # the colour of a third, and a lone wrong pixel would fade away.
             axes.imshow(
                 rgb_HW3,
-                extent=(-0.5, w * step - 0.5, h * step - 0.5, -0.5),
+                extent=_extent(row),
                 interpolation="auto" if column == 0 else "nearest",
             )
             axes.set(xticks=[], yticks=[])
             # A title as long as a file name would widen its column, so an empty line keeps
             # the place and the name is written across it.
-            axes.set_title("\n" + columns[column] if row == 0 else " ", fontsize=FONT)
-        _scale(grid[row, 0])
-        grid[row, 0].annotate(
-            title,
+            axes.set_title("\n" + columns[column] if place == 0 else " ", fontsize=FONT)
+        first: Axes = grid[place, 0]
+        if row.example.pixel_size is None:
+            _number(first, below=numbered[place])
+        else:
+            scale_bar(first, row.example.pixel_size, row.example.unit)
+        first.annotate(
+            row.title,
             xy=(0, 1),
             xycoords="axes fraction",
-            xytext=(0, FONT * (1.8 if row == 0 else 0.6)),
+            xytext=(0, FONT * (1.8 if place == 0 else 0.6)),
             textcoords="offset points",
             fontsize=FONT,
             fontweight="bold",
             annotation_clip=False,
         ).set_in_layout(False)
-    grid[-1, 0].set_xlabel("pixel", fontsize=FONT)
+    if not scaled[-1]:
+        grid[-1, 0].set_xlabel("pixel", fontsize=SMALL)
     # matplotlib fills a legend column by column; these lines are to be read as lines.
     entries = [entry for column in zip(*lines, strict=True) for entry in column]
     figure.legend(
-        [Patch(color="#" + bytes(rgb).hex(), alpha=alpha, lw=0) for _, rgb, alpha in entries],
+        [_patch(*entry) for entry in entries],
         [brief(text) for text, _, _ in entries],
         loc="outside lower center",
         ncols=len(lines[0]),
         frameon=False,
-        fontsize=FONT,
+        fontsize=SMALL,
     )
-    save_figure(figure, path)
+    return figure
 
 
 def _legend_lines(legends: Sequence[Legend]) -> list[Legend]:
@@ -273,19 +326,31 @@ def _legend_lines(legends: Sequence[Legend]) -> list[Legend]:
             for i in range(0, len(legend), columns)
         ]
         widths = [6 + max(len(brief(text)) for text, _, _ in c) for c in zip(*lines, strict=True)]
-        if sum(widths) <= 100:  # characters of this type; a patch and its gaps take six
+        if sum(widths) <= 112:  # characters of this type; a patch and its gaps take six
             break
     return lines
 
 
-def _scale(axes: Axes) -> None:
+def _extent(row: _Row) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of an image in pixels of the slice."""
+    h, w, _ = row.panels[0].shape
+    return -0.5, w * row.step - 0.5, h * row.step - 0.5, -0.5
+
+
+def _patch(text: str, rgb: Rgb, opacity: float) -> Patch:
+    """What stands before a name; with a frame, for a faint one is as white as the paper."""
+    face = "#" + bytes(rgb).hex(), opacity
+    return Patch(facecolor=face, edgecolor="0.6" if text else "none", linewidth=0.4)
+
+
+def _number(axes: Axes, *, below: bool) -> None:
     """Number the pixels, but not at the far end, where the number would push the neighbour."""
     locator = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True)
     right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
     axes.set_xticks([x for x in locator.tick_values(0, right) if x < 0.94 * right])
     axes.set_yticks([y for y in locator.tick_values(0, bottom) if y < 0.94 * bottom])
-    axes.tick_params(labelsize=FONT)
-    axes.set_ylabel("pixel", fontsize=FONT)
+    axes.tick_params(labelsize=SMALL, labelbottom=below)
+    axes.set_ylabel("pixel", fontsize=SMALL)
 
 
 def _thin(example: Example) -> tuple[Example, int]:
@@ -298,8 +363,11 @@ def _thin(example: Example) -> tuple[Example, int]:
     cut = slice(h * step), slice(w * step)
     blocks_hswt = example.image_HW[cut].reshape(h, step, w, step)
     centre = slice(step // 2, None, step)
-    masks = [mask[cut][centre, centre] for mask in (example.label_HW, example.prediction_HW)]
-    return Example(example.name, blocks_hswt.mean((1, 3), dtype=np.float32), *masks), step
+    label_hw, prediction_hw = (
+        mask[cut][centre, centre] for mask in (example.label_HW, example.prediction_HW)
+    )
+    image_hw = blocks_hswt.mean((1, 3), dtype=np.float32)
+    return replace(example, image_HW=image_hw, label_HW=label_hw, prediction_HW=prediction_hw), step
 
 
 def _tint(rgb_HW3: np.ndarray, where_HW: np.ndarray, rgb: Rgb, opacity: float) -> None:
@@ -322,22 +390,3 @@ def _score(example: Example) -> str:
         return "no labelled pixel"
     mistakes = np.count_nonzero(wrong(example.label_HW, example.prediction_HW))
     return f"pixel accuracy {1 - mistakes / labelled:.4f} ({mistakes:,} wrong)"
-
-
-def brief(text: str, most: int = 60) -> str:
-    """Cut the middle out of a long name; a dollar stays a dollar and starts no formula.
-
-    Bytes of a name that are no UTF-8 are shown by their codes: no font has them.
-    """
-    text = one_line(text)
-    if len(text) > most:
-        text = f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}"
-    return text.replace("$", r"\$")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write the PNG whole or not at all: a reader, or a crash, never meets half a file."""
-    make_folder(path.parent, "figures")
-    with replacing(path, "this figure") as draft:
-        # No software version inside: the same arrays give the same bytes.
-        figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": None})

@@ -25,8 +25,9 @@ EVALUATED = {"run": "run", "images": "input"}
 PAGE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
 FIGURES = {
-    "comparison.png": "Test slices: the image, what each method makes of it, and the label",
-    "errors.png": "The worst test slices: the image, the prediction, the label and the errors",
+    "comparison.png": "Test slices: the image, what is labelled, and what each method predicts",
+    "errors.png": "The worst test slices: image, labelled, predicted, and what is wrong",
+    "collage.png": "Test slices: image, predicted, and one class over the image",
 }
 """Drawings of slices that a folder has which keeps no slices itself, with what they show."""
 

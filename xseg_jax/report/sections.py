@@ -34,11 +34,8 @@ def history(metrics: Sequence[Json], tested: int | None) -> list[Section]:
     }
     wanted = {
         "Loss": (("training", "train", "loss"), ("validation", "validation", "loss")),
-        "Accuracy and mean IoU": (
-            ("training accuracy", "train", "accuracy"),
-            ("validation accuracy", "validation", "accuracy"),
-            ("validation mean IoU", "validation", "miou"),
-        ),
+        "Accuracy": (("training", "train", "accuracy"), ("validation", "validation", "accuracy")),
+        "Mean IoU": (("training", "train", "miou"), ("validation", "validation", "miou")),
     }
     charts = []
     for title, series in wanted.items():
@@ -53,7 +50,11 @@ def history(metrics: Sequence[Json], tested: int | None) -> list[Section]:
                 f"{line.name} {number([v for v in line.y if v is not None][-1])}" for line in lines
             )
             x_axis = Axis("step", low=0, high=metrics[-1]["step"], show=lambda v: f"{v:g}")
-            y_axis = Axis("loss", low=0) if title == "Loss" else Axis("score", high=1, show=score)
+            y_axis = (
+                Axis("loss", low=0)
+                if title == "Loss"
+                else Axis(f"{title[0].lower()}{title[1:]}", high=1, show=score)
+            )
             charts.append(line_chart(
                 title, lines, x_axis, y_axis,
                 says=f"At the end: {last}.", at=tested, at_means="tested checkpoint",

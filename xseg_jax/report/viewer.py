@@ -19,8 +19,9 @@ import numpy as np
 
 from xseg_jax.colours import Rgb
 from xseg_jax.files import one_line
-from xseg_jax.report.figures import WRONG
-from xseg_jax.report.slices import SliceRecord, Slices, shrink
+from xseg_jax.report.figures import BOTH, LABELLED_ONLY, PREDICTED_ONLY, WRONG
+from xseg_jax.report.paper import unit_sign
+from xseg_jax.report.slices import NOT_LABELLED, SliceRecord, Slices, shrink
 
 ROOM = Path(__file__).with_suffix("")
 WORST = 6
@@ -29,11 +30,18 @@ FLAT, TALL = 3, 0.75
 """Widest and narrowest shape of the picture, as width over height."""
 
 DOUBT_RGB, ERRORS_RGB = (255, 222, 0), WRONG[0]
-# What can be shown, in the order in which it is painted, and how it is at first.
+# Of one class: what is told of it, in the colours and with the opacities of the collage.
+OVERLAY = {
+    "predicted only": PREDICTED_ONLY,
+    "labelled only": LABELLED_ONLY,
+    "both": BOTH,
+}
+# What can be shown, in the order of the figures' columns, and how it is at first.
 LAYERS: tuple[Mapping[str, Any], ...] = (
     {"name": "image", "title": "Image", "key": "i", "on": True, "opacity": 100},
-    {"name": "predicted", "title": "Prediction", "key": "p", "on": True, "opacity": 40},
-    {"name": "truth", "title": "Truth", "key": "t", "on": False, "opacity": 40},
+    {"name": "truth", "title": "Labelled", "key": "l", "on": False, "opacity": 40},
+    {"name": "predicted", "title": "Predicted", "key": "p", "on": True, "opacity": 40},
+    {"name": "overlay", "title": "One class", "key": "c", "on": False, "opacity": 100},
     {"name": "doubt", "title": "Doubt", "key": "d", "on": False, "opacity": 90},
     {"name": "errors", "title": "Errors", "key": "e", "on": False, "opacity": 100},
 )
@@ -65,16 +73,25 @@ def viewer_html(slices: Slices, *, budget: int = 12_000_000) -> markupsafe.Marku
             for record, texts in zip(records, pixels, strict=True)
         ],
         "names": list(map(one_line, slices.names)),
-        "colours": {"classes": slices.colours, "doubt": DOUBT_RGB, "errors": ERRORS_RGB},
+        "colours": {
+            "classes": slices.colours,
+            "doubt": DOUBT_RGB,
+            "errors": ERRORS_RGB,
+            "overlay": list(OVERLAY.values()),
+        },
+        "overlaid": _most_wrong(slices),
         "factor": factor,
         "pixel_size": slices.pixel_size and slices.pixel_size * factor,
-        "unit": slices.unit,
+        "unit": unit_sign(slices.unit),
         "worst": [shown["index"] for shown in worst],
     }
     H, W = np.max([record.image_HW.shape for record in records], 0).tolist()
     has_truth = any(record.label_HW is not None for record in records)
     has_doubt = any(record.doubt_HW is not None for record in records)
-    absent = {"truth": not has_truth, "errors": not has_truth, "doubt": not has_doubt}
+    absent = {
+        "truth": not has_truth, "errors": not has_truth, "overlay": not has_truth,
+        "doubt": not has_doubt,
+    }  # fmt: skip
     colours = {"doubt": _css(DOUBT_RGB), "errors": _css(ERRORS_RGB)}
     template = _templates().get_template("viewer.html")
     text = template.render(
@@ -88,6 +105,8 @@ def viewer_html(slices: Slices, *, budget: int = 12_000_000) -> markupsafe.Marku
             {"name": name, "colour": _css(rgb)}
             for name, rgb in zip(data["names"], slices.colours, strict=True)
         ],
+        overlaid=data["overlaid"],
+        tints=[{"name": name, "colour": _css(rgb)} for name, (rgb, _) in OVERLAY.items()],
         worst=worst,
         aspect=min(max(W / H, TALL), FLAT),
         pixel_size=slices.pixel_size,
@@ -132,6 +151,22 @@ def _worst(records: Sequence[SliceRecord]) -> list[dict[str, Any]]:
         }
         for accuracy, i in sorted(scored)[:WORST]
     ]
+
+
+def _most_wrong(slices: Slices) -> int:
+    """The class with the lowest IoU over all slices; the first where nothing is labelled."""
+    counts_3K = np.zeros((3, len(slices.names)), np.int64)
+    for record in slices.records:
+        if record.label_HW is not None:
+            known = record.label_HW != NOT_LABELLED
+            label, predicted = record.label_HW[known], record.class_HW[known]
+            counts_3K += [
+                np.bincount(values[values != NOT_LABELLED], minlength=len(slices.names))
+                for values in (label, predicted, label[label == predicted])
+            ]
+    labelled_K, predicted_K, both_K = counts_3K
+    either_K = labelled_K + predicted_K - both_K
+    return int(np.argmin(np.where(either_K > 0, both_K / np.maximum(either_K, 1), np.inf)))
 
 
 def _described(record: SliceRecord, factor: int) -> dict[str, Any]:

@@ -29,7 +29,7 @@ SessionLog: Any = getattr(event_pb2, "SessionLog")  # noqa: B009
 RUNTIME_FIELDS = frozenset({
     "log_every", "parallel.mode", "checkpoint.steps", "checkpoint.minutes", "checkpoint.keep",
     "data.prepared_dir", "data.memory_gib", "data.root", "data.images", "data.labels",
-    "report.page",
+    "report.page", "report.formats", "report.overlay_class",
 })  # fmt: skip
 """Fields that say where and how, not what: they may differ when a run goes on. The data itself
 is held to its content, see `data.json`."""

@@ -22,7 +22,9 @@ function startViewer(root) {
     index: 0,
     slice: null, // what is painted; it follows the index when its pixels are there
     point: null,
-    look: { layers: {}, outlined: false, hidden: new Set(), range: [0, 255] },
+    look: {
+      layers: {}, outlined: false, hidden: new Set(), overlaid: data.overlaid, range: [0, 255],
+    },
   };
   const { look } = state;
   for (const [name, row] of layerRows) {
@@ -76,7 +78,7 @@ function startViewer(root) {
   }
 
   function renderControls() {
-    const there = { ...state.slice, errors: state.slice.truth };
+    const there = { ...state.slice, errors: state.slice.truth, overlay: state.slice.truth };
     for (const [name, row] of layerRows) {
       const [box, slider] = row.querySelectorAll("input");
       box.checked = look.layers[name].on;
@@ -86,6 +88,8 @@ function startViewer(root) {
     for (const radio of root.querySelectorAll(".xv-drawn input")) {
       radio.checked = (radio.value === "outlined") === look.outlined;
     }
+    const select = root.querySelector(".xv-overlaid select");
+    if (select) select.value = look.overlaid;
     for (const box of root.querySelectorAll(".xv-classes input")) {
       box.checked = !look.hidden.has(Number(box.value));
     }
@@ -147,6 +151,10 @@ function startViewer(root) {
   function setLayer(name, change) {
     if (!layerRows.has(name)) return;
     Object.assign(look.layers[name], change);
+    // Areas of all classes would hide what is told of one.
+    if (name === "overlay" && change.on) {
+      for (const other of ["predicted", "truth"]) look.layers[other].on = false;
+    }
     render();
   }
 
@@ -208,6 +216,7 @@ function startViewer(root) {
     if (!state.slice || event.ctrlKey || event.metaKey || event.altKey) return;
     const moves = /^(Arrow|Home|End)/.test(event.key);
     // A slider in the focus, or a choice, has its own use for these.
+    if (event.target.matches("select")) return;
     if (moves && event.target.matches("[type=range], [type=radio]")) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const action = KEYS[event.shiftKey && moves ? `Shift+${key}` : key];
@@ -237,6 +246,10 @@ function startViewer(root) {
         render();
       });
     }
+    root.querySelector(".xv-overlaid select")?.addEventListener("change", (event) => {
+      look.overlaid = Number(event.target.value);
+      setLayer("overlay", { on: true });
+    });
     ["black", "white"].forEach((name, moved) => {
       part(name).addEventListener("input", () =>
         setRange(Number(part("black").value), Number(part("white").value), moved),

@@ -3,7 +3,8 @@
 //
 // A slice is {width, height, image, predicted, truth, doubt}: a Uint8Array of width * height
 // each, null where there is none. A look is what to paint of it:
-// {layers: {image: {on, opacity}, ...}, outlined, hidden: Set of classes, range: [black, white]}.
+// {layers: {image: {on, opacity}, ...}, outlined, hidden: Set of classes, overlaid: one class,
+// range: [black, white]}.
 
 const NOT_LABELLED = 255;
 
@@ -64,6 +65,19 @@ function paintDoubt(rgba, slice, opacity, colours) {
   }
 }
 
+/** One class: where it is predicted alone, labelled alone, or both. */
+function paintOverlay(rgba, slice, look, opacity, colours) {
+  const tints = colours.overlay;
+  for (let i = 0; i < slice.truth.length; i++) {
+    if (slice.truth[i] === NOT_LABELLED) continue;
+    const predicted = slice.predicted[i] === look.overlaid;
+    const labelled = slice.truth[i] === look.overlaid;
+    if (!predicted && !labelled) continue;
+    const [colour, most] = tints[predicted && labelled ? 2 : labelled ? 1 : 0];
+    mix(rgba, i, colour, opacity * most);
+  }
+}
+
 function paintErrors(rgba, slice, opacity, colours) {
   for (let i = 0; i < slice.truth.length; i++) {
     const wrong = slice.truth[i] !== NOT_LABELLED && slice.truth[i] !== slice.predicted[i];
@@ -75,11 +89,12 @@ function paintErrors(rgba, slice, opacity, colours) {
 function paint(slice, look, colours) {
   const picture = new ImageData(slice.width, slice.height);
   const rgba = picture.data;
-  const { predicted, truth, doubt, errors } = look.layers;
+  const { predicted, truth, overlay, doubt, errors } = look.layers;
   paintImage(rgba, slice, look);
   for (const [layer, classes] of [[predicted, slice.predicted], [truth, slice.truth]]) {
     if (layer?.on && classes) paintClasses(rgba, slice, classes, look, layer.opacity, colours);
   }
+  if (overlay?.on && slice.truth) paintOverlay(rgba, slice, look, overlay.opacity, colours);
   if (doubt?.on && slice.doubt) paintDoubt(rgba, slice, doubt.opacity, colours);
   if (errors?.on && slice.truth) paintErrors(rgba, slice, errors.opacity, colours);
   return picture;
