@@ -93,7 +93,7 @@ def said_by(*flags, fails=False):
 def test_two_runs_on_the_command_line(two, tmp_path):
     output = tmp_path / "compared"
     said = said_by(f"--runs={two[0]},{two[1]}", f"--output={output}")
-    assert said.startswith("data: 8 slices, on which all were scored\nruns: good (1), poor (1)\n")
+    assert said.startswith("data: 8 slices, on which all were scored\nruns: good, poor\n")
     assert said.endswith(
         f"\n\nresults: {output}/compared.json\nfigures: {output}/compared.png\n"
         f"page:    {output}/report.html\n"

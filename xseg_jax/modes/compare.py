@@ -72,7 +72,9 @@ def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
     refuse_others(output, of)
     first_lines(
         data=f"{len(first.slices)} slices, on which all were scored",
-        runs=", ".join(f"{name} ({len(side)})" for name, side in sides.items()),
+        runs=", ".join(
+            name + f" ({len(side)} seeds)" * (len(side) > 1) for name, side in sides.items()
+        ),
     )
     with working_in(output, "--output"):
         # First: it says whose the folder is.
