@@ -54,8 +54,9 @@ def test_the_file_has_a_line_for_each_quantity_and_size(tmp_path):
 
 def test_the_page_draws_what_was_measured_in_several_sizes():
     found = quantities(FOUND)["representative"]
-    assert found["lines"] == representative.lines(FOUND)
+    assert found["lines"] == representative.lines(FOUND, "µm")
     (chart,) = found["charts"]
+    assert chart["x"]["label"] == "edge of the subvolume, µm"
     assert [line["name"] for line in chart["lines"]] == ["pore", "metal", "5%"]
     assert chart["table"]["rows"][1][1:3] == ["4", "20"]
     assert quantities(MEASURED)["representative"] is None

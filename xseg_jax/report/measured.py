@@ -66,7 +66,7 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
             one | {"rgb": _rgb(one["phase"], measured["phases"])}
             for one in measured.get("objects") or []  # Of an earlier version there are none.
         ],
-        "representative": representative.section(measured),
+        "representative": representative.section(measured, unit_words(measured["unit"])),
         "more_curves": max(0, len(drawn) - MOST_CHARTS),
         "left_out": [
             {"name": " ".join([one["quantity"].replace("_", " "), *_of(one)]),

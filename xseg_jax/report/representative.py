@@ -38,8 +38,14 @@ def write_csv(path: Path, measured: Json) -> None:
     write_text(path, text.getvalue(), "this table")
 
 
-def lines(measured: Json) -> list[str]:
-    """A line a quantity that was measured in several sizes: from which on its spread is small."""
+def lines(measured: Json, unit: str | None = None) -> list[str]:
+    """A line a quantity that was measured in several sizes: from which on its spread is small.
+
+    Args:
+      measured: as `measured.json` holds it.
+      unit: of length, as it is written; None as it stands there.
+    """
+    unit = unit or measured["unit"]
     level = f"{measured['representative']['level']:.0%}"
     found = []
     for label, members in _curves(measured).items():
@@ -47,21 +53,19 @@ def lines(measured: Json) -> list[str]:
         never = [(name, one) for name, one in members if one["enough"] is None]
         said = []
         if enough:
-            edges = ", ".join(
-                f"{one['enough']:.4g} {measured['unit']} ({name})" for name, one in enough
-            )
+            edges = ", ".join(f"{one['enough']:.4g} {unit} ({name})" for name, one in enough)
             said.append(f"under {level} from an edge of {edges} on")
         if never:
             # The largest that were measured say how far it is.
             ends = ", ".join(f"{one['relative'][-1]:.1%} ({name})" for name, one in never)
-            edge = f"{never[0][1]['edge'][-1]:.4g} {measured['unit']}"
+            edge = f"{never[0][1]['edge'][-1]:.4g} {unit}"
             said.append(f"not under {level} up to {edge}: {ends}")
         found.append(f"{label}: {'; '.join(said)}")
     return found
 
 
-def section(measured: Json) -> dict[str, Any] | None:
-    """Lines and charts for a page; None where nothing was measured in several sizes."""
+def section(measured: Json, unit: str) -> dict[str, Any] | None:
+    """Lines and charts for a page, as `lines`; None where nothing was measured in several sizes."""
     if not measured.get("representative") or not _curves(measured):  # Of an earlier version.
         return None
     level = measured["representative"]["level"]
@@ -80,10 +84,10 @@ def section(measured: Json) -> dict[str, Any] | None:
         )  # fmt: skip
         title = f"Spread of the {label}"
         charts.append(line_chart(
-            title, [*ours, limit], Axis(f"edge of the subvolume, {measured['unit']}"),
+            title, [*ours, limit], Axis(f"edge of the subvolume, {unit}"),
             Axis("standard deviation / mean, %", low=0), says=f"{title} over the edge.",
         ))  # fmt: skip
-    return {"lines": lines(measured), "charts": charts}
+    return {"lines": lines(measured, unit), "charts": charts}
 
 
 def _curves(measured: Json) -> dict[str, list[tuple[str, Json]]]:
