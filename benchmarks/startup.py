@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.timing import median_and_spread, print_table, save
 
-MARKS = {"label values to classes": "imports and data", "training with": "network"}
+MARKS = {"label values to classes": "imports and data", "network: ": "network"}
 """What the program prints when a phase is done."""
 PHASES = ("imports and data", "network", "first step", "total", "imports alone")
 
