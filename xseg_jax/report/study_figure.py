@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from xseg_jax.report.paper import (
     DOUBLE,
@@ -102,6 +102,8 @@ def draw(
     summary: Frame,
     axis: str,
     formats: Sequence[str] = PNG,
+    *,
+    percent: bool = False,
 ) -> None:
     """Draws scores over a numeric field, or beside each other with their differences.
 
@@ -115,6 +117,7 @@ def draw(
       summary: a row a variant.
       axis: column of `runs` to draw over, where it is numeric; "" for none.
       formats: that it is written in.
+      percent: whether scores are shares that are read as percent, as errors are.
 
     Raises:
       SaveError: the disk is full, or failed.
@@ -126,21 +129,27 @@ def draw(
     if numeric and not pd.api.types.is_bool_dtype(runs[axis]) and runs[axis].nunique() > 2:
         title = _wrapped(question, 56)
         figure = Figure(figsize=(SINGLE, 2.5 + 0.13 * title.count("\n")), layout="constrained")
-        _curves(figure, label, {NETWORK: runs[score]} | beside, runs[axis])
+        columns = {NETWORK: runs[score]} if runs[score].notna().any() else {}
+        _curves(figure, label, columns | beside, runs[axis], percent)
         figure.supxlabel(field_name(axis), fontsize=FONT)
     else:
         title = _wrapped(question, 116)
-        height = 0.75 + ROW * (len(summary) + len(beside)) + 0.13 * title.count("\n")
+        height = 0.85 + ROW * (len(summary) + len(beside)) + 0.13 * title.count("\n")
         figure = Figure(figsize=(DOUBLE, height), layout="constrained")
         means = {name: float(column.mean()) for name, column in beside.items()}
-        _dots(figure, score, label, means, runs, summary)
+        _dots(figure, score, label, means, runs, summary, percent)
     figure.suptitle(title, fontsize=FONT)
     save_figure(figure, path, formats)
 
 
-def _curves(figure: Figure, label: str, columns: Mapping[str, Any], values: Any) -> None:
+def _curves(
+    figure: Figure, label: str, columns: Mapping[str, Any], values: Any, percent: bool
+) -> None:
     """Means and standard deviations of columns over values, and every run as a point."""
-    groups = {name: column.groupby(values) for name, column in columns.items()}
+    if not columns:
+        figure.text(0.5, 0.5, f"{label}: not defined", fontsize=SMALL, ha="center")
+        return
+    groups = {name: column.dropna().groupby(values) for name, column in columns.items()}
     means = {name: (group.mean(), group.std().fillna(0.0)) for name, group in groups.items()}
     spans = {name: (min(mean - std), max(mean + std)) for name, (mean, std) in means.items()}
     panels = apart(spans)
@@ -168,8 +177,11 @@ def _curves(figure: Figure, label: str, columns: Mapping[str, Any], values: Any)
             )  # fmt: skip
         axes.set_ylim(*ends)
         share = (ends[1] - ends[0]) / sum(high - low for low, high in limits)
-        ticks = MaxNLocator(max(1, round(5 * share)), steps=[1, 2, 5, 10], min_n_ticks=1)
+        most, least = max(1, round(6 * share)), 2 if share > 0.3 else 1
+        ticks = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], min_n_ticks=least)
         axes.yaxis.set_major_locator(ticks)
+        if percent:
+            axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         tidy(axes)
     if values.min() > 0 and values.max() / values.min() >= LOG_FROM:
         places = sorted(values.unique())
@@ -195,7 +207,13 @@ def _break(grid: Sequence[Axes]) -> None:
 
 
 def _dots(
-    figure: Figure, score: str, label: str, beside: Mapping[str, float], runs: Frame, summary: Frame
+    figure: Figure,
+    score: str,
+    label: str,
+    beside: Mapping[str, float],
+    runs: Frame,
+    summary: Frame,
+    percent: bool,
 ) -> None:
     """A row a variant: its seeds, mean and deviation, and its difference to the base."""
     left, right = figure.subplots(1, 2, sharey=True)
@@ -217,9 +235,9 @@ def _dots(
             line = line_of(name, 0)
             left.plot([value], [place], marker=line[2], color=line[0], markersize=4)
             continue
-        below = value < low
+        below, said = value < low, _percent(value) if percent else f"{value:.3f}"
         left.text(
-            0.02 if below else 0.98, place, f"← {value:.3f}" if below else f"{value:.3f} →",
+            0.02 if below else 0.98, place, f"← {said}" if below else f"{said} →",
             ha="left" if below else "right", va="center", transform=left.get_yaxis_transform(),
             fontsize=SMALL,
         )  # fmt: skip
@@ -227,7 +245,8 @@ def _dots(
     said = [brief(people(name), 40) for name in names]
     left.set_yticks(places, [*said, *beside])
     left.set_ylim(-0.6, len(places) - 0.4)
-    left.set_xlabel(f"{label}: mean, standard deviation, each seed", fontsize=FONT)
+    between = ": " if len(label) < 30 else "\n"
+    left.set_xlabel(f"{label}{between}mean, standard deviation, each seed", fontsize=FONT)
 
     known = (np.isfinite(summary["low"]) & np.isfinite(summary["high"])).to_numpy()
     found = summary[known]
@@ -241,9 +260,15 @@ def _dots(
     right.tick_params(left=False)
     for axes in (left, right):
         axes.locator_params(axis="x", nbins=5)  # Numbers with many digits stand apart.
+        if percent:
+            axes.xaxis.set_major_formatter(FuncFormatter(_percent))
         tidy(axes)
         if beside:
             axes.axhline(len(beside) - 0.5, color="0.8", linewidth=0.6)
+
+
+def _percent(share: float, _: object = None) -> str:
+    return f"{100 * share:.4g}%"
 
 
 def _wrapped(text: str, letters: int) -> str:
@@ -251,8 +276,8 @@ def _wrapped(text: str, letters: int) -> str:
 
 
 def _around(values: Sequence[float]) -> Span:
-    """Ends of an axis that shows all finite values, with some room at both."""
-    finite = [value for value in values if np.isfinite(value)]
+    """Ends of an axis that shows all finite values, with some room at both; 0 to 1 of none."""
+    finite = [value for value in values if np.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     room = max(0.08 * (high - low), 1e-3)
     return low - room, high + room
