@@ -147,5 +147,6 @@ def get_config() -> Any:
     config.report.tolerance = 2.0  # Pixels that boundaries may be apart in the surface Dice.
     config.report.page = True  # Write report.html and model_card.md at the end.
     config.report.overlay_class = ""  # Class in the collage's overlay; "" for the most wrong.
-    config.report.formats = ("png",)  # png | svg | pdf: files of each figure, any of them.
+    # png | svg | pdf: what figures are written as, any of them; the last two are for papers.
+    config.report.formats = ("png",)
     return config

@@ -20,9 +20,10 @@ def draw(monkeypatch):
     kept = []
     monkeypatch.setattr(study_figure, "save_figure", lambda figure, *rest: kept.append(figure))
 
-    def draw(runs, axis="", baselines=BASELINES, question="Which?", summary=None):
+    def draw(runs, axis="", baselines=BASELINES, question="Which?", summary=None, percent=False):
         summary = summary_of(runs) if summary is None else summary
-        study_figure.draw(None, question, compared(summary, baselines), runs, axis)
+        told = compared(summary, baselines, lower_is_better=percent)
+        study_figure.draw(None, question, told, runs, axis)
         return kept[-1]
 
     return draw
@@ -147,6 +148,40 @@ def test_a_variant_without_a_finished_run_has_an_empty_row(draw):
     left, right = draw(runs[runs["variant"] == "n=1"], summary=summary).axes
     assert np.isfinite(left.get_xlim()).all()
     assert len(right.containers[0].lines[0].get_xdata()) == 0
+
+
+def test_errors_are_read_as_percent(draw):
+    runs = runs_over([1, 3, 10])
+    runs["miou"] /= 10
+    for axis in ("", "data.train_slices"):
+        figure = draw(runs, axis, percent=True)
+        figure.draw_without_rendering()
+        ticks = figure.axes[0].xaxis if axis == "" else figure.axes[-1].yaxis
+        assert all(text.get_text().endswith("%") for text in ticks.get_ticklabels())
+    assert [text.get_text() for text in draw(runs, percent=True).axes[0].texts] == [
+        "75% →", "70% →",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("axis", ["", "data.train_slices"])
+def test_a_score_that_is_not_defined_leaves_an_empty_figure(draw, axis):
+    runs = runs_over([1, 3, 10]).assign(miou=np.nan)
+    summary = summary_of(runs).assign(difference=np.nan, low=np.nan, high=np.nan)
+    figure = draw(runs, axis, [], summary=summary)
+    assert [axes.get_xlim() for axes in figure.axes[:1]] == (
+        [(-0.1728, 1.1728)] if not axis else []
+    )
+    assert [text.get_text() for text in figure.texts if "defined" in text.get_text()] == (
+        ["mean IoU: not defined"] if axis else []
+    )
+
+
+def test_runs_without_the_score_are_left_out_of_the_mean(draw):
+    runs = runs_over([1, 3, 10])
+    runs.loc[0, "miou"] = np.nan
+    (curve,) = draw(runs, "data.train_slices", []).axes[0].containers
+    mean = runs.groupby("data.train_slices")["miou"].mean()
+    np.testing.assert_allclose(curve.lines[0].get_xydata()[:, 1], mean)
 
 
 def test_a_study_without_baselines_and_of_one_seed_each(draw):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from xseg_jax.report.paper import (
     DOUBLE,
@@ -149,11 +149,12 @@ def draw(
     if numeric and not pd.api.types.is_bool_dtype(runs[axis]) and runs[axis].nunique() > 2:
         title = _wrapped(question, 56)
         figure = Figure(figsize=(SINGLE, 2.5 + 0.13 * title.count("\n")), layout="constrained")
-        _curves(figure, compared, {NETWORK: runs[score]} | beside, runs[axis])
+        columns = {NETWORK: runs[score]} if runs[score].notna().any() else {}
+        _curves(figure, compared, columns | beside, runs[axis])
         figure.supxlabel(field_name(axis), fontsize=FONT)
     else:
         title = _wrapped(question, 116)
-        height = 0.75 + ROW * (len(compared.summary) + len(beside)) + 0.13 * title.count("\n")
+        height = 0.85 + ROW * (len(compared.summary) + len(beside)) + 0.13 * title.count("\n")
         figure = Figure(figsize=(DOUBLE, height), layout="constrained")
         means = {name: float(column.mean()) for name, column in beside.items()}
         _dots(figure, compared, means, runs)
@@ -163,7 +164,10 @@ def draw(
 
 def _curves(figure: Figure, compared: Compared, columns: Mapping[str, Any], values: Any) -> None:
     """Means and standard deviations of columns over values, and every run as a point."""
-    groups = {name: column.groupby(values) for name, column in columns.items()}
+    if not columns:
+        figure.text(0.5, 0.5, f"{compared.label}: not defined", fontsize=SMALL, ha="center")
+        return
+    groups = {name: column.dropna().groupby(values) for name, column in columns.items()}
     means = {name: (group.mean(), group.std().fillna(0.0)) for name, group in groups.items()}
     spans = {name: (min(mean - std), max(mean + std)) for name, (mean, std) in means.items()}
     panels = apart(spans)
@@ -191,10 +195,11 @@ def _curves(figure: Figure, compared: Compared, columns: Mapping[str, Any], valu
             )  # fmt: skip
         axes.set_ylim(*ends)
         share = (ends[1] - ends[0]) / sum(high - low for low, high in limits)
-        ticks = MaxNLocator(max(1, round(5 * share)), steps=[1, 2, 5, 10], min_n_ticks=1)
+        most, least = max(1, round(6 * share)), 2 if share > 0.3 else 1
+        ticks = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], min_n_ticks=least)
         axes.yaxis.set_major_locator(ticks)
         if compared.lower_is_better:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         tidy(axes)
     if values.min() > 0 and values.max() / values.min() >= LOG_FROM:
         places = sorted(values.unique())
@@ -242,7 +247,7 @@ def _dots(figure: Figure, compared: Compared, beside: Mapping[str, float], runs:
             left.plot([value], [place], marker=line[2], color=line[0], markersize=4)
             continue
         below = value < low
-        much = f"{value:.1%}" if compared.lower_is_better else f"{value:.3f}"
+        much = _percent(value) if compared.lower_is_better else f"{value:.3f}"
         left.text(
             0.02 if below else 0.98, place, f"← {much}" if below else f"{much} →",
             ha="left" if below else "right", va="center", transform=left.get_yaxis_transform(),
@@ -252,7 +257,8 @@ def _dots(figure: Figure, compared: Compared, beside: Mapping[str, float], runs:
     said = [brief(people(name), 40) for name in names]
     left.set_yticks(places, [*said, *beside])
     left.set_ylim(-0.6, len(places) - 0.4)
-    left.set_xlabel(f"{compared.label}: mean, standard deviation, each seed", fontsize=FONT)
+    between = ": " if len(compared.label) < 30 else "\n"
+    left.set_xlabel(f"{compared.label}{between}mean, standard deviation, each seed", fontsize=FONT)
 
     known = (np.isfinite(summary["low"]) & np.isfinite(summary["high"])).to_numpy()
     found = summary[known]
@@ -267,10 +273,14 @@ def _dots(figure: Figure, compared: Compared, beside: Mapping[str, float], runs:
     for axes in (left, right):
         axes.locator_params(axis="x", nbins=5)  # Numbers with many digits stand apart.
         if compared.lower_is_better:
-            axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.xaxis.set_major_formatter(FuncFormatter(_percent))
         tidy(axes)
         if beside:
             axes.axhline(len(beside) - 0.5, color="0.8", linewidth=0.6)
+
+
+def _percent(share: float, _: object = None) -> str:
+    return f"{100 * share:.4g}%"
 
 
 def _wrapped(text: str, letters: int) -> str:
@@ -278,8 +288,8 @@ def _wrapped(text: str, letters: int) -> str:
 
 
 def _around(values: Sequence[float]) -> Span:
-    """Ends of an axis that shows all finite values, with some room at both."""
-    finite = [value for value in values if np.isfinite(value)]
+    """Ends of an axis that shows all finite values, with some room at both; 0 to 1 of none."""
+    finite = [value for value in values if np.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     room = max(0.08 * (high - low), 1e-3)
     return low - room, high + room
