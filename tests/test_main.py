@@ -103,7 +103,7 @@ def test_finished_run_prints_its_table_again(tiny):
     again = main(*flags, f"--workdir={folder / 'run'}")
     assert "this run is finished" in again
     start = said.index("test: 3 slices, 6,912 pixels")
-    assert said[start : said.index(", by chance", start)] in again
+    assert said[start : said.index(", with those far away", start)] in again
     assert (folder / "run" / "results.json").read_bytes() == before
 
 
