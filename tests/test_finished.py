@@ -167,7 +167,7 @@ def test_a_run_of_an_earlier_version_has_its_table_made_of_its_numbers(tmp_path,
     run = finish(tmp_path / "run", config_of())
     (run / "results.txt").unlink()
     (run / "results.json").write_text(json.dumps({"slices": 0}))
-    finished.print_again(run)
+    finished.print_again(config_of(), run)
     assert capsys.readouterr().out.startswith("not tested: the network was trained on every label")
 
 

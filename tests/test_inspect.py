@@ -68,7 +68,7 @@ def look(monkeypatch, tmp_path):
     config.
     """
     monkeypatch.setattr(inspect, "seconds_per_pixel", lambda *_, **__: 1e-6)
-    monkeypatch.setattr(inspect, "contact_sheet", lambda path, panels, names: path.touch())
+    monkeypatch.setattr(inspect, "contact_sheet", lambda path, *_: path.touch())
 
     def inspected(source, labels=None, output="out", **changes):
         config = scan.get_config()

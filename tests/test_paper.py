@@ -148,13 +148,14 @@ DRAWS = {
     ),
     "sheet": (contact_sheet.contact_sheet, [Panel("z", IMAGE_HW3[..., 0])], ("pore", "grain")),
     "study": (
-        study_figure.draw, "Which?", "miou", "mean IoU", test_study.BASELINES,
-        test_study.runs_over([1, 3]), test_study.summary_of(test_study.runs_over([1, 3])), "",
+        study_figure.draw, "Which?",
+        test_study.compared(test_study.summary_of(test_study.runs_over([1, 3]))),
+        test_study.runs_over([1, 3]), "",
     ),
     "curve": (
-        study_figure.draw, "How many?", "miou", "mean IoU", test_study.BASELINES,
-        test_study.runs_over([1, 3, 9]), test_study.summary_of(test_study.runs_over([1, 3, 9])),
-        "data.train_slices",
+        study_figure.draw, "How many?",
+        test_study.compared(test_study.summary_of(test_study.runs_over([1, 3, 9]))),
+        test_study.runs_over([1, 3, 9]), "data.train_slices",
     ),
 }  # fmt: skip
 
