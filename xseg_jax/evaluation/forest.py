@@ -77,7 +77,7 @@ class Sample:
         features_PF = np.zeros((len(drawn), FEATURES), np.float32)
         class_P = np.zeros(len(drawn), np.int32)
         mine = share_of(chosen)
-        with Progress("Sampling for the forest", len(mine), "slice") as progress:
+        with Progress("Sampling for the forest", len(mine), "image") as progress:
             for n in mine:
                 item = planes[chosen[n]]
                 label_P = item.label_HW.ravel()

@@ -215,7 +215,9 @@ def score_and_report(
         if measured:
             write_json(output / MEASURED, measured | provenance())
     text = results_table(results)
-    _keep(output, results, f"{text}\n{summary(measured, NETWORK)}" if measured else text)
+    if measured:
+        text += f"\n{summary(measured, NETWORK, noun_of(facts))}"
+    _keep(output, results, text)
     return results
 
 

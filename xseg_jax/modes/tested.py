@@ -15,6 +15,7 @@ from xseg_jax.evaluation.properties import TRUTH
 from xseg_jax.measure.quantities import FAMILIES
 from xseg_jax.modes.quantities import measure, measure_slices
 from xseg_jax.modes.run import Config
+from xseg_jax.report.numbers import count
 from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ FEWEST = 16
 """Neighbouring planes that are measured as a volume; fewer are slices."""
 MOST_PIXELS = 1 << 30
 """Of the planes that are kept to be measured."""
+LARGE = 10.0
+"""Relative errors from here on are told as multiples."""
 ACROSS = ((1, 2), (0, 2), (0, 1))
 """Axes within planes across z, y and x."""
 
@@ -136,8 +139,14 @@ def are_volume(
     )
 
 
-def summary(measured: Mapping[str, Any], method: str) -> str:
-    """The largest errors of each method, over phases, in a line each."""
+def summary(measured: Mapping[str, Any], method: str, noun: str = "slice") -> str:
+    """The largest errors of each method, over phases, in a line each.
+
+    Args:
+      measured: as `measured.json` holds it.
+      method: that was measured.
+      noun: what planes are called.
+    """
     worst: dict[str, dict[str, float]] = {}
     for row in measured["quantities"]:
         against = row["against"]
@@ -147,9 +156,14 @@ def summary(measured: Mapping[str, Any], method: str) -> str:
             if error is not None:
                 of_method = worst.setdefault(name, {})
                 of_method[row["label"]] = max(abs(error), of_method.get(row["label"], 0.0))
-    what = "a volume" if measured["dimension"] == 3 else f"{measured['shape'][0]} slices"
+    what = "a volume" if measured["dimension"] == 3 else count(measured["shape"][0], noun)
     lines = [f"largest error of a phase, from {what}:"]
     for name, errors in worst.items():
-        found = ", ".join(f"{label} {error:.1%}" for label, error in errors.items())
+        found = ", ".join(f"{label} {_in_words(error)}" for label, error in errors.items())
         lines.append(f"  {'U-Net' if name == method else name}: {found}")
     return "\n".join(lines)
+
+
+def _in_words(error: float) -> str:
+    """An absolute relative error; what is many times the truth cannot be too little."""
+    return f"{error:.1%}" if error < LARGE else f"{1 + error:,.0f} times as much"

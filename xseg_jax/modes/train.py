@@ -51,6 +51,7 @@ from xseg_jax.modes.score import (
     SLICES,
     check_baselines,
     fit_baselines,
+    noun_of,
     overlaid_class,
     report_untested,
     score_and_report,
@@ -233,7 +234,8 @@ def keep_sample(path: Path, train: Selection, facts: DataFacts) -> None:
 
 def with_temperature(trained: TrainedRun, validation: Selection) -> TrainedRun:
     """Fits the run's temperature, keeps it in the run folder, and gives the run with it."""
-    with Progress("Calibrating", len(share_of(validation)), "slice") as progress:
+    noun = noun_of(trained.facts)
+    with Progress("Calibrating", len(share_of(validation)), noun) as progress:
         found = fit_temperature(trained.segment, validation, progress.advance)
     if found.temperature is None:
         logger.info("no temperature is fitted: %s", found.reason)

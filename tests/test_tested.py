@@ -1,0 +1,39 @@
+"""modes/tested.py: what is said of quantities of what was scored."""
+
+from xseg_jax.modes.tested import summary
+
+
+def row(label, error, **baselines):
+    beside = {name: {"error": one} for name, one in baselines.items()}
+    return {"label": label, "against": {"error": error, "baselines": beside}}
+
+
+def measured(*rows, dimension=2, planes=1):
+    return {"dimension": dimension, "shape": [planes, 8, 8], "quantities": rows}
+
+
+def test_the_largest_error_over_phases_is_told_of_each_method():
+    rows = (
+        row("volume fraction", -0.02, forest=0.01), row("volume fraction", 0.01, forest=-0.03),
+        row("surface", None, forest=0.5),
+    )  # fmt: skip
+    assert summary(measured(*rows, dimension=3), "network").splitlines() == [
+        "largest error of a phase, from a volume:",
+        "  U-Net: volume fraction 2.0%",
+        "  forest: volume fraction 3.0%, surface 50.0%",
+    ]
+
+
+def test_one_slice_is_no_slices_and_images_are_images():
+    rows = (row("volume fraction", 0.1),)
+    assert "from 1 slice:" in summary(measured(*rows), "network")
+    assert "from 9 images:" in summary(measured(*rows, planes=9), "network", "image")
+
+
+def test_what_is_many_times_the_truth_is_told_as_a_multiple():
+    said = summary(measured(row("interface", 6055.78, forest=-1.0, thresholding=9.99)), "network")
+    assert said.splitlines()[1:] == [
+        "  U-Net: interface 6,057 times as much",
+        "  forest: interface 100.0%",
+        "  thresholding: interface 999.0%",
+    ]
