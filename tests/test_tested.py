@@ -3,9 +3,10 @@
 from xseg_jax.modes.tested import summary
 
 
-def row(label, error, **baselines):
+def row(label, error, phase="pore", others=None, truth=0.1, **baselines):
     beside = {name: {"error": one} for name, one in baselines.items()}
-    return {"label": label, "against": {"error": error, "baselines": beside}}
+    against = {"truth": truth, "error": error, "baselines": beside}
+    return {"label": label, "phase": phase, "with": others, "axis": None, "against": against}
 
 
 def measured(*rows, dimension=2, planes=1):
@@ -14,13 +15,14 @@ def measured(*rows, dimension=2, planes=1):
 
 def test_the_largest_error_over_phases_is_told_of_each_method():
     rows = (
-        row("volume fraction", -0.02, forest=0.01), row("volume fraction", 0.01, forest=-0.03),
-        row("surface", None, forest=0.5),
+        row("volume fraction", -0.02, forest=0.01),
+        row("volume fraction", 0.01, "metal", forest=-0.03),
+        row("surface", None, others="metal", forest=0.5),
     )  # fmt: skip
     assert summary(measured(*rows, dimension=3), "network").splitlines() == [
         "largest error of a phase, from a volume:",
-        "  U-Net: volume fraction 2.0%",
-        "  forest: volume fraction 3.0%, surface 50.0%",
+        "  U-Net: volume fraction 2.0% (pore)",
+        "  forest: volume fraction 3.0% (metal), surface 50.0% (pore/metal)",
     ]
 
 
@@ -33,7 +35,20 @@ def test_one_slice_is_no_slices_and_images_are_images():
 def test_what_is_many_times_the_truth_is_told_as_a_multiple():
     said = summary(measured(row("interface", 6055.78, forest=-1.0, thresholding=9.99)), "network")
     assert said.splitlines()[1:] == [
-        "  U-Net: interface 6,057 times as much",
-        "  forest: interface 100.0%",
-        "  thresholding: interface 999.0%",
+        "  U-Net: interface 6,057 times as much (pore)",
+        "  forest: interface 100.0% (pore)",
+        "  thresholding: interface 999.0% (pore)",
+    ]
+
+
+def test_what_there_is_hardly_any_of_is_not_counted_and_named():
+    rows = (
+        row("interface", 0.04, "clay", "quartz", truth=0.05),
+        row("interface", 34.2, "clay", "heavy", truth=5e-7),
+        row("interface", None, "air", "heavy", truth=0.0),
+    )
+    assert summary(measured(*rows), "network").splitlines()[1:] == [
+        "  U-Net: interface 4.0% (clay/quartz)",
+        "  not counted, for there is hardly any (below 0.1% of the largest): "
+        "interface of clay/heavy",
     ]

@@ -28,6 +28,8 @@ MOST_PIXELS = 1 << 30
 """Of the planes that are kept to be measured."""
 LARGE = 10.0
 """Relative errors from here on are told as multiples."""
+TINY = 0.001
+"""Of what is less than this share of the largest of its kind, relative errors mean nothing."""
 ACROSS = ((1, 2), (0, 2), (0, 1))
 """Axes within planes across z, y and x."""
 
@@ -147,21 +149,41 @@ def summary(measured: Mapping[str, Any], method: str, noun: str = "slice") -> st
       method: that was measured.
       noun: what planes are called.
     """
-    worst: dict[str, dict[str, float]] = {}
+    largest: dict[str, float] = {}
     for row in measured["quantities"]:
+        largest[row["label"]] = max(largest.get(row["label"], 0.0), row["against"]["truth"] or 0.0)
+    rows = [row for row in measured["quantities"] if row["against"]["truth"]]
+    told = [row for row in rows if row["against"]["truth"] >= TINY * largest[row["label"]]]
+    worst: dict[str, dict[str, tuple[float, str]]] = {}
+    for row in told:
         against = row["against"]
         errors = {method: against["error"]}
         errors |= {name: one["error"] for name, one in against["baselines"].items()}
         for name, error in errors.items():
             if error is not None:
                 of_method = worst.setdefault(name, {})
-                of_method[row["label"]] = max(abs(error), of_method.get(row["label"], 0.0))
-    what = "a volume" if measured["dimension"] == 3 else count(measured["shape"][0], noun)
+                found = abs(error), _phases(row)
+                of_method[row["label"]] = max(found, of_method.get(row["label"], found))
+    what = "a volume" if measured["dimension"] == 3 else f"{count(measured['shape'][0], noun)}"
     lines = [f"largest error of a phase, from {what}:"]
     for name, errors in worst.items():
-        found = ", ".join(f"{label} {_in_words(error)}" for label, error in errors.items())
-        lines.append(f"  {'U-Net' if name == method else name}: {found}")
+        found = (
+            f"{label} {_in_words(error)} ({phases})" for label, (error, phases) in errors.items()
+        )
+        lines.append(f"  {'U-Net' if name == method else name}: {', '.join(found)}")
+    if left := [f"{row['label']} of {_phases(row)}" for row in rows if row not in told]:
+        lines.append(
+            f"  not counted, for there is hardly any (below {TINY:.1%} of the largest): "
+            f"{', '.join(left)}"
+        )
     return "\n".join(lines)
+
+
+def _phases(row: Mapping[str, Any]) -> str:
+    """What a quantity is of."""
+    others = row["with"].split(", ") if row["with"] else []
+    along = f" along {row['axis']}" if row["axis"] else ""
+    return "/".join([row["phase"], *others]) + along
 
 
 def _in_words(error: float) -> str:

@@ -1,8 +1,9 @@
 """Signals that ask a run to stop: Ctrl-C, a preemption, the end of a job's time."""
 
 import signal
-from types import FrameType
-from typing import Any, Self
+from importlib import import_module
+from types import FrameType, ModuleType
+from typing import Any, Never, Self
 
 from xseg_jax.errors import StoppedError
 
@@ -15,9 +16,22 @@ def obey_signals() -> None:
         signal.signal(one, _stop)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(number: int, frame: FrameType | None) -> Never:
     del frame
     raise StoppedError(f"stopped by {signal.Signals(number).name}; the same command goes on")
+
+
+def load(name: str) -> ModuleType:
+    """Imports a module, and only then obeys a signal that came: what is half loaded bears none.
+
+    Raises:
+      StoppedError: a signal came.
+    """
+    with StopRequest() as request:
+        module = import_module(name)
+    if request.asked is not None:
+        _stop(request.asked, None)
+    return module
 
 
 class StopRequest:
