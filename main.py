@@ -53,7 +53,7 @@ def run(mode: str) -> None:
             raise InputError(f"--mode={mode} needs --{flag}; see python main.py --help")
     interrupt = import_module("xseg_jax.training.interrupt")
     interrupt.obey_signals()
-    parallel = interrupt.load("xseg_jax.training.parallel")
+    parallel = interrupt.unbroken(import_module, "xseg_jax.training.parallel")
     if parallel.join_processes(FLAGS.coordinator, FLAGS.processes, FLAGS.process) > 0:
         mute()
     interrupt.obey_signals()  # Once more: JAX takes SIGTERM for itself when processes join.
@@ -69,9 +69,9 @@ def run(mode: str) -> None:
     else:
         arguments = [user_path(FLAGS[flag].value or "") for flag in NEEDED[mode]]
         options |= {"changes": given} if given else {}
-    interrupt.load("xseg_jax.training.compilation").keep_compiled()
+    import_module("xseg_jax.training.compilation").keep_compiled()
     # Imported late: --help answers at once, and predict needs no TensorFlow.
-    interrupt.load(f"xseg_jax.modes.{mode}").run(*arguments, **options)
+    interrupt.unbroken(import_module, f"xseg_jax.modes.{mode}").run(*arguments, **options)
 
 
 if __name__ == "__main__":

@@ -221,8 +221,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(base, un
 EARLY = """
 import os, signal, sys
 import main
-from xseg_jax.training import interrupt
-given = interrupt.import_module
+given = main.import_module
 def taken(name):
     if name.startswith("xseg_jax.modes"):
         try:
@@ -230,7 +229,7 @@ def taken(name):
         except BaseException as error:  # As an extension does that is being loaded.
             raise ImportError("while initializing the extension") from error
     return given(name)
-interrupt.import_module = taken
+main.import_module = taken
 main.FLAGS(["main.py", "--mode=predict", "--workdir=a", "--input=b", "--output=c"])
 main.main(["main.py"])
 """

@@ -1,8 +1,8 @@
 """Signals that ask a run to stop: Ctrl-C, a preemption, the end of a job's time."""
 
 import signal
-from importlib import import_module
-from types import FrameType, ModuleType
+from collections.abc import Callable
+from types import FrameType
 from typing import Any, Never, Self
 
 from xseg_jax.errors import StoppedError
@@ -21,17 +21,17 @@ def _stop(number: int, frame: FrameType | None) -> Never:
     raise StoppedError(f"stopped by {signal.Signals(number).name}; the same command goes on")
 
 
-def load(name: str) -> ModuleType:
-    """Imports a module, and only then obeys a signal that came: what is half loaded bears none.
+def unbroken(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What a call gives, as of an import, which bears no signal halfway; one is obeyed after it.
 
     Raises:
       StoppedError: a signal came.
     """
     with StopRequest() as request:
-        module = import_module(name)
+        found = call(*arguments)
     if request.asked is not None:
         _stop(request.asked, None)
-    return module
+    return found
 
 
 class StopRequest:
