@@ -52,3 +52,9 @@ def test_what_there_is_hardly_any_of_is_not_counted_and_named():
         "  not counted, for there is hardly any (below 0.1% of the largest): "
         "interface of clay/heavy",
     ]
+
+
+def test_what_is_of_all_phases_says_so():
+    """As the triple-phase boundary of four phases together."""
+    rows = (row("triple line", 0.2, None, None),)
+    assert summary(measured(*rows), "network").endswith("  U-Net: triple line 20.0% (all)")

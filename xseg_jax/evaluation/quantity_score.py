@@ -16,7 +16,7 @@ import numpy as np
 
 from xseg_jax.errors import InputError
 from xseg_jax.measure.keys import ALONG_AXES, FAMILY_OF, OF_PAIRS, OF_TRIPLES, keys_of
-from xseg_jax.measure.quantities import MEANINGS, OF_PLANES, Key
+from xseg_jax.measure.quantities import MEANINGS, OF_PLANES
 
 SUFFIX = "_error"
 Row = Mapping[str, Any]
@@ -113,13 +113,6 @@ class QuantityScore:
     def _is_of(self, phase: str | None, other: str | None, axis: str | None) -> bool:
         others = [other, *other.split(", ")] if other else []
         return set(self.of) <= {phase, *others, axis}
-
-
-def key_name(key: Key) -> str:
-    """The score of one number by itself, as `QuantityScore.name`."""
-    return "/".join(
-        part for part in (key.quantity + SUFFIX, key.phase, key.other, key.axis) if part
-    )
 
 
 def error_sums(rows: Sequence[Row], baseline: str | None = None) -> np.ndarray:

@@ -18,7 +18,8 @@ import numpy as np
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.parts import AT_ONCE, LEAST_SIDE, Region, halves_of, sides_of
 from xseg_jax.evaluation.properties import ClassVolume, Property, sums_of
-from xseg_jax.measure.quantities import MEANINGS, Additive, Key, Spacing, unit_of
+from xseg_jax.evaluation.rows import of_key
+from xseg_jax.measure.quantities import Additive, Key, Spacing
 
 LEVEL = 0.05
 SHARES = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -146,13 +147,7 @@ def to_json(
         return None
     relative = [abs(size.deviation / size.mean) for size in known]
     edges = [edge_of(size.sides, spacing) for size in known]
-    return {
-        "quantity": one.key.quantity,
-        "label": MEANINGS[one.key.quantity].label,
-        "phase": one.key.phase,
-        "with": one.key.other,
-        "axis": one.key.axis,
-        "unit": unit_of(one.key.quantity, length),
+    return of_key(one.key, length) | {
         "sides": [list(size.sides) for size in known],
         "edge": edges,
         "count": [size.number for size in known],

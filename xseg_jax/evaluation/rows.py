@@ -7,7 +7,7 @@ import numpy as np
 
 from xseg_jax.evaluation.properties import TRUTH, Interval, Property
 from xseg_jax.evaluation.statistics import LEVEL
-from xseg_jax.measure.quantities import MEANINGS, unit_of
+from xseg_jax.measure.quantities import MEANINGS, Key, unit_of
 
 
 def to_json(one: Property, name: str, length: str, doubt: Interval | None = None) -> dict[str, Any]:
@@ -32,13 +32,7 @@ def to_json(one: Property, name: str, length: str, doubt: Interval | None = None
             if other not in (name, TRUTH)
         }
     found = one.of[name]
-    return {
-        "quantity": one.key.quantity,
-        "label": MEANINGS[one.key.quantity].label,
-        "phase": one.key.phase,
-        "with": one.key.other,
-        "axis": one.key.axis,
-        "unit": unit_of(one.key.quantity, length),
+    return of_key(one.key, length) | {
         "value": _finite(found.value),
         "low": _finite(found.low),
         "high": _finite(found.high),
@@ -48,6 +42,23 @@ def to_json(one: Property, name: str, length: str, doubt: Interval | None = None
         "parts": _each(one.of_parts.get(name)),
         "seconds": round(one.seconds, 2),
         "against": against,
+    }
+
+
+def of_key(key: Key, length: str) -> dict[str, Any]:
+    """What a row is of: its quantity, phases, axis and unit.
+
+    Args:
+      key: of the quantity.
+      length: unit of length.
+    """
+    return {
+        "quantity": key.quantity,
+        "label": MEANINGS[key.quantity].label,
+        "phase": key.phase,
+        "with": key.other,
+        "axis": key.axis,
+        "unit": unit_of(key.quantity, length),
     }
 
 

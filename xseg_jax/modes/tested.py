@@ -181,9 +181,9 @@ def summary(measured: Mapping[str, Any], method: str, noun: str = "slice") -> st
 
 def _phases(row: Mapping[str, Any]) -> str:
     """What a quantity is of."""
-    others = row["with"].split(", ") if row["with"] else []
+    phases = [name for name in (row["phase"], row["with"]) if name]
     along = f" along {row['axis']}" if row["axis"] else ""
-    return "/".join([row["phase"], *others]) + along
+    return (", ".join(phases).replace(", ", "/") or "all") + along
 
 
 def _in_words(error: float) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +103,8 @@ def compared_page(compared: Mapping[str, Any]) -> str:
     Returns:
       HTML that loads nothing.
     """
-    rows = [
-        *((side, ", ".join(map(last_part, folders))) for side, folders in compared["of"].items()),
-        ("commit", compared["git_commit"] or "not known"),
-        *compared["packages"].items(),
-    ]
-    data = comparison(compared) | {
-        "provenance": rows,
-        "config": None,
-        "cite": citation(compared, COMPARED_BY),
-    }
-    return environment().get_template("compared.html").render(data)
+    sides = [(side, ", ".join(map(last_part, of))) for side, of in compared["of"].items()]
+    return _of_several("compared.html", comparison(compared), compared, sides)
 
 
 def study_page(study: Mapping[str, Any]) -> str:
@@ -125,13 +116,19 @@ def study_page(study: Mapping[str, Any]) -> str:
     Returns:
       HTML that loads nothing; links lead to the pages of the runs beside it.
     """
-    rows = [("commit", study["git_commit"] or "not known"), *study["packages"].items()]
-    data = studied(study) | {
-        "provenance": rows,
-        "config": None,
-        "cite": citation(study, COMPARED_BY),
-    }
-    return environment().get_template("study.html").render(data)
+    return _of_several("study.html", studied(study), study)
+
+
+def _of_several(
+    template: str,
+    data: Mapping[str, Any],
+    found: Mapping[str, Any],
+    sides: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The page of several runs, with what they were compared by and with."""
+    rows = [*sides, ("commit", found["git_commit"] or "not known"), *found["packages"].items()]
+    more = {"provenance": rows, "config": None, "cite": citation(found, COMPARED_BY)}
+    return environment().get_template(template).render({**data, **more})
 
 
 COMPARED_BY = (
