@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> Any:
     config = ConfigDict()
-    config.seed = 0  # Of everything that is drawn: first weights, crops, augmentation, the split.
+    config.seed = 0  # Of what training draws: first weights, crops, augmentation.
     config.epochs = 10  # Each is data.crops_per_epoch crops, and ends with a validation.
     config.batch_size = 16  # Crops in a step, over all devices.
     config.log_every = 4  # Steps in a line of metrics.jsonl.
@@ -55,6 +55,7 @@ def get_config() -> Any:
     config.data.split.test = ()  # First and last z of the test.
     # Regular expression whose first group images of one patient share; "" for one image each.
     config.data.split.group_pattern = ""
+    config.data.split.seed = 0  # Of the order of scans, groups and random slices.
 
     config.data.phantom = ConfigDict()  # The simulated tomogram, where data.source is phantom.
     config.data.phantom.size = 256  # Height and width of a slice, pixels.

@@ -148,7 +148,6 @@ def split_at(
         label_of=label_of or _unread,
         classes=classes,
         ranges=ranges,
-        seed=config.seed,
         **fields,
     )
     return hold_out(split, places, between=between, train_slices=config.data.train_slices)
