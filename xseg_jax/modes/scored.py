@@ -104,9 +104,10 @@ def check_same(one: Scored, other: Scored) -> None:
         alone = [(name, one.folder) for name in one.slices if name not in theirs]
         alone += [(name, other.folder) for name in other.slices if name not in mine]
         where = ", ".join(f"{name} in {folder} alone" for name, folder in alone[:NAMED])
+        remedy = _again(one, other)
         raise InputError(
             f"{both}: were scored on other slices ({len(one.slices)} and {len(other.slices)}, "
-            f"{len(mine & theirs)} of the same name; {where or 'in another order'}); {_again(one, other)}"
+            f"{len(mine & theirs)} of the same name; {where or 'in another order'}); {remedy}"
         )
     differ_N = (one.confusion_NKK.sum(axis=2) != other.confusion_NKK.sum(axis=2)).any(axis=1)
     if differ_N.any():
