@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from configs import tiny
 from xseg_jax.data.planes import Place
@@ -204,6 +205,26 @@ def test_images_unlike_training_are_named_at_prediction(write, prepared, tmp_pat
     assert "those of training 0.36" in first
     assert "normalize=scan" in first
     assert more == "grey values of 12 images in all are unlike training's"
+
+
+@pytest.mark.parametrize("normalize", ["scan", "image"])
+def test_scans_unlike_training_are_named_whatever_their_grey_scale(
+    write, prepared, tmp_path, caplog, normalize
+):
+    root = scan(write, tmp_path / "scan")
+    run = tmp_path / "run"
+    train.run(config_of(root, prepared, **{"data.normalize": normalize}), run)
+    dim = scan(write, tmp_path / "dim", image=lambda z, x: x / np.float32(16))
+    blurred = scan(write, tmp_path / "blurred", image=lambda z, x: gaussian_filter(x, 4))
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        predict.run(run, dim / "images", tmp_path / "1", probabilities=False)
+        assert ours(caplog) == []
+        predict.run(run, blurred / "images", tmp_path / "2", probabilities=False)
+        evaluate.run(run, blurred, tmp_path / "3")
+    first, again = ours(caplog)
+    assert first == again
+    assert first.startswith("images: grey values lie 0.")
+    assert f"{run} has not seen the like: score it" in first
 
 
 def test_files_left_out_are_named_once_in_every_mode(write, prepared, tmp_path, caplog):

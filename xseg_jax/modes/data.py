@@ -11,10 +11,11 @@ from xseg_jax.data.builders import WHAT, PreparedPlanes
 from xseg_jax.data.fingerprint import UNLIKE, resemblance
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.look import Look
 from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
-from xseg_jax.data.sources import Slices, Source
+from xseg_jax.data.sources import Slices, Source, sample_evenly
 from xseg_jax.data.splits import PARTS, Split, choose_evenly
 from xseg_jax.data.symmetry import harmless, moves_of, swaps_in
 from xseg_jax.errors import InputError
@@ -217,12 +218,15 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
         watch.look_for_far(item.name, item)
     watch.close()
     warn_of_swaps(config, names, train)
+    sampled = (train[place] for place in sample_evenly(len(train)))
     return DataFacts(
         fingerprint=planes.fingerprint,
         dtype=str(planes.dtype),
         label_map=planes.label_map,
         voxel_size=planes.voxel_size,
         grey_scales=grey_scales,
+        # A shared grey scale tells foreign images by itself.
+        look=None if grey_scales.shared else Look.of(sampled, grey_scales),
         thresholds=Thresholds.fit(train, grey_scales, len(names)),
         train_pixels=pixels_K,
         train_hashes=tuple(pixel_hash(item.image_HW) for item in train),

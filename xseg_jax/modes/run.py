@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.look import Look
 from xseg_jax.data.planes import Plane
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
@@ -30,7 +31,9 @@ from xseg_jax.training.steps import Augment
 
 logger = logging.getLogger(__name__)
 
-LEAK_FIELDS = frozenset({"leak.typical", "leak.leak", "leak.worry_from"})
+LATER_FIELDS = frozenset(
+    {"leak.typical", "leak.leak", "leak.worry_from", "look", "look.quantiles", "look.roughness"}
+)
 """Fields of `data.json` that earlier versions did not measure: their runs go on without."""
 
 Config = Any
@@ -56,6 +59,8 @@ class DataFacts:
       split: names of the planes in each part, and of those "between".
       slabs: how planes were cut, where parts share planes.
       leak: what `measure_leak` found.
+      look: of the training images, where these have no common grey scale that tells as much; runs
+        of earlier versions do not know it.
     """
 
     fingerprint: str
@@ -70,6 +75,7 @@ class DataFacts:
     slabs: dict[str, Any] | None
     leak: dict[str, Any]
     voxel_size: VoxelSize | None = None
+    look: Look | None = None
 
     @classmethod
     def read(cls, workdir: Path) -> "DataFacts":
@@ -85,11 +91,13 @@ class DataFacts:
                 "version for this run, or train again in another folder"
             )
         thresholds, voxel_size = fields["thresholds"], fields.get("voxel_size")
+        look = fields.get("look")
         return cls(**fields | {
             "label_map": LabelMap.from_json(fields["label_map"]),
             "grey_scales": GreyScales.from_json(fields["grey_scales"]),
             "thresholds": Thresholds(**thresholds) if thresholds else None,
             "voxel_size": VoxelSize.from_json(voxel_size) if voxel_size else None,
+            "look": Look(tuple(look["quantiles"]), look["roughness"]) if look else None,
         })  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
