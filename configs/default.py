@@ -34,7 +34,8 @@ def get_config() -> Any:
     config.data.voxel_size = ""  # "0.5 um", or "2,0.5,0.5 um" along z, y, x; "" as files say.
     # volume | scan | image: one grey scale for all, one for each scan, or one for each image.
     config.data.normalize = "volume"
-    config.data.context = 0  # Neighbouring planes on each side that the network sees too.
+    # Neighbouring planes on each side that the network sees too, where training slices have them.
+    config.data.context = 0
     config.data.crop = 128  # Height and width of what a step sees of an image, pixels.
     config.data.crops_per_epoch = 400  # Crops from one validation to the next.
     config.data.rare_fraction = 0.0  # Share of crops centred on a class drawn uniformly.

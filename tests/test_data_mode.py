@@ -227,6 +227,41 @@ def test_scans_unlike_training_are_named_whatever_their_grey_scale(
     assert f"{run} has not seen the like: score it" in first
 
 
+@pytest.mark.parametrize(
+    ("imaged", "expected", "alone"),
+    [(range(12), 2, 0), (range(0, 36, 3), 0, 0), ((*range(8), 11, 14, 17, 20), 2, 4)],
+)
+def test_a_network_looks_at_neighbours_where_training_slices_have_them(
+    write, prepared, tmp_path, caplog, imaged, expected, alone
+):
+    root = scan(write, tmp_path / "scan")
+    for z in reversed(range(SLICES)):
+        for folder in ("images", "labels"):
+            path = root / folder / f"slice_{z:03d}.tif"
+            path.rename(path.with_name(f"slice_{imaged[z]:03d}.tif"))
+    config = config_of(root, prepared, **{"data.context": 2, "data.split.gap": 0})
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        train.run(config, tmp_path / "run")
+        trained = "\n".join(ours(caplog))
+        caplog.clear()
+        evaluate.run(tmp_path / "run", root, tmp_path / "evaluated")
+    assert read_json(tmp_path / "run" / "data.json")["context"] == expected
+    warned = "config.data.context=2: 7 of 7 training slices lack neighbours, slice_000 for one; so"
+    assert (warned in trained) == (expected == 0)
+    missing = (
+        f"{alone} of 12 slices lack neighbours, slice_011 for one, and the network was trained"
+    )
+    assert (missing in "\n".join(ours(caplog))) == bool(alone)
+
+
+@pytest.mark.parametrize(("context", "expected"), [(1, 0), (2, 2)])
+def test_slices_that_are_not_imaged_are_no_neighbours(prepared, caplog, context, expected):
+    config = tiny.get_config()  # Every second slice is imaged.
+    config.data.update({"prepared_dir": str(prepared), "context": context})
+    assert data.open_data(config).context == expected
+    assert len(ours(caplog)) == (expected == 0)
+
+
 def test_files_left_out_are_named_once_in_every_mode(write, prepared, tmp_path, caplog):
     root = scan(write, tmp_path / "scan")
     for name in ("images/raw.dcm", "images/scan.log", "labels/notes.txt", "images/Thumbs.db"):

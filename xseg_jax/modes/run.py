@@ -31,9 +31,10 @@ from xseg_jax.training.steps import Augment
 
 logger = logging.getLogger(__name__)
 
-LATER_FIELDS = frozenset(
-    {"leak.typical", "leak.leak", "leak.worry_from", "look", "look.quantiles", "look.roughness"}
-)
+LATER_FIELDS = frozenset({
+    "leak.typical", "leak.leak", "leak.worry_from", "context", "look", "look.quantiles",
+    "look.roughness",
+})  # fmt: skip
 """Fields of `data.json` that earlier versions did not measure: their runs go on without."""
 
 Config = Any
@@ -59,6 +60,8 @@ class DataFacts:
       split: names of the planes in each part, and of those "between".
       slabs: how planes were cut, where parts share planes.
       leak: what `measure_leak` found.
+      context: neighbours on each side that the network sees: what the config says, or 0 where the
+        training planes have none. Runs of earlier versions do as the config says.
       look: of the training images, where these have no common grey scale that tells as much; runs
         of earlier versions do not know it.
     """
@@ -75,6 +78,7 @@ class DataFacts:
     slabs: dict[str, Any] | None
     leak: dict[str, Any]
     voxel_size: VoxelSize | None = None
+    context: int | None = None
     look: Look | None = None
 
     @classmethod
@@ -217,6 +221,11 @@ class Learner:
     init: Callable[[], TrainState]
 
 
+def neighbours_of(config: Config, facts: DataFacts) -> int:
+    """Planes on each side of one that the network sees too."""
+    return config.data.context if facts.context is None else facts.context
+
+
 def make_learner(config: Config, facts: DataFacts) -> Learner:
     """Unpacks `config.model`, `config.optimizer` and `config.loss`."""
     model = UNet(classes=len(facts.label_map.names), axis_name=AXIS, **config.model)
@@ -227,6 +236,6 @@ def make_learner(config: Config, facts: DataFacts) -> Learner:
     loss = make_loss(**config.loss, pixels_K=facts.train_pixels)
     init = functools.partial(
         init_state, model, tx, seed=config.seed, size=config.data.crop, ema_decay=ema_decay,
-        channels=2 * config.data.context + 1,
+        channels=2 * neighbours_of(config, facts) + 1,
     )  # fmt: skip
     return Learner(model, tx, loss, init)

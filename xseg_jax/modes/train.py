@@ -155,7 +155,7 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
     planes = opened.prepare()
     split = split_data(config, planes)
     say_split(config, planes, split, opened.unlabelled)
-    facts = find_facts(config, planes, split)
+    facts = find_facts(config, planes, split, opened.context)
     overlaid_class(config, facts)  # Before the work, not after it.
     if is_first_process():
         claim(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)

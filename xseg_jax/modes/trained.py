@@ -28,6 +28,7 @@ from xseg_jax.modes.run import (
     Learner,
     checkpoint_used,
     make_learner,
+    neighbours_of,
     read_config,
 )
 from xseg_jax.scans.voxels import VoxelSize
@@ -146,7 +147,7 @@ class TrainedRun:
     def on(self, sources: Sequence[Source] = (), label_map: LabelMap | None = None) -> "TrainedRun":
         """The run with the grey scales of other scans, and label values of other labels.
 
-        Warns of scans that do not look as those of training.
+        Warns of scans that lack neighbours, or do not look as those of training.
         """
         by_scan = {}
         if any(run.facts.grey_scales.kind == "scan" for run in self.runs):
@@ -161,6 +162,7 @@ class TrainedRun:
 
         first, *others = (replace(run, facts=facts_of(run)) for run in self.runs)
         there = replace(first, others=tuple(others))
+        there.warn_of_missing(sources)
         there.warn_of_look(sources)
         return there
 
@@ -189,7 +191,7 @@ class TrainedRun:
     @property
     def context(self) -> int:
         """Neighbours on each side that a plane must have: the most that a network sees."""
-        return max(run.config.data.context for run in self.runs)
+        return max(neighbours_of(run.config, run.facts) for run in self.runs)
 
     def turning(self) -> "TrainedRun":
         """The run with each image seen in all ways in which training has turned and mirrored it.
@@ -232,7 +234,7 @@ class TrainedRun:
     def _input_of(self, plane: Plane) -> np.ndarray:
         """What this network sees of a plane, whose neighbours may be more than it takes."""
         input_HWC = self.facts.grey_scales.input_of(plane)
-        middle, context = input_HWC.shape[-1] // 2, self.config.data.context
+        middle, context = input_HWC.shape[-1] // 2, neighbours_of(self.config, self.facts)
         return input_HWC[..., middle - context : middle + context + 1]
 
     def calibrated(self, probability_HWK: np.ndarray) -> np.ndarray:
@@ -262,6 +264,18 @@ class TrainedRun:
                     "voxel size, or label some of it and train on it",
                     where, voxel_size, run.workdir, trained_on,
                 )  # fmt: skip
+
+    def warn_of_missing(self, sources: Sequence[Source]) -> None:
+        """Warns of planes without the neighbours that the network was trained to see."""
+        planes = [(source, index) for source in sources for index in range(len(source))]
+        alone = [one for one in planes if not one[0].has_neighbours(one[1], self.context)]
+        if self.context and alone:
+            source, index = alone[0]
+            logger.warning(
+                "%d of %d slices lack neighbours, %s for one, and the network was trained with "
+                "some; copies of themselves stand for them. Where the whole scan is there, give it",
+                len(alone), len(planes), source.plane_name(index),
+            )  # fmt: skip
 
     def warn_of_look(self, sources: Sequence[Source]) -> None:
         """Warns of scans, and of independent images together, that training has not seen the like
