@@ -28,7 +28,7 @@ def get_config(base: str = "scan") -> Any:
             "best by validation": {"checkpoint.use": "best"},
             "dropout before the head": {"model.dropout": 0.2},
             "cross-entropy and Dice": {"loss.name": "cross_entropy_dice"},
-            "neighbours": {"data.context": 1},
+            "no neighbours": {"data.context": 0},
             "width x 1.5": {"model.features": (24, 48, 96, 192)},
             "5 levels": {"model.features": (16, 32, 64, 128, 256)},
             "patches of 2": {"model.patch": 2, "model.features": (32, 64, 128, 256)},
