@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 
 from xseg_jax.data.builders import WHAT, PreparedPlanes
-from xseg_jax.data.fingerprint import UNLIKE, resemblance
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
+from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source
 from xseg_jax.data.splits import PARTS, Split, choose_evenly
 from xseg_jax.data.symmetry import harmless, moves_of, swaps_in

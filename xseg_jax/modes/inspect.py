@@ -11,11 +11,12 @@ import numpy as np
 
 from xseg_jax.data.annotations import LabelledPlane
 from xseg_jax.data.checks import Checked, check
-from xseg_jax.data.fingerprint import UNLIKE, Fingerprint, fingerprint, resemblance
+from xseg_jax.data.fingerprint import Fingerprint, fingerprint
 from xseg_jax.data.images import label_values
 from xseg_jax.data.label_facts import LabelFacts, label_facts
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.pairs import FOLDERS, folder_of
+from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source
 from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError

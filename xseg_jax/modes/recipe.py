@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xseg_jax.data.fingerprint import Fingerprint, Look, forgotten_after
+from xseg_jax.data.fingerprint import Fingerprint, Look
 from xseg_jax.data.label_facts import LabelFacts
+from xseg_jax.data.resemblance import forgotten_after
 from xseg_jax.data.splits import PARTS, choose_evenly
 from xseg_jax.data.symmetry import MOVES, harmless
 from xseg_jax.files import one_line
