@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from planes_seen import Arrays
 
 from xseg_jax.data import faults, phantom
 from xseg_jax.data.fingerprint import (
@@ -15,32 +16,9 @@ from xseg_jax.data.fingerprint import (
 )
 from xseg_jax.data.label_facts import label_facts
 from xseg_jax.data.planes import Place
-from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
 
 SIZE, DEPTH = 96, 24
-
-
-class Arrays(Source):
-    """Planes in memory; one that is None cannot be read."""
-
-    def __init__(self, planes, numbers=None):
-        self.name, self.planes, self.read = "scan", planes, []
-        self.numbers = range(len(planes)) if numbers is None else numbers
-
-    def image(self, index, axis=0):
-        self.read.append(index)
-        if self.planes[index] is None:
-            raise InputError(f"z{index}: is damaged; copy it again")
-        return self.planes[index]
-
-    def neighbour(self, index, distance, axis=0):
-        return min(max(index + distance, 0), len(self) - 1)
-
-    def where(self, index, axis=0):
-        return f"z{index}"
-
-    plane_name = where
 
 
 @functools.cache

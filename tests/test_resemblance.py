@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
@@ -53,6 +53,7 @@ def test_the_outline_of_a_core_does_not_make_planes_resemble_each_other():
     assert min(whole.values()) > 0.8  # What was said of them before.
 
 
+@settings(deadline=None)
 @given(numbers=st.lists(st.none() | st.integers(0, 9), max_size=6))
 def test_distances_are_those_of_numbers_that_ascend(numbers):
     small = list(np.random.default_rng(0).standard_normal((len(numbers), *THUMBNAIL)))

@@ -132,6 +132,11 @@ class Fingerprint:
     decay: dict[int, float]
     suspicions: tuple[Suspicion, ...]
 
+    @property
+    def drifts(self) -> bool:
+        """Whether the mean changes at all: its interval is on one side of 0."""
+        return self.drift is not None and bool(self.drift[1] * self.drift[2] > 0)
+
     def to_json(self) -> dict[str, Any]:
         """Fields as plain JSON."""
         # What a file does not say of an axis is NaN, which JSON has not.
@@ -152,6 +157,7 @@ class Fingerprint:
             "mean": self.mean,
             "std": self.std,
             "drift_in_std": self.drift,
+            "drifts": self.drifts,
             "rings": self.rings and {"correlation": self.rings[0], "amplitude": self.rings[1]},
             "saturated": {"low": self.saturated[0], "high": self.saturated[1]},
             "air_fraction": self.air,
