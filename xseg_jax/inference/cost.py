@@ -126,7 +126,7 @@ def pace_of(
             return optax.softmax_cross_entropy_with_integer_labels(logits_BHWK, label_BHW).mean()
 
         grads = jax.grad(loss_of)(variables["params"])
-        return jax.lax.psum(optax.global_norm(grads), AXIS)
+        return jax.lax.psum(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(grads)), AXIS)
 
     take = parallel.spread(step, in_axes=(None, 0, 0), sums=True)
     placed = parallel.replicate(variables)

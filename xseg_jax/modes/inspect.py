@@ -21,7 +21,7 @@ from xseg_jax.data.pairs import FOLDERS, folder_of
 from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source
 from xseg_jax.errors import InputError
-from xseg_jax.files import content_hash, user_path, write_text
+from xseg_jax.files import content_hash, one_line, user_path, write_text
 from xseg_jax.inference.cost import Estimate, estimate, pace_of
 from xseg_jax.model.unet import UNet
 from xseg_jax.modes.folders import refuse_foreign, working_in
@@ -163,7 +163,7 @@ def run(
         figures=[*files_of(output / SHEET, formats)],
         config=output / CONFIG,
     )
-    print(f"next: {_next(output, images, changes, labelled=labelled is not None)}")
+    print(one_line(f"next: {_next(output, images, changes, labelled=labelled is not None)}"))
     return found
 
 
