@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from benchmarks.timing import print_table, save
-from benchmarks.volumes import MAIN, Found, judge, planes_of, segment
+from benchmarks.ways import MAIN, Found, judge, planes_of, segment
 from xseg_jax.data.sources import Volume
 from xseg_jax.scans.scan import open_scan
 

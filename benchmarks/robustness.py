@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.timing import print_table, save
-from benchmarks.volumes import MAIN
+from benchmarks.ways import MAIN
 from xseg_jax.evaluation import statistics
 from xseg_jax.evaluation.degrade import NETWORK
 from xseg_jax.modes.evaluate import DEGRADED

@@ -82,7 +82,7 @@ class Contender:
 
 def _serve(connection: Any, make: Callable[..., Run], arguments: Mapping[str, Any]) -> None:
     """What the process of a contender does."""
-    base_gib = _host_gib("VmRSS")
+    base_gib = host_gib("VmRSS")
     began = time.perf_counter()
     try:
         run = make(**arguments)
@@ -98,7 +98,7 @@ def _serve(connection: Any, make: Callable[..., Run], arguments: Mapping[str, An
         time.sleep(REST_SECONDS)
         run(1)
         connection.send(_seconds(run, repeats) / repeats)
-    connection.send(_device_gib() or _host_gib("VmHWM") - base_gib)
+    connection.send(_device_gib() or host_gib("VmHWM") - base_gib)
 
 
 def _seconds(run: Run, count: int) -> float:
@@ -107,7 +107,7 @@ def _seconds(run: Run, count: int) -> float:
     return time.perf_counter() - began
 
 
-def _host_gib(field: str) -> float:
+def host_gib(field: str) -> float:
     """Memory of this process, VmRSS now or VmHWM at most; nan where Linux does not tell."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []

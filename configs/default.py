@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> Any:
     config = ConfigDict()
-    config.seed = 0  # Of everything that is drawn: first weights, crops, augmentation, the split.
+    config.seed = 0  # Of what training draws: first weights, crops, augmentation.
     config.epochs = 10  # Each is data.crops_per_epoch crops, and ends with a validation.
     config.batch_size = 16  # Crops in a step, over all devices.
     config.log_every = 4  # Steps in a line of metrics.jsonl.
@@ -34,7 +34,8 @@ def get_config() -> Any:
     config.data.voxel_size = ""  # "0.5 um", or "2,0.5,0.5 um" along z, y, x; "" as files say.
     # volume | scan | image: one grey scale for all, one for each scan, or one for each image.
     config.data.normalize = "volume"
-    config.data.context = 0  # Neighbouring planes on each side that the network sees too.
+    # Neighbouring planes on each side that the network sees too, where training slices have them.
+    config.data.context = 0
     config.data.crop = 128  # Height and width of what a step sees of an image, pixels.
     config.data.crops_per_epoch = 400  # Crops from one validation to the next.
     config.data.rare_fraction = 0.0  # Share of crops centred on a class drawn uniformly.
@@ -55,6 +56,7 @@ def get_config() -> Any:
     config.data.split.test = ()  # First and last z of the test.
     # Regular expression whose first group images of one patient share; "" for one image each.
     config.data.split.group_pattern = ""
+    config.data.split.seed = 0  # Of the order of scans, groups and random slices.
 
     config.data.phantom = ConfigDict()  # The simulated tomogram, where data.source is phantom.
     config.data.phantom.size = 256  # Height and width of a slice, pixels.

@@ -10,6 +10,7 @@ def get_config() -> Any:
     config.data.source = "folder"
     config.data.skip_unlabelled = True
     config.data.normalize = "scan"
+    config.data.context = 2  # Noise differs from plane to plane, the sample hardly.
     config.data.crops_per_epoch = 900
     config.batch_size = 8  # As many crops in twice as many steps.
     config.optimizer.schedule = "cosine"  # Ends where the rate is 0: less chance in the last step.

@@ -272,6 +272,15 @@ def test_runs_on_other_slices_are_refused_on_the_command_line(two, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_runs_on_other_splits_are_not_to_be_scored_on_their_training_slices(two, tmp_path):
+    other = make_run(tmp_path / "other", 1, slices=[f"slice_{z + 2:03d}" for z in range(SLICES)])
+    trained = {"split": {"train": ["slice_000", "slice_020"], "validation": [], "test": []}}
+    write_json(other / "data.json", trained)
+    said = refused(f"{two[0]},{other}", tmp_path / "out")
+    assert f"{other} was trained on 1 of those of {two[0]}; train both with the same " in said
+    assert "--mode=evaluate" not in said
+
+
 def test_other_mistakes_are_one_line_each(two, tmp_path):
     good, poor = two
     output = tmp_path / "out"

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from configs import tiny
 from xseg_jax.data.planes import Place
@@ -204,6 +205,61 @@ def test_images_unlike_training_are_named_at_prediction(write, prepared, tmp_pat
     assert "those of training 0.36" in first
     assert "normalize=scan" in first
     assert more == "grey values of 12 images in all are unlike training's"
+
+
+@pytest.mark.parametrize("normalize", ["scan", "image"])
+def test_scans_unlike_training_are_named_whatever_their_grey_scale(
+    write, prepared, tmp_path, caplog, normalize
+):
+    root = scan(write, tmp_path / "scan")
+    run = tmp_path / "run"
+    train.run(config_of(root, prepared, **{"data.normalize": normalize}), run)
+    dim = scan(write, tmp_path / "dim", image=lambda z, x: x / np.float32(16))
+    blurred = scan(write, tmp_path / "blurred", image=lambda z, x: gaussian_filter(x, 4))
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        predict.run(run, dim / "images", tmp_path / "1", probabilities=False)
+        assert ours(caplog) == []
+        predict.run(run, blurred / "images", tmp_path / "2", probabilities=False)
+        evaluate.run(run, blurred, tmp_path / "3")
+    first, again = ours(caplog)
+    assert first == again
+    assert first.startswith("images: grey values lie 0.")
+    assert f"{run} has not seen the like: score it" in first
+
+
+@pytest.mark.parametrize(
+    ("imaged", "expected", "alone"),
+    [(range(12), 2, 0), (range(0, 36, 3), 0, 0), ((*range(8), 11, 14, 17, 20), 2, 4)],
+)
+def test_a_network_looks_at_neighbours_where_training_slices_have_them(
+    write, prepared, tmp_path, caplog, imaged, expected, alone
+):
+    root = scan(write, tmp_path / "scan")
+    for z in reversed(range(SLICES)):
+        for folder in ("images", "labels"):
+            path = root / folder / f"slice_{z:03d}.tif"
+            path.rename(path.with_name(f"slice_{imaged[z]:03d}.tif"))
+    config = config_of(root, prepared, **{"data.context": 2, "data.split.gap": 0})
+    with caplog.at_level(logging.WARNING, "xseg_jax"):
+        train.run(config, tmp_path / "run")
+        trained = "\n".join(ours(caplog))
+        caplog.clear()
+        evaluate.run(tmp_path / "run", root, tmp_path / "evaluated")
+    assert read_json(tmp_path / "run" / "data.json")["context"] == expected
+    warned = "config.data.context=2: 7 of 7 training slices lack neighbours, slice_000 for one; so"
+    assert (warned in trained) == (expected == 0)
+    missing = (
+        f"{alone} of 12 slices lack neighbours, slice_011 for one, and the network was trained"
+    )
+    assert (missing in "\n".join(ours(caplog))) == bool(alone)
+
+
+@pytest.mark.parametrize(("context", "expected"), [(1, 0), (2, 2)])
+def test_slices_that_are_not_imaged_are_no_neighbours(prepared, caplog, context, expected):
+    config = tiny.get_config()  # Every second slice is imaged.
+    config.data.update({"prepared_dir": str(prepared), "context": context})
+    assert data.open_data(config).context == expected
+    assert len(ours(caplog)) == (expected == 0)
 
 
 def test_files_left_out_are_named_once_in_every_mode(write, prepared, tmp_path, caplog):

@@ -64,6 +64,7 @@ OTHER = {
     "data.split.validation": ((13, 13), RANGES),
     "data.split.test": ((19, 23), RANGES),
     "data.split.group_pattern": (r"(\d)$", GROUPS),
+    "data.split.seed": (1, GROUPS),
     "data.phantom.size": (40, {}),
     "data.phantom.depth": (26, {}),
     "data.phantom.z_step": (2, {}),

@@ -242,6 +242,7 @@ GIVEN = {
     "data.split.validation": (18, 22),
     "data.split.test": (34, 36),
     "data.split.group_pattern": "(.)",
+    "data.split.seed": 3,
     "report.formats": ("png", "svg"),
 }
 

@@ -43,6 +43,7 @@ REFUSED = [
     ({"optimizer.freeze_norm": 0.5, "model.norm": "group"}, "optimizer.freeze_norm"),
     ({"data.split.kind": "tiles", "data.split.between": 5}, "data.split.between"),
     ({"data.train_slices": 3, "data.split.between": 5}, "data.split.between"),
+    ({"data.split.kind": "z", "data.split.seed": 1}, "data.split.seed"),
 ]
 
 

@@ -63,6 +63,11 @@ class Source(ABC):
         Beyond the ends of the scan its last planes are repeated.
         """
 
+    def has_neighbours(self, index: int, context: int, axis: int = 0) -> bool:
+        """Whether one of the neighbours of a plane, on either side, is there."""
+        around = [d for d in range(-context, context + 1) if d]
+        return any(self.neighbour(index, d, axis) != index for d in around)
+
     @abstractmethod
     def where(self, index: int, axis: int = 0) -> str:
         """What an error calls a plane."""

@@ -7,14 +7,16 @@ from functools import partial
 
 import numpy as np
 
+from xseg_jax.data.annotations import LabelledPlane
 from xseg_jax.data.builders import WHAT, PreparedPlanes
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.look import Look
 from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
 from xseg_jax.data.resemblance import UNLIKE, resemblance
-from xseg_jax.data.sources import Slices, Source
+from xseg_jax.data.sources import Slices, Source, sample_evenly
 from xseg_jax.data.splits import PARTS, Split, choose_evenly
 from xseg_jax.data.symmetry import harmless, moves_of, swaps_in
 from xseg_jax.errors import InputError
@@ -32,6 +34,7 @@ from xseg_jax.modes.inputs import (
     refuse_unclear,
     sources_of,
     split_at,
+    split_by_place,
     unlabelled_beside,
     voxel_size_of,
 )
@@ -41,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 COMPARED = 6
 """Pairs of images that are looked at, whether they are slices of a scan."""
-BY_PLACE = ("scan", "z", "group", "random")
-"""Splits that names and numbers of planes decide, without their labels."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,13 @@ class OpenedData:
     Attributes:
       text: what it is, for the first lines of a run.
       unlabelled: slices that nobody has labelled.
+      context: neighbours on each side that the network sees: 0 where training has none.
       prepare: gives the labelled planes.
     """
 
     text: str
     unlabelled: int
+    context: int
     prepare: Callable[[], PreparedPlanes]
 
 
@@ -65,12 +68,11 @@ def open_data(config: Config) -> OpenedData:
     data = config.data
     prepared_dir = user_path(data.prepared_dir)
     make_folder(prepared_dir, WHAT)  # Before files are read, which may take long.
-    where = {
-        "context": data.context, "prepared_dir": prepared_dir, "memory_gib": data.memory_gib,
-    }  # fmt: skip
+    where = {"prepared_dir": prepared_dir, "memory_gib": data.memory_gib}
     if data.source == "phantom":
-        prepare = partial(prepare_phantom, **data.phantom, **where)
-        return OpenedData(describe_phantom(config), 0, prepare)
+        context = context_of_phantom(config)
+        prepare = partial(prepare_phantom, context=context, **data.phantom, **where)
+        return OpenedData(describe_phantom(config), 0, context, prepare)
     if data.source != "folder":
         raise InputError(f"config.data.source={data.source!r}: choose phantom or folder")
     images, labels = (path_of(config, kind) for kind in ("images", "labels"))
@@ -78,9 +80,7 @@ def open_data(config: Config) -> OpenedData:
     refuse_unclear(sources)
     planes = find_planes(config, sources, labels)
     warn_of_independent(config, sources)
-    if config.data.split.kind in BY_PLACE:
-        # What names and numbers cannot give is refused before all files are read.
-        split_at(config, [one.name for one in planes], [one.place for one in planes])
+    context = context_of(config, planes)
     unlabelled = unlabelled_beside(sources, planes)
     said = f"{len(planes)} labelled by {labels}"
     prepare = partial(
@@ -88,12 +88,55 @@ def open_data(config: Config) -> OpenedData:
         planes,
         classes=data.classes,
         ignore=data.ignore,
+        context=context,
         one_type=data.normalize == "volume",
         own_scales=data.normalize == "scan",
         voxel_size=voxel_size_of(sources, data.voxel_size),
         **where,
     )
-    return OpenedData(f"{images}, {describe_sources(sources)}; {said}", unlabelled, prepare)
+    text = f"{images}, {describe_sources(sources)}; {said}"
+    return OpenedData(text, unlabelled, context, prepare)
+
+
+def context_of(config: Config, planes: Sequence[LabelledPlane]) -> int:
+    """Neighbours on each side that the network sees: none where training planes have none.
+
+    A network that is trained on planes beside copies of themselves takes true neighbours for that.
+
+    Raises:
+      InputError: names and numbers of the planes cannot give the split that the config wants,
+        before all files are read.
+    """
+    context, train = config.data.context, planes
+    split = split_by_place(config, [one.name for one in planes], [one.place for one in planes])
+    if split:
+        train = [planes[index] for index in split.train]
+    alone = [
+        one for one in train if not one.source.has_neighbours(one.index, context, one.place.axis)
+    ]
+    if not context or not alone:
+        return context
+    kept = 2 * len(alone) <= len(train)
+    logger.warning(
+        "config.data.context=%d: %d of %d training slices lack neighbours, %s for one; %s",
+        context, len(alone), len(train), alone[0].name,
+        "copies of themselves stand for these" if kept else
+        "so the network sees each slice alone. Where the whole scan is there, give it as "
+        "config.data.images",
+    )  # fmt: skip
+    return context if kept else 0
+
+
+def context_of_phantom(config: Config) -> int:
+    """As `context_of`, of slices of which every `config.data.phantom.z_step` is imaged."""
+    context, step = config.data.context, config.data.phantom.z_step
+    if 0 < context < step:
+        logger.warning(
+            "config.data.context=%d: no neighbours are imaged with config.data.phantom.z_step=%d, "
+            "so the network sees each slice alone", context, step,
+        )  # fmt: skip
+        return 0
+    return context
 
 
 def warn_of_independent(config: Config, sources: Sequence[Source]) -> None:
@@ -185,8 +228,15 @@ def say_split(config: Config, planes: PreparedPlanes, split: Split, unlabelled: 
         print(f"not used: {said}")
 
 
-def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFacts:
-    """Measures the training planes, and how much the split leaks."""
+def find_facts(config: Config, planes: PreparedPlanes, split: Split, context: int) -> DataFacts:
+    """Measures the training planes, and how much the split leaks.
+
+    Args:
+      config: of the run.
+      planes: that are labelled.
+      split: of the planes.
+      context: neighbours on each side that the network sees.
+    """
     names = planes.label_map.names
     train, test = (Selection(planes, split, part) for part in ("train", "test"))
     pixels_K = labelled_pixels(planes, split)
@@ -196,12 +246,16 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
         watch.look_for_far(item.name, item)
     watch.close()
     warn_of_swaps(config, names, train)
+    sampled = (train[place] for place in sample_evenly(len(train)))
     return DataFacts(
         fingerprint=planes.fingerprint,
         dtype=str(planes.dtype),
         label_map=planes.label_map,
         voxel_size=planes.voxel_size,
         grey_scales=grey_scales,
+        context=context,
+        # A shared grey scale tells foreign images by itself.
+        look=None if grey_scales.shared else Look.of(sampled, grey_scales),
         thresholds=Thresholds.fit(train, grey_scales, len(names)),
         train_pixels=pixels_K,
         train_hashes=tuple(pixel_hash(item.image_HW) for item in train),

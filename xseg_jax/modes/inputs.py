@@ -141,7 +141,7 @@ def split_at(
       config: of a run.
       names: of the labelled planes.
       places: of the labelled planes.
-      label_of: class indices (H, W) uint8 of a plane; None for a split that needs no labels.
+      label_of: class indices (H, W) uint8 of a plane; None where they are not read yet.
       classes: number of classes.
 
     Raises:
@@ -155,14 +155,25 @@ def split_at(
         label_of=label_of or _unread,
         classes=classes,
         ranges=ranges,
-        seed=config.seed,
         **fields,
     )
     return hold_out(split, places, between=between, train_slices=config.data.train_slices)
 
 
+def split_by_place(config: Config, names: Sequence[str], places: Sequence[Place]) -> Split | None:
+    """As `split_at`, without labels; None for a split that needs them."""
+    try:
+        return split_at(config, names, places)
+    except LabelsNeededError:
+        return None
+
+
+class LabelsNeededError(Exception):
+    """A split asks for labels that are not read yet."""
+
+
 def _unread(index: int) -> np.ndarray:
-    raise AssertionError("labels are not read yet")
+    raise LabelsNeededError
 
 
 SPLITS = {

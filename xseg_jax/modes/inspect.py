@@ -272,7 +272,7 @@ def _measure_labels(config: Config, planes: Sequence[LabelledPlane]) -> Labelled
     """Checks all labels as training does, and measures them."""
     data = config.data
     known = LabelMap.parse(data.classes, data.ignore) if data.classes else None
-    checked = check(planes, known, data.ignore, context=data.context, one_type=False)
+    checked = check(planes, known, data.ignore, one_type=False)
     facts = label_facts(
         checked.label_map.names,
         [one.name for one in planes],

@@ -177,6 +177,11 @@ RULES = (
         "--config.data.split.kind=group",
     ),
     Rule(
+        ("data.split.seed",),
+        lambda config: config.data.split.kind in ("auto", "scan", "group", "random"),
+        "config.data.split.kind='{data.split.kind}' draws nothing; leave it out",
+    ),
+    Rule(
         ("augment.chance",),
         lambda config: any(config.augment[name] for name in ARTEFACTS),
         "config.augment has nothing that happens by chance; add one, as --config.augment.noise=0.3",

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.look import Look
 from xseg_jax.data.planes import Plane
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
@@ -30,7 +31,10 @@ from xseg_jax.training.steps import Augment
 
 logger = logging.getLogger(__name__)
 
-LEAK_FIELDS = frozenset({"leak.typical", "leak.leak", "leak.worry_from"})
+LATER_FIELDS = frozenset({
+    "leak.typical", "leak.leak", "leak.worry_from", "context", "look", "look.quantiles",
+    "look.roughness",
+})  # fmt: skip
 """Fields of `data.json` that earlier versions did not measure: their runs go on without."""
 
 Config = Any
@@ -56,6 +60,10 @@ class DataFacts:
       split: names of the planes in each part, and of those "between".
       slabs: how planes were cut, where parts share planes.
       leak: what `measure_leak` found.
+      context: neighbours on each side that the network sees: what the config says, or 0 where the
+        training planes have none. Runs of earlier versions do as the config says.
+      look: of the training images, where these have no common grey scale that tells as much; runs
+        of earlier versions do not know it.
     """
 
     fingerprint: str
@@ -70,6 +78,8 @@ class DataFacts:
     slabs: dict[str, Any] | None
     leak: dict[str, Any]
     voxel_size: VoxelSize | None = None
+    context: int | None = None
+    look: Look | None = None
 
     @classmethod
     def read(cls, workdir: Path) -> "DataFacts":
@@ -85,11 +95,13 @@ class DataFacts:
                 "version for this run, or train again in another folder"
             )
         thresholds, voxel_size = fields["thresholds"], fields.get("voxel_size")
+        look = fields.get("look")
         return cls(**fields | {
             "label_map": LabelMap.from_json(fields["label_map"]),
             "grey_scales": GreyScales.from_json(fields["grey_scales"]),
             "thresholds": Thresholds(**thresholds) if thresholds else None,
             "voxel_size": VoxelSize.from_json(voxel_size) if voxel_size else None,
+            "look": Look(tuple(look["quantiles"]), look["roughness"]) if look else None,
         })  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -209,6 +221,11 @@ class Learner:
     init: Callable[[], TrainState]
 
 
+def neighbours_of(config: Config, facts: DataFacts) -> int:
+    """Planes on each side of one that the network sees too."""
+    return config.data.context if facts.context is None else facts.context
+
+
 def make_learner(config: Config, facts: DataFacts) -> Learner:
     """Unpacks `config.model`, `config.optimizer` and `config.loss`."""
     model = UNet(classes=len(facts.label_map.names), axis_name=AXIS, **config.model)
@@ -219,6 +236,6 @@ def make_learner(config: Config, facts: DataFacts) -> Learner:
     loss = make_loss(**config.loss, pixels_K=facts.train_pixels)
     init = functools.partial(
         init_state, model, tx, seed=config.seed, size=config.data.crop, ema_decay=ema_decay,
-        channels=2 * config.data.context + 1,
+        channels=2 * neighbours_of(config, facts) + 1,
     )  # fmt: skip
     return Learner(model, tx, loss, init)

@@ -104,9 +104,10 @@ def check_same(one: Scored, other: Scored) -> None:
         alone = [(name, one.folder) for name in one.slices if name not in theirs]
         alone += [(name, other.folder) for name in other.slices if name not in mine]
         where = ", ".join(f"{name} in {folder} alone" for name, folder in alone[:NAMED])
+        remedy = _again(one, other)
         raise InputError(
             f"{both}: were scored on other slices ({len(one.slices)} and {len(other.slices)}, "
-            f"{len(mine & theirs)} of the same name; {where or 'in another order'}); {AGAIN}"
+            f"{len(mine & theirs)} of the same name; {where or 'in another order'}); {remedy}"
         )
     differ_N = (one.confusion_NKK.sum(axis=2) != other.confusion_NKK.sum(axis=2)).any(axis=1)
     if differ_N.any():
@@ -115,6 +116,19 @@ def check_same(one: Scored, other: Scored) -> None:
             f"{len(one.slices)} slices have other pixels of a class, "
             f"{one.slices[int(differ_N.argmax())]} for one; {AGAIN}"
         )
+
+
+def _again(one: Scored, other: Scored) -> str:
+    """How folders with other test slices come to have the same: not by scoring training slices."""
+    for mine, theirs in ((one, other), (other, one)):
+        data = mine.folder / "data.json"
+        trained = read_json(data)["split"]["train"] if data.exists() else ()
+        if seen := set(trained) & set(theirs.slices):
+            return (
+                f"{mine.folder} was trained on {len(seen)} of those of {theirs.folder}; train both "
+                "with the same config.data.split, its seed too, and compare these"
+            )
+    return AGAIN
 
 
 def check_group(side: Sequence[Scored], first: Sequence[Scored]) -> None:

@@ -11,7 +11,6 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from xseg_jax.files import saving
 from xseg_jax.inference.blocks import Block, chunks_of
 from xseg_jax.inference.cost import prediction_bytes
 from xseg_jax.inference.ranking import write_ranks
+from xseg_jax.inference.stream import Stream
 from xseg_jax.inference.volume import (
     FULL,
     LABEL,
@@ -224,16 +224,10 @@ def _segment(job: Prediction, numbers: Sequence[int]) -> None:
             job.mark(number).touch()
 
     planes = planes_to_segment(blocks, job.axes)
-    with (
-        ThreadPoolExecutor(1) as reader,
-        ThreadPoolExecutor(1) as writer,
-        Progress("Segmenting", planes, "plane") as progress,
-    ):
-        reading, writing = reader.submit(read, blocks[0]), None
-        for n, (number, block) in enumerate(zip(numbers, blocks, strict=True)):
-            outer, gray_ZYX = reading.result()
-            if n + 1 < len(blocks):
-                reading = reader.submit(read, blocks[n + 1])
+    began = time.perf_counter()
+    with Stream(read, write) as stream, Progress("Segmenting", planes, "plane") as progress:
+        read_of = zip(numbers, blocks, stream.read(blocks), strict=True)
+        for number, block, (outer, gray_ZYX) in read_of:
             inner = block.within(outer)
             for z in range(*inner[0].indices(len(gray_ZYX))):
                 watch(job.source.where(outer.start[0] + z), _plane(job, gray_ZYX[z][..., None], 0))
@@ -242,11 +236,12 @@ def _segment(job: Prediction, numbers: Sequence[int]) -> None:
                 context=trained.context, maps=(LABEL, *job.maps), classes=job.classes,
                 advance=progress.advance,
             )  # fmt: skip
-            if writing:
-                writing.result()
-            writing = writer.submit(write, number, block, found)
-        if writing:
-            writing.result()
+            stream.put(number, block, found)
+        stream.finish()
+    logger.info(
+        "segmented in %.1f s, of which it waited %.1f s for the scan and %.1f s for the output",
+        time.perf_counter() - began, stream.waited_to_read, stream.waited_to_write,
+    )  # fmt: skip
     watch.close()
     for store in stores.values():
         store.close()

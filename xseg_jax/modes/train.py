@@ -37,7 +37,7 @@ from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.report import REPORTS, write_reports
 from xseg_jax.modes.run import (
     DRAWN,
-    LEAK_FIELDS,
+    LATER_FIELDS,
     Config,
     DataFacts,
     Learner,
@@ -156,14 +156,14 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
     planes = opened.prepare()
     split = split_data(config, planes)
     say_split(config, planes, split, opened.unlabelled)
-    facts = find_facts(config, planes, split)
+    facts = find_facts(config, planes, split, opened.context)
     overlaid_class(config, facts)  # Before the work, not after it.
     if is_first_process():
         claim(workdir / "config.json", config.to_dict(), free=RUNTIME_FIELDS)
-        claim(workdir / "data.json", facts.to_json(), free=LEAK_FIELDS)
+        claim(workdir / "data.json", facts.to_json(), free=LATER_FIELDS)
     wait_for_processes("claim")
     # Of another process, too.
-    refuse_other(workdir / "data.json", facts.to_json(), free=LEAK_FIELDS)
+    refuse_other(workdir / "data.json", facts.to_json(), free=LATER_FIELDS)
     if is_first_process():
         keep_inputs(config, workdir, opened.text, files)
     if (workdir / RESULTS).exists():

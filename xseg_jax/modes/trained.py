@@ -3,7 +3,7 @@
 import functools
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,22 @@ import numpy as np
 
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import LabelMap
+from xseg_jax.data.look import Look
 from xseg_jax.data.planes import Plane
-from xseg_jax.data.sources import Source
+from xseg_jax.data.sources import Source, sample_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.calibration import Fit, calibrate
 from xseg_jax.files import paths_in
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.inference.symmetric import Predict, averaged, symmetries_of
+from xseg_jax.modes.inputs import is_image
 from xseg_jax.modes.run import (
     Config,
     DataFacts,
     Learner,
     checkpoint_used,
     make_learner,
+    neighbours_of,
     read_config,
 )
 from xseg_jax.scans.voxels import VoxelSize
@@ -141,8 +144,11 @@ class TrainedRun:
         fit = read_calibration(workdir, step)
         return cls(workdir, config, facts, learner, parallel, step, state.variables, predict, fit)
 
-    def on(self, sources: Iterable[Source] = (), label_map: LabelMap | None = None) -> "TrainedRun":
-        """The run with the grey scales of other scans, and label values of other labels."""
+    def on(self, sources: Sequence[Source] = (), label_map: LabelMap | None = None) -> "TrainedRun":
+        """The run with the grey scales of other scans, and label values of other labels.
+
+        Warns of scans that lack neighbours, or do not look as those of training.
+        """
         by_scan = {}
         if any(run.facts.grey_scales.kind == "scan" for run in self.runs):
             by_scan = {source.name: source.grey_scale() for source in sources}
@@ -155,7 +161,10 @@ class TrainedRun:
             return replace(run.facts, grey_scales=scales, label_map=label_map_of)
 
         first, *others = (replace(run, facts=facts_of(run)) for run in self.runs)
-        return replace(first, others=tuple(others))
+        there = replace(first, others=tuple(others))
+        there.warn_of_missing(sources)
+        there.warn_of_look(sources)
+        return there
 
     @property
     def runs(self) -> tuple["TrainedRun", ...]:
@@ -182,7 +191,7 @@ class TrainedRun:
     @property
     def context(self) -> int:
         """Neighbours on each side that a plane must have: the most that a network sees."""
-        return max(run.config.data.context for run in self.runs)
+        return max(neighbours_of(run.config, run.facts) for run in self.runs)
 
     def turning(self) -> "TrainedRun":
         """The run with each image seen in all ways in which training has turned and mirrored it.
@@ -225,7 +234,7 @@ class TrainedRun:
     def _input_of(self, plane: Plane) -> np.ndarray:
         """What this network sees of a plane, whose neighbours may be more than it takes."""
         input_HWC = self.facts.grey_scales.input_of(plane)
-        middle, context = input_HWC.shape[-1] // 2, self.config.data.context
+        middle, context = input_HWC.shape[-1] // 2, neighbours_of(self.config, self.facts)
         return input_HWC[..., middle - context : middle + context + 1]
 
     def calibrated(self, probability_HWK: np.ndarray) -> np.ndarray:
@@ -254,6 +263,38 @@ class TrainedRun:
                     "smaller than those that the network has seen. Bring the scan to the same "
                     "voxel size, or label some of it and train on it",
                     where, voxel_size, run.workdir, trained_on,
+                )  # fmt: skip
+
+    def warn_of_missing(self, sources: Sequence[Source]) -> None:
+        """Warns of planes without the neighbours that the network was trained to see."""
+        planes = [(source, index) for source in sources for index in range(len(source))]
+        alone = [one for one in planes if not one[0].has_neighbours(one[1], self.context)]
+        if self.context and alone:
+            source, index = alone[0]
+            logger.warning(
+                "%d of %d slices lack neighbours, %s for one, and the network was trained with "
+                "some; copies of themselves stand for them. Where the whole scan is there, give it",
+                len(alone), len(planes), source.plane_name(index),
+            )  # fmt: skip
+
+    def warn_of_look(self, sources: Sequence[Source]) -> None:
+        """Warns of scans, and of independent images together, that training has not seen the like
+        of, whatever their grey scale."""
+        images = [one for one in sources if is_image(one)]
+        together = [[one] for one in sources if not is_image(one)] + [images] * bool(images)
+        for group, run in itertools.product(together, self.runs):
+            if not (seen := run.facts.look):
+                continue
+            planes = [(source, index) for source in group for index in range(len(source))]
+            sampled = [planes[place] for place in sample_evenly(len(planes))]
+            looked_at = (source.plane(index, 0) for source, index in sampled)
+            found = Look.of(looked_at, run.facts.grey_scales)
+            if differs := found.unlike(seen):
+                logger.warning(
+                    "%s: %s. %s has not seen the like: score it on a labelled slice of them "
+                    "(--mode=evaluate) before you believe what it segments, or train on one",
+                    f"{len(images)} images" if group is images else group[0].name, differs,
+                    run.workdir,
                 )  # fmt: skip
 
     def check_pixel_type(self, path: object, dtype: np.dtype) -> None:

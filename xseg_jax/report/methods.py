@@ -186,7 +186,7 @@ def _training(folder: RunFolder, config: Json, cite: _Cited) -> list[str]:
         f"{norm} normalisation {cite(norm)}"
     )  # fmt: skip
     joined = "" if norm == "none" else "with "
-    sees = 2 * config["data"]["context"] + 1
+    sees = 2 * folder.context + 1
     said = [
         f"A U-Net {unet} of {levels} features on its {len(features)} levels, {joined}"
         f"{normed} and {folder.results['parameters']:,} parameters, was trained from "

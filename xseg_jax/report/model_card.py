@@ -63,7 +63,7 @@ def model_card(folder: RunFolder) -> str:
         raise ValueError(f"{folder.path}: a model card is of a trained run")
     parts = {
         "Description": _description(folder),
-        "Intended use": _intended(folder.config, folder.data),
+        "Intended use": _intended(folder.context, folder.data),
         "Limits": _limits(folder, folder.config, folder.data),
         "Training data": _training_data(folder.config, folder.data),
         "Split": _split(folder.config, folder.data),
@@ -123,8 +123,7 @@ def _description(folder: RunFolder) -> str:
     )
 
 
-def _intended(config: Json, data: Json) -> str:
-    neighbours = config["data"]["context"]
+def _intended(neighbours: int, data: Json) -> str:
     sees = f", with {count(neighbours, 'neighbour')} on each side" if neighbours else ""
     return (
         f"Segmenting the rest of the scan that it was trained on, and scans that are like it: "

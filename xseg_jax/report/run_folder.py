@@ -75,6 +75,13 @@ class RunFolder:
         )
 
     @property
+    def context(self) -> int:
+        """Neighbours on each side that the network of a run sees; runs of earlier versions do as
+        their config says."""
+        found = (self.data or {}).get("context")
+        return (self.config or {})["data"]["context"] if found is None else found
+
+    @property
     def name(self) -> str:
         """What the folder is called."""
         return self.path.resolve().name or str(self.path)

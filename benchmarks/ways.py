@@ -1,7 +1,7 @@
 """What all axes, turns, neighbours and several runs gain on a volume, and what they cost.
 
-    python -m benchmarks.volumes --runs=runs/a,runs/b,runs/c --scan=scan.tif --labels=labels.tif \\
-        [--wide=runs/d,runs/e,runs/f] [--planes=32:64] [--output=benchmarks/results/volumes.json]
+    python -m benchmarks.ways --runs=runs/a,runs/b,runs/c --scan=scan.tif --labels=labels.tif \\
+        [--wide=runs/d,runs/e,runs/f] [--planes=32:64] [--output=benchmarks/results/ways.json]
 
 Runs are one config with several seeds, `--wide` the same with `data.context`. Each way segments
 the scan by `main.py --mode=predict` in a process of its own, and is scored on all planes or on
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--scan", required=True, help="a scan of any format")
     parser.add_argument("--labels", required=True, help="a volume of its shape, labelled all over")
     parser.add_argument("--planes", type=planes_of, default=slice(None), help="score from:to alone")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/volumes.json"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/ways.json"))
     options = parser.parse_args()
     runs, wide = (text.split(",") if text else [] for text in (options.runs, options.wide))
     found_by = partial(segment, scan=options.scan, labels=options.labels, planes=options.planes)

@@ -1,9 +1,9 @@
-"""benchmarks/volumes.py: what is scored and judged."""
+"""benchmarks/ways.py: what is scored and judged."""
 
 import numpy as np
 import pytest
 
-from benchmarks.volumes import BASE, Found, judge, planes_of, score
+from benchmarks.ways import BASE, Found, judge, planes_of, score
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.scans.scan import open_scan
 
