@@ -1,16 +1,19 @@
 """What to label first: that it can be split and tested, and that planes resemble as it says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planes_seen import exponential, seen
+from planes_seen import Arrays, exponential, seen
 
 from configs import scan
+from xseg_jax.data.annotations import LabelledPlane
 from xseg_jax.data.planes import Place
 from xseg_jax.modes import recipe
 from xseg_jax.modes.inputs import split_at
-from xseg_jax.modes.to_label import ALIKE, PLANES, what_to_label
+from xseg_jax.modes.to_label import ALIKE, PLANES, beside, what_to_label
 
 
 def split_of(found, asked, prints, **changes):
@@ -112,6 +115,26 @@ def test_of_several_scans_whole_ones_are_tested_from_three_on(scans):
     assert all(split.parts().values())
     assert len(found.tested) == {2: 10, 3: 6, 4: 8, 7: 7}[scans]
     assert found.tested_why.endswith("; 1 under suspicion left out")
+
+
+@pytest.mark.parametrize(
+    ("labelled", "rest"),
+    [
+        ([20], [6, 32, 44, 57]), ([18, 19, 20, 21], [6, 32, 44, 57]), ([0, 43], [19, 32, 57]),
+        ([], [6, 19, 32, 44, 57]),
+    ],
+)  # fmt: skip
+def test_a_labelled_plane_stands_for_the_nearest_that_is_wanted(labelled, rest):
+    one = seen(range(64), exponential(range(64), 10))
+    wanted = what_to_label([one], scan.get_config(), independent=False)
+    source = Arrays([None] * 64)
+    planes = [
+        LabelledPlane(f"scan_z{z:02d}", source, z, Place("scan", 0, z), Path("labels.tif"))
+        for z in labelled
+    ]
+    found = beside(wanted, [one], planes)
+    assert [int(name[-2:]) for name in found.tested] == rest
+    assert (found.first, found.tested_why) == ((), wanted.tested_why)
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 12, 47])

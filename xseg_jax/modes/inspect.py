@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from configs import radiograph
+from configs import radiograph, scan
 from xseg_jax.data.annotations import LabelledPlane
 from xseg_jax.data.checks import Checked, check
 from xseg_jax.data.fingerprint import Fingerprint, fingerprint
@@ -41,7 +41,7 @@ from xseg_jax.modes.options import check_effects
 from xseg_jax.modes.recipe import CROP, Choice, choose, text_of
 from xseg_jax.modes.run import Config, formats_of, make_augment, steps_per_epoch
 from xseg_jax.modes.sheet import panels_of
-from xseg_jax.modes.to_label import what_to_label
+from xseg_jax.modes.to_label import beside, what_to_label
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
 from xseg_jax.report.fingerprint import lines_to_label, words
 from xseg_jax.report.paper import files_of
@@ -138,6 +138,9 @@ def run(
         )  # fmt: skip
         split = split_in_words(config, parts, len(planes), unlabelled_beside(sources, planes))
         validated = len(parts.validation)
+        if parts.kind in ("tiles", "none") and config.data.split.kind == "auto":
+            wanted = what_to_label(prints, scan.get_config(), independent=False)
+            to_label = beside(wanted, prints, planes)
     noun = "image" if independent else "plane"
     panels, drawn = panels_of(
         sources, prints, planes, labelled.label if labelled else _unlabelled, noun
@@ -339,7 +342,9 @@ def _write(
     if found["split"]:
         notes.append(f"With these labels the split is {found['split']}.")
     if labelled is None:
-        notes += ["Set config.data.labels before you train.", *lines_to_label(found["to_label"])]
+        notes.append("Set config.data.labels before you train.")
+    if found["to_label"]:
+        notes += lines_to_label(found["to_label"])
     notes += [
         f"Suspicion in {scan['name']}: {one['text']}"
         for scan in found["scans"] for one in scan["suspicions"]

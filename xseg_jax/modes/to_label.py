@@ -1,11 +1,12 @@
 """Which planes of a scan to label, before anybody has: for a first answer, and for a test."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from xseg_jax.data.annotations import LabelledPlane
 from xseg_jax.data.fingerprint import Fingerprint, Look
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.planes import Place
@@ -25,7 +26,7 @@ class ToLabel:
     """What to label.
 
     Attributes:
-      first: names of the planes of a first answer.
+      first: names of the planes of a first answer; () where there is one.
       first_why: the reason.
       tested: names of the planes of a run that is tested on planes of its own; () where none are
         far enough from each other.
@@ -66,6 +67,32 @@ def what_to_label(
     return ToLabel(
         found.first, found.first_why, found.tested, found.tested_why + left_out, found.gap
     )
+
+
+def beside(
+    wanted: ToLabel, prints: Sequence[Fingerprint], labelled: Sequence[LabelledPlane]
+) -> ToLabel:
+    """What is still to be labelled for a test, where some planes are labelled.
+
+    A labelled plane stands for the one nearest to it of those that are wanted.
+
+    Args:
+      wanted: of `what_to_label`.
+      prints: of the scans.
+      labelled: the labelled planes.
+    """
+    number_of = {
+        look.name: (one.name, _number(look))
+        for one in prints for look in one.looks if look.name in wanted.tested
+    }  # fmt: skip
+    known = set()
+    for plane in labelled:
+        mine = [name for name, (scan, _) in number_of.items() if scan == plane.source.name]
+        if mine and plane.place.axis == 0:
+            z = plane.index if plane.place.number is None else plane.place.number
+            known.add(min(mine, key=lambda name: abs(number_of[name][1] - z)))
+    rest = tuple(name for name in wanted.tested if name not in known)
+    return replace(wanted, first=(), first_why="", tested=rest)
 
 
 def _good(found: Fingerprint) -> tuple[Sequence[Look], int]:

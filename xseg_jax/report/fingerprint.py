@@ -34,10 +34,13 @@ def lines_to_label(chosen: Mapping[str, Any]) -> list[str]:
     Args:
       chosen: as `fingerprint.json` has it, under "to_label".
     """
-    lines = [f"to label for a first answer: {', '.join(chosen['first'])} ({chosen['first_why']})"]
+    lines, first = [], ", ".join(chosen["first"])
+    if first:
+        lines.append(f"to label for a first answer: {first} ({chosen['first_why']})")
     if chosen["tested"]:
         names = ", ".join(chosen["tested"])
-        lines.append(f"to label for a tested run: {names} ({chosen['tested_why']})")
+        too = "" if first else ", beside what is labelled"
+        lines.append(f"to label for a tested run{too}: {names} ({chosen['tested_why']})")
     else:
         lines.append(f"no test on planes of their own: {chosen['tested_why']}")
     return lines
