@@ -1,5 +1,10 @@
 """Trains, evaluates and applies U-Nets for X-ray images: `python main.py --help`."""
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Who stops imports is told nothing.
+
 import sys
 from functools import partial
 from importlib import import_module
@@ -12,32 +17,19 @@ from configs import default, slurm
 from xseg_jax.errors import InputError, RunError
 from xseg_jax.files import line_of, user_path
 from xseg_jax.memory import use_huge_pages
-from xseg_jax.modes.commandline import parse
-from xseg_jax.modes.options import NEEDED, OPTIONS, SWITCHES, TEXTS, check_flags, check_given
+from xseg_jax.modes.commandline import define_flags, parse
+from xseg_jax.modes.options import NEEDED, OPTIONS, check_flags, check_given
 from xseg_jax.progress import log_to_terminal, mute
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration, for example configs/default.py.")
-flags.DEFINE_enum("mode", "train", list(OPTIONS), "What to do.")
-flags.DEFINE_enum("axes", "z", ("z", "all"), "predict: planes across z alone, or z, y and x.")
-flags.DEFINE_enum("ome_zarr", "0.4", ("0.4", "0.5"), "predict: version of OME-Zarr.")
-for flag, meaning in TEXTS.items():
-    flags.DEFINE_string(flag, None, meaning)
-for flag, meaning in SWITCHES.items():
-    flags.DEFINE_bool(flag, False, meaning)
-flags.DEFINE_integer("processes", None, "Number of processes, where no launcher tells.")
-flags.DEFINE_integer("process", None, "Number of this process, from 0.")
-flags.DEFINE_enum("executor", "local", ("local", "slurm"), "sweep, predict: where they run.")
-flags.DEFINE_integer("jobs", 1, "sweep, predict: processes on this machine.")
-config_flags.DEFINE_config_dict("slurm", slurm.get_config())
+define_flags(slurm.get_config())
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Runs one mode; what its user can act on becomes one line and an exit code."""
     log_to_terminal()
     try:
-        if len(argv) > 1:
-            raise InputError(f"unknown argument {argv[1]!r}; flags begin with --")
         run(FLAGS.mode)
     except (RunError, OSError) as error:
         print(line_of(error), file=sys.stderr)

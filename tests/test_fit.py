@@ -4,6 +4,7 @@ In float32 two layouts part: their sums round differently, and BatchNorm, a ReLU
 make more of it with every step. So that they are the same run is shown in float64, over all steps.
 """
 
+import json
 import logging
 import shutil
 import socket
@@ -15,7 +16,7 @@ import pytest
 
 from configs import tiny
 from xseg_jax.errors import InputError
-from xseg_jax.modes import train
+from xseg_jax.modes import fit, train
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.training.parallel import is_first_process, join_processes
 from xseg_jax.training.runlog import read_json, read_metrics
@@ -177,8 +178,11 @@ def test_the_weights_of_another_run_start_a_run(prepared, source, tmp_path, capl
         jax.tree.map(np.testing.assert_array_equal, layer, old["params"][name])
 
     config.model.features = (4, 16)
-    with pytest.raises(InputError, match=r"config\.init_from: the networks are not alike.*bottom"):
+    with pytest.raises(
+        InputError, match=r"config\.init_from: the networks are not alike.*bottom"
+    ) as no:
         train.run(config, tmp_path / "wide")
+    assert f". Give this one those of {source}: '--config.model.features=(4,8)'" in str(no.value)
     config.init_from = str(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"nowhere/config\.json is missing"):
         train.run(config, tmp_path / "none")
@@ -194,6 +198,28 @@ def test_a_run_with_its_own_checkpoint_needs_no_source_any_more(prepared, source
     again = train.run(config, tmp_path / "run")
     assert results.pop("seconds") != again.pop("seconds")
     assert results == again
+
+
+@pytest.mark.parametrize(
+    ("miou", "told"),
+    [
+        ([0.5, 0.6, 0.7, 0.8], True),
+        ([0.5, 0.8, 0.8, 0.802], False),
+        ([0.5, 0.6, 0.8, 0.7], False),
+        ([0.5, 0.6, 0.7], False),
+        ([0.1, 0.5, 0.7, 0.71, 0.72, 0.75, 0.749, 0.7525], False),
+    ],
+)
+def test_a_validation_that_still_rises_is_told(tmp_path, caplog, miou, told):
+    rows = [{"split": "validation", "epoch": n + 1, "miou": one} for n, one in enumerate(miou)]
+    text = "".join(f"{json.dumps(row)}\n" for row in [{"split": "train", "miou": 2.0}, *rows])
+    (tmp_path / "metrics.jsonl").write_text(text)
+    fit.warn_of_rising(tmp_path)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == told
+    if told:
+        assert said[0].startswith("validation still rises: mean IoU 0.7000 after epoch 3, 0.8000")
+        assert said[0].endswith("--config.epochs=8")
 
 
 def test_checkpoints_are_saved_by_steps_and_by_minutes(prepared, tmp_path):

@@ -5,6 +5,7 @@ A new flag fails here until it stands in the table below.
 
 import ast
 import re
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -50,7 +51,8 @@ ARRIVES = {
 NEEDED = {"config": f"--config={Path(tiny.__file__)}"} | {
     flag: f"--{flag}=x" for flag in ("workdir", "input", "output", "runs")
 }
-OURS = {flag.name for flag in main.FLAGS.get_flags_for_module(main)} - {"mode"}
+DEFINED = [flag for one in (main, commandline) for flag in main.FLAGS.get_flags_for_module(one)]
+OURS = {flag.name for flag in DEFINED} - {"mode"}
 
 
 def written(flag):
@@ -138,10 +140,40 @@ def test_a_flag_has_an_effect_or_is_refused(arrived, mode, flag):
 
 def test_degrade_alone_means_all_and_takes_no_other_flag_for_its_value(monkeypatch):
     seen = []
-    monkeypatch.setattr(commandline.app, "parse_flags_with_usage", seen.append)
+
+    class Flags:
+        config = None
+
+        def __call__(self, argv):
+            seen.append(argv)
+            return argv[:1]
+
+    monkeypatch.setattr(commandline.flags, "FLAGS", Flags())
     given = ["main.py", "--mode=evaluate", "--degrade", "--input=x", "--degrade=blur"]
     commandline.parse(given, fields=default.get_config())
     assert seen[0][1:] == ["--mode=evaluate", "--degrade=all", "--input=x", "--degrade=blur"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--config.epochs=abc", "--config.epochs=abc: give a whole number; see python main.py "
+         "--help_config=epochs"),
+        ("--config.optimizer.learning_rate=x", "give a number; .*--help_config=optimizer.learning"),
+        ("--config.augment.rotate90=maybe", "--config.augment.rotate90=maybe: give true or false"),
+        ("--config.model.features=a,b", "--config.model.features=a,b: 'a,b' is no number; see"),
+        ("--mode=foo", "--mode=foo: choose one of train|evaluate|"),
+        ("--jobs=x", "--jobs=x: give a whole number; see python main.py --help$"),
+        ("--workdi=x", "--workdi: no such flag. Did you mean --workdir?"),
+        ("--slurm.partitio=x", "--slurm.partitio: no such field; it has array_par"),
+        ("stray", "unknown argument 'stray'; flags begin with --"),
+    ],
+)  # fmt: skip
+def test_what_a_flag_cannot_be_is_told_in_one_line_with_what_it_can(flag, said):
+    command = [sys.executable, "main.py", "--config=configs/tiny.py", flag]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(f"error: .*{said.replace('?', '[?]').replace('|', '[|]')}.*\n", done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,10 @@ def test_images_that_are_no_slices_are_split_by_group(place, look, tmp_path, how
     found, config = look(tmp_path / how)
     assert found["independent_images"]
     assert (config.data.split.kind, config.data.normalize) == ("group", "image")
+    # Of the recipe for radiographs, not of that for scans.
+    written = (tmp_path / "out" / "config.py").read_text()
+    assert "    config = radiograph.get_config()\n" in written
+    assert (config.checkpoint.use, config.augment.noise, config.data.context) == ("best", 0.0, 0)
     assert (config.augment.flip, config.augment.rotate90) == ("horizontal", False)
     assert config.data.crop == SIZE - 8 * (how == "sizes")
     assert "groups of independent images: 11 images in train, 2 in validation" in found["split"]

@@ -306,6 +306,10 @@ def test_evaluate_degrades_the_scan_and_scores_it_again(tiny, other_scan, tmp_pa
         (["--config=sandston.py"], "did you mean --config=configs/sandstone.py?"),
         (["--help_config=data.spl"], "--help_config=data.spl: no such field"),
         (
+            ["--config=configs/tiny.py", "--config.epochs=abc"],
+            "--config.epochs=abc: give a whole num",
+        ),
+        (
             ["--config=configs/tiny.py", "--config.init_from=runs/nowhere"],
             "config.init_from='runs/nowhere': is no trained run, for runs/nowhere/config.json",
         ),

@@ -36,6 +36,9 @@ from xseg_jax.training.steps import Sums, train_step
 
 logger = logging.getLogger(__name__)
 
+LEAST_EPOCHS, RISES = 4, 0.003
+"""Of so many epochs it is told where the last quarter has raised the mean IoU by more."""
+
 
 def fit(
     config: Config,
@@ -151,6 +154,7 @@ def fit(
             best = checkpoint_used(config, len(validation) > 0) == "best"
             epoch = checkpoints.best // epoch_steps if best else None
             draw_history(workdir, epoch, formats_of(config))
+            warn_of_rising(workdir)
     return notes["seconds"]
 
 
@@ -305,6 +309,20 @@ class Validation:
                 "config.model.features, or mirrors that do not move classes into each other",
                 epoch, ", ".join(lost),
             )  # fmt: skip
+
+
+def warn_of_rising(workdir: Path) -> None:
+    """Warns where validation was at its best at the end, and clearly better than before."""
+    rows = [row for row in read_metrics(workdir) if row["split"] == "validation"]
+    values = [row["miou"] for row in rows]
+    before = len(values) - 1 - max(1, len(values) // 4)
+    if len(values) >= LEAST_EPOCHS and values[-1] == max(values) > values[before] + RISES:
+        logger.warning(
+            "validation still rises: mean IoU %.4f after epoch %d, %.4f after %d. More may be "
+            "learned: train longer in another --workdir, with --config.epochs=%d",
+            values[before], rows[before]["epoch"], values[-1], rows[-1]["epoch"],
+            2 * rows[-1]["epoch"],
+        )  # fmt: skip
 
 
 def draw_history(workdir: Path, best_epoch: int | None, formats: Sequence[str]) -> None:

@@ -35,6 +35,18 @@ SWITCHES = {
     "anisotropic": "predict: --axes=all though voxels are no cubes.",
 }
 """Flags that are on or off, with what they do."""
+CHOICES = {
+    "axes": (("z", "all"), "predict: planes across z alone, or z, y and x."),
+    "ome_zarr": (("0.4", "0.5"), "predict: version of OME-Zarr."),
+    "executor": (("local", "slurm"), "sweep, predict: where they run."),
+}
+"""Flags that take one of some words, the first by default."""
+NUMBERS = {
+    "processes": (None, "Number of processes, where no launcher tells."),
+    "process": (None, "Number of this process, from 0."),
+    "jobs": (1, "sweep, predict: processes on this machine."),
+}
+"""Flags that take a whole number, with what stands without them."""
 FLAGS = {
     "train": ("config", "workdir", *PROCESSES),
     "evaluate": ("config", "workdir", "input", "labels", "output", "degrade", "tta", *PROCESSES),

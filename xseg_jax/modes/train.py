@@ -44,6 +44,7 @@ from xseg_jax.modes.run import (
     checkpoint_used,
     formats_of,
     make_learner,
+    neighbours_of,
     steps_per_epoch,
 )
 from xseg_jax.modes.score import (
@@ -264,7 +265,16 @@ def first_state(
     except InputError as error:
         raise InputError(f"config.init_from={config.init_from!r}: {error}") from error
     new_head = source.facts.label_map.names != facts.label_map.names
-    state, fresh = take_over(state, source.variables, new_head=new_head)
+    try:
+        state, fresh = take_over(state, source.variables, new_head=new_head)
+    except InputError as error:
+        theirs, mine = shape_of(source.config, source.facts), shape_of(config, facts)
+        there = [f"--config.{name}={theirs.get(name)}" for name in mine
+                 if theirs.get(name) != mine[name]]  # fmt: skip
+        if not there:
+            raise
+        flags = " ".join(shlex.quote(flag.replace(", ", ",")) for flag in there)
+        raise InputError(f"{error}. Give this one those of {config.init_from}: {flags}") from error
     logger.info(
         "weights of %s, step %d: taken are %s; fresh are %s",
         config.init_from,
@@ -273,6 +283,14 @@ def first_state(
         ", ".join(fresh) or "none",
     )
     return state
+
+
+def shape_of(config: Config, facts: DataFacts) -> dict[str, Any]:
+    """Fields that decide which arrays a network has, and of which shape."""
+    fields = ("patch", "norm", "upsample", "skip")
+    model = {f"model.{name}": config.model.get(name) for name in fields}
+    features = {"model.features": tuple(config.model.features)}  # JSON has lists.
+    return features | model | {"data.context": neighbours_of(config, facts)}
 
 
 def check_init_from(text: str) -> None:
