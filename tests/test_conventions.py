@@ -70,7 +70,8 @@ def test_palettes_of_another_order_are_read_as_colours(folder):
     assert values_of(pairs, "#ff0000:object,#0000ff:rest") == ("#ff0000", "#0000ff")
     message = (
         r"s0.png and \S*s1.png: index 0 is #0000ff in one and #ff0000 in the other, so that the "
-        r"index is no class; save all labels with one palette, or name classes by colour"
+        r"index is no class; save all labels with one palette, or name classes by colour, as in "
+        r"'--config\.data\.classes=#0000ff:NAME,\.\.\.'$"
     )
     with pytest.raises(InputError, match=message):
         values_of(pairs, "0:rest,1:object")

@@ -12,7 +12,7 @@ from configs import tiny
 from xseg_jax.data.planes import Place
 from xseg_jax.errors import InputError
 from xseg_jax.modes import data, evaluate, fit, predict, train
-from xseg_jax.modes.inputs import sources_of, split_at
+from xseg_jax.modes.inputs import sources_of, split_at, split_in_words
 from xseg_jax.training.runlog import read_json, read_metrics
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -384,6 +384,15 @@ def test_slices_that_no_part_has_are_counted_by_what_leaves_them_out(changes, un
     config.update_from_flattened_dict({"data.skip_unlabelled": True} | changes)
     split = split_of(config, 40)
     assert data.not_used(config, split, 40, unlabelled) == said
+    line = split_in_words(config, split, 40, unlabelled)
+    assert line.partition("; not used: ")[2] == said
+    parts = {**split.parts(), "between": split.between}
+    told = re.findall(
+        r"(\d+)(?: slices?| images?| held out)?(?: in)? (train|validation|test|between)\b", line
+    )
+    assert {part: int(count) for count, part in told} == {
+        part: len(indices) for part, indices in parts.items() if indices
+    }
     counted = sum(map(len, (*split.parts().values(), split.between, split.spared)))
     numbers = [int(number) for number in re.findall(r"(\d+) slices? (?!without)", said)]
     assert counted + sum(numbers) - len(split.spared) == 40

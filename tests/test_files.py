@@ -30,6 +30,11 @@ def test_home_is_expanded_where_a_shell_would(text, monkeypatch):
     assert files.user_path(text) == Path(expected.get(text, text))
 
 
+def test_one_is_singular():
+    said = [files.counted(count, "slice") for count in range(3)]
+    assert said == ["0 slices", "1 slice", "2 slices"]
+
+
 def test_a_home_that_nobody_knows_is_one_line():
     with pytest.raises(InputError, match=r"^~nobody_knows/a: the home folder cannot be told"):
         files.user_path("~nobody_knows/a")

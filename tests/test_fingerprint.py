@@ -5,45 +5,20 @@ import itertools
 
 import numpy as np
 import pytest
-import tifffile
+from planes_seen import Arrays
 
 from xseg_jax.data import faults, phantom
 from xseg_jax.data.fingerprint import (
     LOOKED_VOXELS,
     Look,
     fingerprint,
-    forgotten_after,
     planes_to_look_at,
-    resemblance,
 )
 from xseg_jax.data.label_facts import label_facts
 from xseg_jax.data.planes import Place
-from xseg_jax.data.sources import Slices, Source
 from xseg_jax.errors import InputError
 
 SIZE, DEPTH = 96, 24
-
-
-class Arrays(Source):
-    """Planes in memory; one that is None cannot be read."""
-
-    def __init__(self, planes, numbers=None):
-        self.name, self.planes, self.read = "scan", planes, []
-        self.numbers = range(len(planes)) if numbers is None else numbers
-
-    def image(self, index, axis=0):
-        self.read.append(index)
-        if self.planes[index] is None:
-            raise InputError(f"z{index}: is damaged; copy it again")
-        return self.planes[index]
-
-    def neighbour(self, index, distance, axis=0):
-        return min(max(index + distance, 0), len(self) - 1)
-
-    def where(self, index, axis=0):
-        return f"z{index}"
-
-    plane_name = where
 
 
 @functools.cache
@@ -154,6 +129,34 @@ def test_saturated_pixels_are_counted_at_their_end(clean):
     assert f"greatest grey value, {limit}" in found.suspicions[0].text
 
 
+def test_8_bits_may_be_cut_off_by_a_per_cent_or_so(clean):
+    low, high = np.quantile(clean[0], (0.015, 0.97))
+    volume = (np.clip((clean[0] - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    found = fingerprint(Arrays(volume))
+    assert found.saturated[1] == pytest.approx(0.03, abs=0.003)
+    assert found.suspicions == ()
+    limit = int(np.quantile(volume, 0.9))
+    found = suspicions(np.minimum(volume, limit))
+    assert found["saturated", ""].value == pytest.approx(0.1, abs=0.02)
+    # As many at 16 bits are suspected.
+    assert [kind for kind, _ in suspicions(volume.astype(np.uint16))] == ["saturated"]
+
+
+def test_zeros_around_the_sample_are_no_saturation_and_those_within_are(clean):
+    position = np.linspace(-1, 1, SIZE)
+    inside_HW = position**2 + position[:, None] ** 2 < 0.8**2
+    volume = np.where(inside_HW, clean[0] + 20_000, 0).astype(np.uint16)
+    found = fingerprint(Arrays(volume))
+    assert found.saturated[0] == pytest.approx(1 - inside_HW.mean(), abs=1e-3)
+    assert found.suspicions == ()
+    rows, columns = np.nonzero(inside_HW)
+    holes = np.random.default_rng(0).choice(len(rows), len(rows) // 50, replace=False)
+    volume[:, rows[holes], columns[holes]] = 0
+    (said,) = fingerprint(Arrays(volume)).suspicions
+    assert said.value == pytest.approx(inside_HW.mean() / 50, rel=0.25)
+    assert "have the least grey value, 0 and lie within the sample: they may be" in said.text
+
+
 @pytest.mark.parametrize("radius", [0.6, 0.9])
 def test_air_around_a_sample_is_its_share_and_pores_are_none(clean, radius):
     position = np.linspace(-1, 1, SIZE)
@@ -183,32 +186,6 @@ def test_no_plane_is_read_that_is_not_looked_at(clean, monkeypatch):
     assert len(found.looks) == 24
     assert set(source.read) == {look.index for look in found.looks}
     assert len(source.read) <= 24 + 1 + 8  # For size and type, and for rings.
-
-
-def test_where_planes_are_forgotten():
-    curve = {d: 0.3 + 0.7 * np.exp(-d / 5) for d in range(1, 60)}
-    # It falls to a tenth at d = 5 ln 10 = 11.5.
-    assert forgotten_after(curve, 0.3) == 12
-    outline = {d: 0.6 + 0.4 * np.exp(-d / 5) for d in range(1, 60)}
-    assert forgotten_after(outline, 0.3) == 12
-    assert forgotten_after({d: 1 - d / 100 for d in range(1, 60)}, 0.3) is None
-    assert forgotten_after({1: 0.3}, 0.3) is None
-
-
-def test_slices_resemble_their_neighbours_and_independent_images_do_not(tmp_path, clean):
-    files = []
-    for z, image_HW in enumerate(clean[0]):
-        files.append(tmp_path / f"z{z:03d}.tif")
-        tifffile.imwrite(files[-1], image_HW)
-    order = np.random.default_rng(0).permutation(DEPTH)
-    near, other = resemblance(Slices("scan", files, list(range(DEPTH))))
-    assert near > 0.8
-    assert abs(other) < 0.3
-    near, other = resemblance(Slices("images", [files[k] for k in order], list(range(DEPTH))))
-    assert abs(near - other) < 0.2
-    # Far numbers, or none, say nothing.
-    assert resemblance(Slices("far", files, list(range(0, 50 * DEPTH, 50)))) is None
-    assert resemblance(Slices("none", files, [None] * DEPTH)) is None
 
 
 def facts_of(label_DHW, names=("a", "b", "c")):

@@ -18,8 +18,7 @@ from PIL import Image
 
 from configs import scan
 from xseg_jax.data import phantom
-from xseg_jax.data.fingerprint import fingerprint, planes_to_look_at
-from xseg_jax.data.labels import IGNORED
+from xseg_jax.data.fingerprint import planes_to_look_at
 from xseg_jax.data.sources import Volume, open_sources
 from xseg_jax.errors import InputError
 from xseg_jax.inference import cost
@@ -27,11 +26,11 @@ from xseg_jax.model.unet import UNet
 from xseg_jax.modes import inspect, options, recipe, train
 from xseg_jax.modes.data import open_data
 from xseg_jax.modes.inputs import split_at
-from xseg_jax.report.contact_sheet import Panel, contact_sheet
 from xseg_jax.report.paper import DOUBLE, DPI
 from xseg_jax.training.parallel import Parallel
 
 SIZE, DEPTH, SMALL = 64, 40, 30
+PACE = cost.Pace(1e-6, 5e-7)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def look(monkeypatch, tmp_path):
     """Inspects without the seconds that timing and drawing take; gives what was found, and the
     config.
     """
-    monkeypatch.setattr(inspect, "seconds_per_pixel", lambda *_, **__: 1e-6)
+    monkeypatch.setattr(inspect, "pace_of", lambda *_, **__: PACE)
     monkeypatch.setattr(inspect, "contact_sheet", lambda path, *_: path.touch())
 
     def inspected(source, labels=None, output="out", **changes):
@@ -116,7 +115,10 @@ def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_pa
         in said
     )
     assert "labelled planes are z = 5, 20, 35" in said
-    assert "split: blocks of z: 1 planes in train, 1 planes in validation, 1 planes in test" in said
+    assert (
+        "split: blocks of z: 1 slice in train, 1 in validation, 1 in test; not used: 37 slices "
+        "without a label (skip_unlabelled)\ncontact sheet: all 3 labelled planes, 8 of 37 planes"
+    ) in said
     found = json.loads((output / "fingerprint.json").read_text())
     assert found["scans"][0]["voxel_size"] == [0.5, 0.25, 0.25]
     assert found["labels"]["labelled_planes"] == ["scan_z05", "scan_z20", "scan_z35"]
@@ -144,36 +146,29 @@ def test_rare_classes_the_gap_and_the_network_follow_the_labels(place, look):
     assert config.data.split.gap == (35 - 5) // recipe.HEIGHT_PER_GAP
     assert config.data.crop == SIZE
     text = (
-        recipe.text_of([recipe.Choice("a.b", 1, "Why so: " + "word " * 40)], ["A note."])
+        recipe.text_of([recipe.Choice("a.b", 1, "Why so: " + "word " * 40)], ["A note."], "scan")
     ).split("\n")
     assert text[2] == "# A note."
     assert text[-3:] == ["    config.a.b = 1", "    return config", ""]
     assert max(map(len, text)) <= 100
 
 
-def test_without_labels_it_says_what_to_label_and_that_trains(place, look):
+def test_without_labels_it_says_what_to_label_and_that_trains(place, look, capsys):
     found, config = look(place / "scan.tif")
     assert found["labels"] is None
-    names = found["to_label"]["planes"]
-    assert names == ["scan_z04", "scan_z12", "scan_z20", "scan_z28", "scan_z36"]
-    assert "5 of 40 planes, about 8 apart" in found["to_label"]["why"]
+    asked = found["to_label"]
+    assert asked["tested"] == ("scan_z04", "scan_z12", "scan_z20", "scan_z28", "scan_z36")
+    assert asked["first"] == ("scan_z20",)
+    assert "5 of 40 planes: 3 train, 1 chooses the checkpoint, 1 tests, 16 " in asked["tested_why"]
+    said = capsys.readouterr().out
+    assert "to label for a first answer: scan_z20 (blocks within it train and test)" in said
+    assert "next: label, then look again with the path of your labels, by python main.py" in said
     assert config.data.labels == config.data.classes == ""
-    places = [one for one in range(DEPTH) if f"scan_z{one:02d}" in names]
+    places = [one for one in range(DEPTH) if f"scan_z{one:02d}" in asked["tested"]]
     planes = [open_sources(str(place / "scan.tif"))[0].plane(z, 0).place for z in places]
-    split = split_at(config, names, planes)
+    split = split_at(config, asked["tested"], planes)
     assert split.kind == "z"
-    assert all(split.parts().values())
-
-
-def test_planes_under_suspicion_are_not_to_be_labelled(place, tmp_path):
-    image_DHW = tifffile.imread(place / "scan.tif")
-    image_DHW[20] = np.roll(image_DHW[20], 9, axis=0)
-    tifffile.imwrite(tmp_path / "scan.tif", image_DHW)
-    found = fingerprint(open_sources(str(tmp_path / "scan.tif"))[0])
-    names, why = recipe.what_to_label(found, independent=False)
-    assert "scan_z20" not in names
-    assert len(names) == 5
-    assert "1 under suspicion are left out" in why
+    assert [len(part) for part in split.parts().values()] == [3, 1, 1]
 
 
 def test_labels_that_are_missing_are_refused_before_the_scan_is_read(place, look, monkeypatch):
@@ -208,11 +203,13 @@ def test_images_that_are_no_slices_are_split_by_group(place, look, tmp_path, how
     found, config = look(tmp_path / how)
     assert found["independent_images"]
     assert (config.data.split.kind, config.data.normalize) == ("group", "image")
+    # Of the recipe for radiographs, not of that for scans.
+    written = (tmp_path / "out" / "config.py").read_text()
+    assert "    config = radiograph.get_config()\n" in written
+    assert (config.checkpoint.use, config.augment.noise, config.data.context) == ("best", 0.0, 0)
     assert (config.augment.flip, config.augment.rotate90) == ("horizontal", False)
     assert config.data.crop == SIZE - 8 * (how == "sizes")
-    assert (
-        "groups of independent images: 11 planes in train, 2 planes in validation" in found["split"]
-    )
+    assert "groups of independent images: 11 images in train, 2 in validation" in found["split"]
     if how != "unnumbered":
         as_slices = look(tmp_path / how, output="z", **{"data.split.kind": "z"})
         assert not as_slices[0]["independent_images"]
@@ -336,8 +333,8 @@ def test_minutes_grow_with_pixels_and_memory_with_the_batch():
         "features": (8, 16), "patch": 1, "crop": 128, "validation_pixels": 0, "data_bytes": 0,
         "planes": 100, "shape": (256, 256), "tile": 512, "overlap": 64, "inference_batch": 1,
     }  # fmt: skip
-    one = cost.estimate(1e-6, parallel, crops=600, batch_size=16, **fields)
-    two = cost.estimate(1e-6, parallel, crops=1200, batch_size=32, **fields)
+    one = cost.estimate(PACE, parallel, crops=600, batch_size=16, **fields)
+    two = cost.estimate(PACE, parallel, crops=1200, batch_size=32, **fields)
     assert one.training_minutes == pytest.approx(600 * 128**2 * 1e-6 / 60)
     assert two.training_minutes == pytest.approx(2 * one.training_minutes)
     assert one.prediction_minutes == pytest.approx(100 * 256**2 * 1e-6 / 3 / 60)
@@ -417,7 +414,7 @@ def inspect_large(source, labels, output):
         return real(self, index, axis)
 
     Volume.image = image
-    inspect.seconds_per_pixel = lambda *_, **__: 1e-6
+    inspect.pace_of = lambda *_, **__: PACE
     unit = 1 if sys.platform == "darwin" else 1024
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     changes = {"data.ignore": "0"}
@@ -445,7 +442,7 @@ def test_a_scan_of_4_gigabytes_with_three_labelled_planes(tmp_path):
     found = json.loads((output / "fingerprint.json").read_text())
     assert found["labels"]["labelled_planes"] == [f"scan_z{z:04d}" for z in labelled]
     assert list(found["labels"]["classes"]) == ["1", "2"]
-    assert found["split"].startswith("blocks of z: 1 planes in train, 1 planes in validation")
+    assert found["split"].startswith("blocks of z: 1 slice in train, 1 in validation, 1 in test")
     suspected = [one["kind"] for one in found["scans"][0]["suspicions"]]
     assert suspected.count("constant") == len(looked_at) - len(labelled)
     assert found["scans"][0]["planes_looked_at"] == len(labelled)
@@ -457,22 +454,3 @@ def test_a_scan_of_4_gigabytes_with_three_labelled_planes(tmp_path):
     assert spent["bytes"] < 100 * plane < np.prod(LARGE) * 2 / 8
     config = config_in(output)
     assert (config.data.images, config.data.labels) == (source, labels)
-
-
-def test_what_is_not_labelled_stays_grey_on_the_sheet(tmp_path):
-    image_HW = np.linspace(0, 1, 64 * 64).reshape(64, 64)
-    label_HW = np.full((64, 64), IGNORED, np.uint8)
-    colours = []
-    for name, part in (("none", 0), ("half", 32)):
-        label_HW[:, :part] = 1
-        contact_sheet(tmp_path / f"{name}.png", [Panel("z", image_HW, label_HW)], ("a", "b"))
-        with Image.open(tmp_path / f"{name}.png") as sheet:
-            rgb_HW3 = np.asarray(sheet.convert("RGB"))[70:520, 560:1060].astype(int)
-        colours.append((np.ptp(rgb_HW3, axis=-1) > 10).mean())
-    assert colours[0] < 0.01
-    assert colours[1] == pytest.approx(0.5, abs=0.1)
-    assert [path.name for path in tmp_path.glob("*.pdf")] == []
-    contact_sheet(tmp_path / "b.png", [Panel("z", image_HW, None, 0.5, "um")], (), ("png", "pdf"))
-    assert sorted(path.name for path in tmp_path.glob("b.*")) == ["b.pdf", "b.png"]
-    with pytest.raises(ValueError, match="needs a plane"):
-        contact_sheet(tmp_path / "no.png", [], ())

@@ -1,4 +1,5 @@
 import re
+import shlex
 
 import pytest
 import yaml
@@ -70,6 +71,14 @@ def test_a_run_without_a_test(tmp_path):
     assert "None: no label is left" in card
     assert "never seen ceramic" in card
     assert "not calibrated" in card
+
+
+def test_its_command_can_be_pasted_whatever_the_folder_is_called(tmp_path):
+    for name in ("plain", "two words", "$HOME `x` 'y'"):
+        (tmp_path / name).mkdir()
+        card = card_of(tmp_path / name)
+        (line,) = re.findall(r"^python main\.py --mode=predict .*$", card, re.M)
+        assert shlex.split(line)[3] == f"--workdir={name}"
 
 
 def test_names_are_shown_as_they_are(tmp_path):

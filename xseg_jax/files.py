@@ -63,6 +63,11 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: "1 plane", "2 planes"."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def explain(error: OSError) -> str:
     """What the system refused, in one line with the file and the remedy."""
     where = f"{os.fsdecode(error.filename)}: " if error.filename else ""

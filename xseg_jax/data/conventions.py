@@ -1,5 +1,6 @@
 """In which convention the label files of a folder are written, or that they are in several."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,10 +160,11 @@ def _shows_colours(
     if differing:
         if known or named:
             first, second, what = differing
+            colour = text_of(min(first.colour_of.values()))
+            example = f"--config.data.classes={colour}:NAME,..."
             raise InputError(
                 f"{first.path} and {second.path}: {what}, so that the index is no class; save all "
-                "labels with one palette, or name classes by colour, as in "
-                f"--config.data.classes={text_of(min(first.colour_of.values()))}:NAME,..."
+                f"labels with one palette, or name classes by colour, as in {shlex.quote(example)}"
             )
         return True
     if known:

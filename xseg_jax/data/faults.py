@@ -34,6 +34,10 @@ RING_WINDOW = 9
 SATURATED = 1e-3
 """Share of pixels at the end of the grey values from which on it is said."""
 
+SATURATED_8_BIT = 0.05
+"""The same of 8 bits: making grey values 8 bits cuts a per cent or so off at each end, and
+one value in 256 has as many by itself."""
+
 DRIFT = 0.5
 """Change of the mean grey value over the whole height, in deviations, that is called drift."""
 

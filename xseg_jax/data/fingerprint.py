@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import binary_opening, binary_propagation, label
 from scipy.stats import theilslopes
-from skimage.filters import threshold_otsu
-from skimage.morphology import disk
-from skimage.transform import resize
 
 from xseg_jax.data import faults
 from xseg_jax.data.faults import Step, Suspicion
 from xseg_jax.data.intensity import Normalizer, sample_of
-from xseg_jax.data.sources import Slices, Source
+from xseg_jax.data.resemblance import (
+    air_around,
+    beside_air,
+    correlation_by_distance,
+    thumbnail,
+)
+from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
 from xseg_jax.progress import Progress
 
@@ -25,14 +27,7 @@ LEAST_RUNS = 8
 """Groups of three neighbours that are looked at in any scan."""
 RING_PLANES, LEAST_FOR_RINGS = 8, 64
 """Planes that rings are looked for in, and the pixels that the shorter side must have."""
-THUMBNAIL = (64, 64)
 PERCENTILES = (1, 50, 99)
-NEAR_NUMBERS = 10
-"""Slices whose numbers are further apart need not resemble each other, in a scan either."""
-UNLIKE = 0.05
-"""Correlation with the next image above that with any other, below which images are no slices."""
-FORGOTTEN = 0.1
-"""Share of the agreement above chance that is left where two planes count as independent."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +42,10 @@ class Look:
       mean, std: of grey values that are not far outside.
       ends: its least and its greatest grey value, and how many pixels have each.
       near: pixels within a hundredth of the range of either end, without those at it.
-      air: share of pixels outside of the sample.
+      dark: pixels at the least grey value that lie in the air, or at the outline of the sample.
       pixels: how many there are.
       thumbnail: (64, 64) float32.
+      air_hw: where air is around the sample, (64, 64) bool.
     """
 
     name: str
@@ -62,9 +58,15 @@ class Look:
     std: float
     ends: tuple[tuple[float, int], tuple[float, int]]
     near: tuple[int, int]
-    air: float
+    dark: int
     pixels: int
     thumbnail: np.ndarray
+    air_hw: np.ndarray
+
+    @property
+    def air(self) -> float:
+        """Share of pixels around the sample."""
+        return float(self.air_hw.mean())
 
     @classmethod
     def at(cls, image_HW: np.ndarray, name: str, index: int, number: int | None) -> "Look":
@@ -78,11 +80,18 @@ class Look:
             int((image_HW <= least + margin).sum()) - at_ends[0],
             int((image_HW >= most - margin).sum()) - at_ends[1],
         )
-        small_hw = np.asarray(resize(scale(image_HW), THUMBNAIL, anti_aliasing=True), np.float32)
+        small_hw = thumbnail(image_HW)
+        air_hw = air_around(small_hw)
+        # Of a pixel of the plane, the pixel of the thumbnail that it lies in.
+        rows, columns = (
+            np.arange(large) * small // large
+            for large, small in zip(image_HW.shape, air_hw.shape, strict=True)
+        )
+        outside_HW = beside_air(air_hw)[np.ix_(rows, columns)]
+        dark = int(((image_HW == least) & outside_HW).sum())
         return cls(
             name, index, number, low, middle, high, scale.mean, scale.std,
-            ((least, at_ends[0]), (most, at_ends[1])), near, air_fraction(small_hw),
-            image_HW.size, small_hw,
+            ((least, at_ends[0]), (most, at_ends[1])), near, dark, image_HW.size, small_hw, air_hw,
         )  # fmt: skip
 
 
@@ -103,7 +112,7 @@ class Fingerprint:
       rings: as `find_rings`; None where it was not measured.
       saturated: share of pixels at the least and at the greatest grey value.
       air: share of pixels around the sample.
-      decay: distance in z to the correlation of planes that far apart.
+      decay: distance in z to the correlation, within the sample, of planes that far apart.
       suspicions: what may be wrong.
     """
 
@@ -122,6 +131,11 @@ class Fingerprint:
     air: float
     decay: dict[int, float]
     suspicions: tuple[Suspicion, ...]
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the mean changes at all: its interval is on one side of 0."""
+        return self.drift is not None and bool(self.drift[1] * self.drift[2] > 0)
 
     def to_json(self) -> dict[str, Any]:
         """Fields as plain JSON."""
@@ -143,6 +157,7 @@ class Fingerprint:
             "mean": self.mean,
             "std": self.std,
             "drift_in_std": self.drift,
+            "drifts": self.drifts,
             "rings": self.rings and {"correlation": self.rings[0], "amplitude": self.rings[1]},
             "saturated": {"low": self.saturated[0], "high": self.saturated[1]},
             "air_fraction": self.air,
@@ -225,7 +240,7 @@ def fingerprint(source: Source, *, ordered: bool = True) -> Fingerprint:
             f"there may be rings around the middle: both halves of the circle correlate by "
             f"{rings[0]:.2f}, with an amplitude of {rings[1]:.3f} deviations",
         ))  # fmt: skip
-    saturated, said = _saturated(looks)
+    saturated, said = _saturated(looks, first.dtype)
     height, width = max(shapes, key=lambda shape: shape[0] * shape[1])
     return Fingerprint(
         name=source.name,
@@ -258,25 +273,6 @@ def _first(source: Source) -> np.ndarray:
     raise refusal
 
 
-def air_fraction(small_hw: np.ndarray) -> float:
-    """Share of pixels around the sample: dark, in pieces thicker than pores, and at the border.
-
-    The threshold is Otsu's (1979); dark pieces thinner than an eighth of the plane are pores.
-
-    Args:
-      small_hw: a thumbnail of a plane, (64, 64), without grey values far from the others.
-    """
-    dark_hw = small_hw <= threshold_otsu(small_hw)
-    # Beyond the border there is air, too; what is thick there touches it.
-    wide_hw = np.pad(dark_hw, 8, mode="edge")
-    thick_hw = binary_opening(wide_hw, disk(4))[8:-8, 8:-8] & dark_hw
-    pieces_hw, _ = label(thick_hw)  # pyright: ignore[reportGeneralTypeIssues]
-    edge = np.concatenate([pieces_hw[0], pieces_hw[-1], pieces_hw[:, 0], pieces_hw[:, -1]])
-    outside = [piece for piece in np.unique(edge) if piece]
-    air_hw = np.isin(pieces_hw, outside)
-    return float(binary_propagation(air_hw, mask=dark_hw & thick_hw).mean())
-
-
 def _drift(looks: Sequence[Look], std: float) -> tuple[float, float, float] | None:
     """Change of the mean over the whole height, in deviations, and its 95% interval.
 
@@ -301,92 +297,33 @@ def _rings(source: Source, looks: Sequence[Look]) -> tuple[float, float] | None:
     return faults.find_rings(images) if images else None
 
 
-def _saturated(looks: Sequence[Look]) -> tuple[tuple[float, float], list[Suspicion]]:
-    """Shares of pixels at the ends of the grey values; said where they pile up there."""
+def _saturated(
+    looks: Sequence[Look], dtype: np.dtype
+) -> tuple[tuple[float, float], list[Suspicion]]:
+    """Shares of pixels at the ends of the grey values; said where they pile up in the sample."""
     pixels = sum(one.pixels for one in looks)
+    most = faults.SATURATED_8_BIT if dtype.itemsize == 1 else faults.SATURATED
     shares, found = [], []
     for end, pick, what in ((0, min, "least"), (1, max, "greatest")):
         value = pick(one.ends[end][0] for one in looks)
         mine = [one for one in looks if one.ends[end][0] == value]
         count = sum(one.ends[end][1] for one in mine)
         shares.append(count / pixels)
-        if shares[-1] > faults.SATURATED and count > sum(one.near[end] for one in mine):
+        if end == 0:  # Air that is cut off tells nothing that is missed.
+            count -= sum(one.dark for one in mine)
+        if count / pixels > most and count > sum(one.near[end] for one in mine):
+            where = " and lie within the sample" if count / pixels < shares[-1] else ""
             found.append(Suspicion(
-                "saturated", "", shares[-1],
-                f"{shares[-1]:.2%} of the pixels have the {what} grey value, {value:g}: they may "
-                "be saturated, or no data",
+                "saturated", "", count / pixels,
+                f"{count / pixels:.2%} of the pixels have the {what} grey value, {value:g}{where}: "
+                "they may be saturated, or no data",
             ))  # fmt: skip
     return (shares[0], shares[1]), found
 
 
 def _decay(looks: Sequence[Look]) -> dict[int, float]:
-    """Correlation of planes by their distance in z, of at most 16 pairs each."""
-    by_distance: dict[int, list[tuple[int, int]]] = {}
-    for a, one in enumerate(looks):
-        for b in range(a + 1, len(looks)):
-            first, second = one.number, looks[b].number
-            if first is not None and second is not None and second > first:
-                by_distance.setdefault(second - first, []).append((a, b))
-    distances = sorted(by_distance)
-    steps = np.unique(np.geomspace(1, max(len(distances), 1), 40).round().astype(int)) - 1
-    decay = {}
-    for distance in (distances[step] for step in steps if step < len(distances)):
-        pairs = by_distance[distance]
-        chosen = pairs[:: -(-len(pairs) // 16)]
-        decay[distance] = float(np.mean([
-            faults.correlation(looks[a].thumbnail, looks[b].thumbnail) for a, b in chosen
-        ]))  # fmt: skip
-    return decay
-
-
-def forgotten_after(agreement: dict[int, float], chance: float) -> int | None:
-    """The distance from which on planes have no more in common than any two; None if none is.
-
-    What they have in common at any distance, as the outline of a sample, is the mean over the
-    farther half of the distances, where that is level; else it is chance.
-    """
-    distances = sorted(agreement)
-    if len(distances) < 4:
-        return None
-    values = np.array([agreement[distance] for distance in distances])
-    far = values[len(values) // 2 :]
-    floor = max(chance, float(far.mean())) if np.ptp(far) < 0.05 else chance
-    limit = floor + FORGOTTEN * (1 - floor)
-    # The first, for what is far apart may be alike again: both sides of an outline.
-    below = np.flatnonzero(values <= limit)
-    return distances[int(below[0])] if len(below) else None
-
-
-def resemblance(source: Slices) -> tuple[float, float] | None:
-    """Mean correlation of images with the next one, and with others; None where it says nothing.
-
-    Images of one size whose numbers are near each other are slices of a scan where neighbours
-    resemble each other more than others do. Of at most 24 pairs.
-    """
-    numbers = [number for number in source.numbers if number is not None]
-    near = [
-        index
-        for index in range(len(numbers) - 1)
-        if 0 < numbers[index + 1] - numbers[index] <= NEAR_NUMBERS
-    ]
-    if len(numbers) < len(source) or len(near) < 4:
-        return None
-    chosen = near[:: -(-len(near) // 24)]
-    pairs = []
-    with Progress(f"Comparing images of {source.name}", len(chosen), "pair") as progress:
-        for index in chosen:
-            pair = [_thumbnail(source.image(one)) for one in (index, index + 1)]
-            pairs.append(pair)
-            progress.advance()
-    beside = [faults.correlation(one, other) for one, other in pairs]
-    half = len(pairs) // 2
-    apart = [
-        faults.correlation(pairs[place][0], pairs[(place + half) % len(pairs)][1])
-        for place in range(len(pairs))
-    ]
-    return float(np.mean(beside)), float(np.mean(apart))
-
-
-def _thumbnail(image_HW: np.ndarray) -> np.ndarray:
-    scale = Normalizer.fit([image_HW])
-    return np.asarray(resize(scale(image_HW), THUMBNAIL, anti_aliasing=True), np.float32)
+    return correlation_by_distance(
+        [one.number for one in looks],
+        [one.thumbnail for one in looks],
+        [one.air_hw for one in looks],
+    )

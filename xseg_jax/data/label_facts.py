@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from xseg_jax.data.fingerprint import forgotten_after
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.planes import AXES, Place
+from xseg_jax.data.resemblance import forgotten_after
 from xseg_jax.data.symmetry import Swap, Swaps
 from xseg_jax.progress import Progress
 

@@ -1,5 +1,7 @@
-"""What a network costs on this machine before it is trained: estimates, from one timed step."""
+"""What a network costs on this machine before it is trained: estimates, from some timed steps."""
 
+import os
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,9 +24,33 @@ PREDICTION_COPIES = 2.2
 """The same in prediction (2.0 to 2.1 measured)."""
 FORWARD = 1 / 3
 """Share of a training step that its forward pass takes: the backward pass multiplies twice."""
-TIMED_STEPS, TIMED_SECONDS = 5, 1.0
+LEAST_STEPS, MOST_STEPS, TIMED_SECONDS = 5, 50, 4.0
+"""On a busy machine steps differ: as many are timed as this time has."""
 PROCESS_GIB = 1.4
 """JAX, TensorFlow and what else a process holds."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a training step takes for a pixel of its crops, seconds.
+
+    Attributes:
+      usual: the median of some steps, on the machine as busy as it is.
+      free: on a free machine. Of CPUs it is the time that the process had them, shared out to the
+        devices: within a quarter the same at any load (0.19 to 0.22 s where clocks say 0.2 to 0.8).
+      load: processes that want to run, the mean of the last minute, where they are more than the
+        cores; None where the machine is free enough.
+    """
+
+    usual: float
+    free: float
+    load: float | None = None
+
+
+def load_above_cores() -> float | None:
+    """The load average of the last minute where it is above the number of cores, or None."""
+    load, _, _ = os.getloadavg()
+    return load if load > (os.cpu_count() or 1) else None
 
 
 @dataclass(frozen=True)
@@ -33,14 +59,18 @@ class Estimate:
 
     Attributes:
       device: that it is estimated for.
-      training_minutes: without reading the data.
+      load: of the machine while it was timed, where it is above the number of cores.
+      training_minutes: without reading the data, on the machine as busy as it is.
+      free_minutes: the same, on a free machine.
       training_gib: memory of the process.
       prediction_minutes: of every plane of every scan.
       prediction_gib: memory of the process.
     """
 
     device: str
+    load: float | None
     training_minutes: float
+    free_minutes: float
     training_gib: float
     prediction_minutes: float
     prediction_gib: float
@@ -58,10 +88,10 @@ def floats_per_pixel(features: Sequence[int], patch: int) -> float:
     return sum(channels / 4**level for level, channels in enumerate(features)) / patch**2
 
 
-def seconds_per_pixel(
+def pace_of(
     model: nn.Module, parallel: Parallel, augment: Augment, *, crop: int, channels: int
-) -> float:
-    """Times training steps with one crop a device, after one that compiles: the fastest of a few.
+) -> Pace:
+    """Times some training steps with one crop a device, after one that compiles.
 
     Args:
       model: whose gradient is taken; without optimizer, which costs nothing in pixels.
@@ -96,17 +126,24 @@ def seconds_per_pixel(
             return optax.softmax_cross_entropy_with_integer_labels(logits_BHWK, label_BHW).mean()
 
         grads = jax.grad(loss_of)(variables["params"])
-        return jax.lax.psum(optax.global_norm(grads), AXIS)
+        return jax.lax.psum(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(grads)), AXIS)
 
     take = parallel.spread(step, in_axes=(None, 0, 0), sums=True)
     placed = parallel.replicate(variables)
     jax.block_until_ready(take(placed, image_BHWC, label_BHW))
-    times = []
-    while len(times) < TIMED_STEPS and sum(times) < TIMED_SECONDS:
-        began = time.perf_counter()
+    times, worked = [], []
+    while len(times) < LEAST_STEPS or (len(times) < MOST_STEPS and sum(times) < TIMED_SECONDS):
+        began, had = time.perf_counter(), time.process_time()
         jax.block_until_ready(take(placed, image_BHWC, label_BHW))
         times.append(time.perf_counter() - began)
-    return min(times) / label_BHW.size
+        worked.append(time.process_time() - had)
+    pixels = label_BHW.size
+    usual = statistics.median(times)
+    if parallel.devices[0].platform != "cpu":  # How long it works, its process does not know.
+        return Pace(usual / pixels, min(times) / pixels)
+    cores = max(len(parallel.devices), os.cpu_count() or 1)
+    free = min(usual, statistics.median(worked) / cores)
+    return Pace(usual / pixels, free / pixels, load_above_cores())
 
 
 def prediction_bytes(
@@ -135,7 +172,7 @@ def prediction_bytes(
 
 
 def estimate(
-    seconds: float,
+    pace: Pace,
     parallel: Parallel,
     *,
     features: Sequence[int],
@@ -154,7 +191,7 @@ def estimate(
     """From the time of a pixel to minutes and memory.
 
     Args:
-      seconds: of `seconds_per_pixel`.
+      pace: of `pace_of`.
       parallel: devices.
       features, patch: of the network.
       crops: drawn in the whole training.
@@ -170,17 +207,19 @@ def estimate(
     held = 4 * floats_per_pixel(features, patch) / 2**30
     tile_shape = [tile_length(length, tile, overlap) for length in shape]
     tiles = tile_count(shape[0], tile, overlap) * tile_count(shape[1], tile, overlap)
-    training = seconds * (crops * crop**2 + FORWARD * validation_pixels)
-    prediction = seconds * FORWARD * planes * tiles * tile_shape[0] * tile_shape[1]
+    trained = crops * crop**2 + FORWARD * validation_pixels
+    predicted = FORWARD * planes * tiles * tile_shape[0] * tile_shape[1]
     predicting = prediction_bytes(
         shape, features=features, patch=patch, tile=tile, overlap=overlap,
         batch_size=inference_batch, devices=len(parallel.devices),
     ) / 2**30  # fmt: skip
     return Estimate(
         device=f"{len(parallel.devices)} x {parallel.devices[0].device_kind}",
-        training_minutes=training / 60,
+        load=pace.load,
+        training_minutes=pace.usual * trained / 60,
+        free_minutes=pace.free * trained / 60,
         training_gib=data_bytes / 2**30
         + max(PROCESS_GIB + held * TRAINING_COPIES * batch_size * crop**2, predicting),
-        prediction_minutes=prediction / 60,
+        prediction_minutes=pace.usual * predicted / 60,
         prediction_gib=predicting,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -154,7 +155,8 @@ def _nearest(file: str) -> str:
     near = difflib.get_close_matches(Path(file).stem, names, 2)
     if not near:
         return "see configs/ for those there are"
-    return f"did you mean {' or '.join(f'--config={names[name]}' for name in near)}?"
+    flags = [shlex.quote(f"--config={names[name]}") for name in near]
+    return f"did you mean {' or '.join(flags)}?"
 
 
 def find_config(argv: list[str]) -> None:

@@ -9,29 +9,33 @@ import numpy as np
 
 from xseg_jax.data.annotations import LabelledPlane
 from xseg_jax.data.builders import WHAT, PreparedPlanes
-from xseg_jax.data.fingerprint import UNLIKE, resemblance
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.look import Look
 from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
+from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source, sample_evenly
 from xseg_jax.data.splits import PARTS, Split, choose_evenly
 from xseg_jax.data.symmetry import harmless, moves_of, swaps_in
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
 from xseg_jax.evaluation.leak import measure_leak, measure_leak_within
-from xseg_jax.files import make_folder, user_path
+from xseg_jax.files import counted, make_folder, user_path
 from xseg_jax.modes.inputs import (
+    all_of,
     describe,
     describe_phantom,
     describe_sources,
     find_planes,
+    not_used,
+    noun_of_split,
     refuse_unclear,
     sources_of,
     split_at,
     split_by_place,
+    unlabelled_beside,
     voxel_size_of,
 )
 from xseg_jax.modes.run import Config, DataFacts, GreyScaleWatch, pixel_hash
@@ -77,9 +81,7 @@ def open_data(config: Config) -> OpenedData:
     planes = find_planes(config, sources, labels)
     warn_of_independent(config, sources)
     context = context_of(config, planes)
-    numbers = {(one.place.scan, one.index) for one in planes if one.place.axis == 0}
-    whole = len(numbers) == len(planes)  # Planes across other axes are no slices.
-    unlabelled = sum(map(len, sources)) - len(planes) if whole else 0
+    unlabelled = unlabelled_beside(sources, planes)
     said = f"{len(planes)} labelled by {labels}"
     prepare = partial(
         prepare_scans,
@@ -212,41 +214,18 @@ def say_split(config: Config, planes: PreparedPlanes, split: Split, unlabelled: 
     """
     print(f"label values to classes: {planes.label_map}")
     print(f"split: {describe(split)}")
-    what = "image" if split.kind == "group" else "slice"
+    what = noun_of_split(split)
     for part, indices in split.parts().items():
         members = [planes.names[index] for index in indices]
         if members:
-            many = f"{len(members)} {what}{'s' * (len(members) != 1)}"
-            print(f"{part}: {many}, {members[0]} to {members[-1]}")
+            to = f" to {members[-1]}" if members[1:] else ""
+            print(f"{part}: {counted(len(members), what)}, {members[0]}{to}")
     if split.between:
         by = "train_slices" if config.data.train_slices else "split.between"
-        print(f"between: {len(split.between)} {what}s held out ({by}), scored but not trained on")
+        many = counted(len(split.between), what)
+        print(f"between: {many} held out ({by}), scored but not trained on")
     if said := not_used(config, split, len(planes), unlabelled):
         print(f"not used: {said}")
-
-
-def not_used(config: Config, split: Split, labelled: int, unlabelled: int) -> str:
-    """How many slices are in no part, by the field that leaves them out; "" where there are none.
-
-    Args:
-      config: of the run.
-      split: of the labelled slices.
-      labelled: how many there are.
-      unlabelled: how many there are beside them.
-    """
-    data = config.data
-    used = {index for part in (*_all_of(split).values(), split.spared) for index in part}
-    ranged = split.kind == "z" and any(len(data.split[part]) for part in PARTS)
-    why = {
-        "outside the ranges of split.train, validation and test"
-        if ranged
-        else f"in gaps of {data.split.gap} voxels (split.gap)": labelled - len(used),
-        f"left out by train_slices={data.train_slices}": len(split.spared),
-        "without a label" + " (skip_unlabelled)" * data.skip_unlabelled: unlabelled,
-    }
-    what = "image" if split.kind == "group" else "slice"
-    said = [f"{count} {what}{'s' * (count > 1)} {reason}" for reason, count in why.items() if count]
-    return ", ".join(said)
 
 
 def find_facts(config: Config, planes: PreparedPlanes, split: Split, context: int) -> DataFacts:
@@ -283,7 +262,7 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split, context: in
         split_kind=split.kind,
         split={
             part: tuple(planes.names[index] for index in indices)
-            for part, indices in _all_of(split).items()
+            for part, indices in all_of(split).items()
         },
         slabs=split.slabs.to_json() if split.slabs else None,
         leak=(
@@ -311,11 +290,6 @@ def warn_of_swaps(config: Config, names: Sequence[str], train: Sequence[Plane]) 
         )  # fmt: skip
 
 
-def _all_of(split: Split) -> dict[str, tuple[int, ...]]:
-    """Indices of each part, and of the planes between."""
-    return split.parts() | {"between": split.between}
-
-
 def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:
     """Training pixels of each class.
 
@@ -325,7 +299,7 @@ def labelled_pixels(planes: PreparedPlanes, split: Split) -> tuple[int, ...]:
     names = planes.label_map.names
     unless = ", or hold none out with --config.data.split.between=0"
     counts = {}
-    for part, indices in _all_of(split).items():
+    for part, indices in all_of(split).items():
         if not indices:
             continue
         counts[part] = np.zeros(IGNORED + 1, np.int64)

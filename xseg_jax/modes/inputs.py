@@ -14,7 +14,7 @@ from xseg_jax.data.planes import Place
 from xseg_jax.data.sources import Slices, Source, Volume, open_sources
 from xseg_jax.data.splits import PARTS, Split, hold_out, split_planes
 from xseg_jax.errors import InputError
-from xseg_jax.files import user_path
+from xseg_jax.files import counted, user_path
 from xseg_jax.modes.run import Config
 from xseg_jax.scans.folders import left_out
 from xseg_jax.scans.voxels import VoxelSize
@@ -83,7 +83,7 @@ def describe_sources(sources: Sequence[Source]) -> str:
     first, count = sources[0], sum(map(len, sources))
     images = all(map(is_image, sources))
     scans = f"{len(sources)} scans, " * (len(sources) > 1 and not images)
-    what = ("image" if images else "slice") + "s" * (count > 1)
+    many = counted(count, "image" if images else "slice")
     if isinstance(first, Volume):
         seen = [(one.scan.shape[1:], one.scan.dtype) for one in sources if isinstance(one, Volume)]
     else:
@@ -93,10 +93,10 @@ def describe_sources(sources: Sequence[Source]) -> str:
                 image_HW = source.image(index)
                 seen.append((image_HW.shape, image_HW.dtype))
     if not seen:
-        return f"{scans}{count} {what}"
+        return f"{scans}{many}"
     (height, width), dtype = seen[0]
     of = "of" if len({shape for shape, _ in seen}) == 1 else "of several sizes, as"
-    return f"{scans}{count} {what} {of} {height} x {width}, {dtype}"
+    return f"{scans}{many} {of} {height} x {width}, {dtype}"
 
 
 def find_planes(config: Config, sources: Sequence[Source], labels: str) -> list[LabelledPlane]:
@@ -113,6 +113,13 @@ def find_planes(config: Config, sources: Sequence[Source], labels: str) -> list[
     for notice in notices:
         logger.info("%s", notice)
     return planes
+
+
+def unlabelled_beside(sources: Sequence[Source], planes: Sequence[LabelledPlane]) -> int:
+    """How many slices of scans nobody has labelled; 0 where planes across other axes are."""
+    numbers = {(one.place.scan, one.index) for one in planes if one.place.axis == 0}
+    whole = len(numbers) == len(planes)  # Planes across other axes are no slices.
+    return sum(map(len, sources)) - len(planes) if whole else 0
 
 
 def say_left_out(path: str) -> None:
@@ -174,7 +181,7 @@ SPLITS = {
     "z": "blocks of z",
     "group": "groups of independent images",
     "random": "at random",
-    "tiles": "blocks within the labelled slices, which lie too close for blocks of z",
+    "tiles": "blocks within the labelled slices, which are too few or too close for blocks of z",
     "none": "every labelled slice trains, and nothing is tested",
 }
 
@@ -182,3 +189,56 @@ SPLITS = {
 def describe(split: Split) -> str:
     """How a split was made, in words."""
     return SPLITS[split.kind] + (f" ({split.slabs})" if split.slabs else "")
+
+
+def noun_of_split(split: Split) -> str:
+    """What planes are called: images that are divided by groups are no slices of a scan."""
+    return "image" if split.kind == "group" else "slice"
+
+
+def not_used(config: Config, split: Split, labelled: int, unlabelled: int) -> str:
+    """How many slices are in no part, by the field that leaves them out; "" where there are none.
+
+    Args:
+      config: of the run.
+      split: of the labelled slices.
+      labelled: how many there are.
+      unlabelled: how many there are beside them.
+    """
+    data = config.data
+    used = {index for part in (*all_of(split).values(), split.spared) for index in part}
+    ranged = split.kind == "z" and any(len(data.split[part]) for part in PARTS)
+    why = {
+        "outside the ranges of split.train, validation and test"
+        if ranged
+        else f"in gaps of {data.split.gap} voxels (split.gap)": labelled - len(used),
+        f"left out by train_slices={data.train_slices}": len(split.spared),
+        "without a label" + " (skip_unlabelled)" * data.skip_unlabelled: unlabelled,
+    }
+    what = noun_of_split(split)
+    said = [f"{counted(count, what)} {reason}" for reason, count in why.items() if count]
+    return ", ".join(said)
+
+
+def all_of(split: Split) -> dict[str, tuple[int, ...]]:
+    """Indices of each part, and of the planes between."""
+    return split.parts() | {"between": split.between}
+
+
+def split_in_words(config: Config, split: Split, labelled: int, unlabelled: int) -> str:
+    """A split in one line: how it was made, how many slices each part has, and what no part has.
+
+    Args:
+      config: of the run.
+      split: of the labelled slices.
+      labelled: how many there are.
+      unlabelled: how many there are beside them.
+    """
+    parts = [(part, len(indices)) for part, indices in all_of(split).items() if indices]
+    said = [f"{counted(parts[0][1], noun_of_split(split))} in {parts[0][0]}"]
+    said += [
+        f"{count} {'held out' if part == 'between' else 'in'} {part}" for part, count in parts[1:]
+    ]
+    text = f"{describe(split)}: {'parts of ' if split.slabs else ''}{', '.join(said)}"
+    rest = not_used(config, split, labelled, unlabelled)
+    return f"{text}; not used: {rest}" if rest else text

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from configs import radiograph, scan
 from xseg_jax.data.annotations import LabelledPlane
 from xseg_jax.data.checks import Checked, check
-from xseg_jax.data.fingerprint import UNLIKE, Fingerprint, fingerprint, resemblance
+from xseg_jax.data.fingerprint import Fingerprint, fingerprint
 from xseg_jax.data.images import label_values
 from xseg_jax.data.label_facts import LabelFacts, label_facts
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.pairs import FOLDERS, folder_of
+from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source
-from xseg_jax.data.splits import choose_evenly
 from xseg_jax.errors import InputError
-from xseg_jax.files import content_hash, user_path, write_text
-from xseg_jax.inference.cost import Estimate, estimate, seconds_per_pixel
+from xseg_jax.files import content_hash, one_line, user_path, write_text
+from xseg_jax.inference.cost import Estimate, estimate, pace_of
 from xseg_jax.model.unet import UNet
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import (
-    describe,
     describe_sources,
     find_planes,
     images_in,
@@ -32,24 +33,30 @@ from xseg_jax.modes.inputs import (
     refuse_unclear,
     sources_of,
     split_at,
+    split_in_words,
+    unlabelled_beside,
 )
 from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.options import check_effects
-from xseg_jax.modes.recipe import CROP, Choice, choose, text_of, what_to_label
+from xseg_jax.modes.recipe import CROP, Choice, choose, text_of
 from xseg_jax.modes.run import Config, formats_of, make_augment, steps_per_epoch
-from xseg_jax.modes.shown import pixel_size
+from xseg_jax.modes.sheet import panels_of
+from xseg_jax.modes.to_label import beside, what_to_label
 from xseg_jax.report.contact_sheet import Panel, contact_sheet
-from xseg_jax.report.fingerprint import words
+from xseg_jax.report.fingerprint import lines_to_label, words
 from xseg_jax.report.paper import files_of
 from xseg_jax.scans.scan import split_source
-from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.parallel import AXIS, Parallel, is_first_process
 from xseg_jax.training.runlog import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
 RECORD, SHEET, CONFIG = "fingerprint.json", "contact_sheet.png", "config.py"
-LABELLED_PANELS, OTHER_PANELS = 6, 8
+WHAT_SCANS = "What is not set here is as in configs/scan.py."
+WHAT_IMAGES = (
+    "What is not set here is as in configs/radiograph.py, the recipe for images that are no slices "
+    "of a scan."
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,8 @@ def run(
     # What labels cannot be used is refused before the scan is read.
     planes = _find(config, sources, labels, independent) if labels else []
     said = f"; {len(planes)} labelled by {labels}" if labels else ""
-    first_lines(data=f"{images}, {describe_sources(sources)}{said}")
+    shown = _each_image(sources) if independent else sources
+    first_lines(data=f"{images}, {describe_sources(shown)}{said}")
     prints = _fingerprints(sources, independent)
     by_names = config.data.split.kind == "auto" and not independent
     if by_names and any(one.sizes > 1 for one in prints):
@@ -110,39 +118,33 @@ def run(
         planes = _find(config, sources, labels, independent) if labels else []
         prints = _fingerprints(sources, independent)
     labelled = _measure_labels(config, planes) if labels else None
+    to_label = None if labelled else what_to_label(
+        prints, config, independent=independent, given="data.split.gap" in changes
+    )  # fmt: skip
+    if independent:
+        config = _of_images(changes)
     choices = choose(
         config, prints, labelled.facts if labelled else None, images=images,
         labels_path=labels or "", classes=_classes(labelled), independent=independent,
-        given=changes,
+        to_label=to_label, given=changes,
     )  # fmt: skip
     config.update_from_flattened_dict({choice.field: choice.value for choice in choices})
     check_effects(config, [*changes])
-    split = to_label = None
+    split, validated = None, 1
     if labelled:
         parts = split_at(
-            config, [one.name for one in labelled.planes], [one.place for one in labelled.planes],
+            config, [one.name for one in planes], [one.place for one in planes],
             labelled.label, len(labelled.facts.names),
         )  # fmt: skip
-        split = (
-            describe(parts)
-            + ": "
-            + ", ".join(
-                f"{len(indices)} planes in {part}" for part, indices in parts.parts().items()
-            )
-            + (
-                f", {len(parts.between)} held out between those of training"
-                if parts.between
-                else ""
-            )
-        )
+        split = split_in_words(config, parts, len(planes), unlabelled_beside(sources, planes))
         validated = len(parts.validation)
-    else:
-        chosen = [what_to_label(one, independent=independent) for one in prints]
-        to_label = {
-            "planes": [name for names, _ in chosen for name in names],
-            "why": "; ".join(dict.fromkeys(why for _, why in chosen)),
-        }
-        validated = 1
+        if parts.kind in ("tiles", "none") and config.data.split.kind == "auto":
+            wanted = what_to_label(prints, scan.get_config(), independent=False)
+            to_label = beside(wanted, prints, planes)
+    noun = "image" if independent else "plane"
+    panels, drawn = panels_of(
+        sources, prints, planes, labelled.label if labelled else _unlabelled, noun
+    )
     found = {
         "input": images,
         "labels_from": labels,
@@ -150,11 +152,11 @@ def run(
         "scans": [one.to_json() for one in prints],
         "labels": labelled.facts.to_json() if labelled else None,
         "split": split,
-        "to_label": to_label,
+        "to_label": to_label and to_label.to_json(),
+        "sheet": drawn,
         "estimate": _estimate(config, prints, labelled, validated).to_json(),
         "choices": {choice.field: {"value": choice.value, "why": choice.why} for choice in choices},
     }
-    panels = _panels(sources, prints, labelled)
     with working_in(output, "--output"):
         if is_first_process():
             _write(output, found, choices, panels, labelled, formats)
@@ -164,9 +166,34 @@ def run(
         figures=[*files_of(output / SHEET, formats)],
         config=output / CONFIG,
     )
-    what = "train" if labelled else f"set config.data.labels in {output / CONFIG}, then train"
-    print(f"next: {what} by python main.py --config={output / CONFIG} --workdir=runs/NAME")
+    print(one_line(f"next: {_next(output, images, changes, labelled=labelled is not None)}"))
     return found
+
+
+def _next(output: Path, images: str, changes: Mapping[str, Any], *, labelled: bool) -> str:
+    """What to do with what was found, as commands to paste."""
+    if labelled:
+        return f"train by {_training(output)}"
+    given = [f"--config.{field}={value}" for field, value in changes.items()]
+    again = ["--mode=inspect", f"--input={images}", "--labels=LABELS", f"--output={output}"]
+    look = shlex.join(["python", "main.py", *again, *given])
+    return f"label, then look again with the path of your labels, by {look}"
+
+
+def _training(output: Path) -> str:
+    return shlex.join(["python", "main.py", f"--config={output / CONFIG}", "--workdir=runs/NAME"])
+
+
+def _of_images(changes: Mapping[str, Any]) -> Config:
+    """The recipe of independent images, with what the command line gave."""
+    config = radiograph.get_config()
+    own = {"data.classes": "", "data.skip_unlabelled": True}
+    config.update_from_flattened_dict(own | dict(changes))
+    return config
+
+
+def _unlabelled(index: int) -> np.ndarray:
+    raise AssertionError(f"nobody has labelled plane {index}")
 
 
 def _paths(source: Path, labels: str | None) -> tuple[str, str | None]:
@@ -219,6 +246,14 @@ def _open(config: Config, images: str) -> tuple[list[Source], bool]:
     return sources, False
 
 
+def _each_image(sources: Sequence[Source]) -> list[Source]:
+    """Independent images, each a scan of its own."""
+    return [
+        Slices(file.stem, [file], [None])
+        for source in sources if isinstance(source, Slices) for file in source.files
+    ]  # fmt: skip
+
+
 def _as_images(sources: Sequence[Source]) -> list[Source]:
     """Independent images as one list without order."""
     files = [file for source in sources if isinstance(source, Slices) for file in source.files]
@@ -233,12 +268,7 @@ def _find(
     config: Config, sources: Sequence[Source], labels: str, independent: bool
 ) -> list[LabelledPlane]:
     """The labelled planes; each of independent images is a scan of its own, as in training."""
-    if independent:
-        sources = [
-            Slices(file.stem, [file], [None])
-            for source in sources if isinstance(source, Slices) for file in source.files
-        ]  # fmt: skip
-    return find_planes(config, sources, labels)
+    return find_planes(config, _each_image(sources) if independent else sources, labels)
 
 
 def _measure_labels(config: Config, planes: Sequence[LabelledPlane]) -> Labelled:
@@ -272,13 +302,13 @@ def _classes(labelled: Labelled | None) -> str:
 def _estimate(
     config: Config, prints: Sequence[Fingerprint], labelled: Labelled | None, validated: int
 ) -> Estimate:
-    """Minutes and memory, from one timed step of the network that the config has."""
+    """Minutes and memory, from timed steps of the network that the config has."""
     classes = len(labelled.facts.names) if labelled else 2
     parallel = Parallel.choose(config.parallel.mode, config.batch_size, config.parallel.accumulate)
     model = UNet(classes=classes, axis_name=AXIS, **config.model)
-    logger.info("timing a training step of the network, which is compiled first")
+    logger.info("timing training steps of the network, which is compiled first")
     channels = 2 * config.data.context + 1
-    seconds = seconds_per_pixel(
+    pace = pace_of(
         model, parallel, make_augment(config),
         crop=min(CROP, config.data.crop), channels=channels,
     )  # fmt: skip
@@ -287,46 +317,13 @@ def _estimate(
     planes = len(labelled.planes) if labelled else 1
     held = planes * pixels * (1 + channels * max(np.dtype(one.dtype).itemsize for one in prints))
     return estimate(
-        seconds, parallel, features=config.model.features, patch=config.model.patch,
+        pace, parallel, features=config.model.features, patch=config.model.patch,
         crops=config.epochs * steps_per_epoch(config) * config.batch_size, crop=config.data.crop,
         batch_size=config.batch_size, validation_pixels=config.epochs * validated * pixels,
         data_bytes=min(held, int(config.data.memory_gib * 2**30)),
         planes=sum(one.shape[0] for one in prints), shape=shape, tile=config.inference.tile,
         overlap=config.inference.overlap, inference_batch=config.inference.batch_size,
     )  # fmt: skip
-
-
-def _panels(
-    sources: Sequence[Source], prints: Sequence[Fingerprint], labelled: Labelled | None
-) -> list[Panel]:
-    """Labelled planes, planes under suspicion, and others, evenly spread."""
-    panels = []
-    if labelled:
-        planes = labelled.planes
-        for index in choose_evenly(range(len(planes)), min(LABELLED_PANELS, len(planes))):
-            one = planes[index]
-            image_HW = one.source.image(one.index, one.place.axis)
-            size = _pixel_size(one.source, one.place.axis)
-            panels.append(Panel(one.name, image_HW, labelled.label(index), *size))
-    each = max(1, OTHER_PANELS // len(sources))
-    shown = {panel.title for panel in panels}
-    for source, found in list(zip(sources, prints, strict=True))[:OTHER_PANELS]:
-        looks = {look.name: look for look in found.looks}
-        kinds = {one.plane: one.kind for one in found.suspicions if one.plane in looks}
-        suspect = list(kinds)[: each // 2]
-        rest = [name for name in looks if name not in {*shown, *suspect}]
-        spread = [rest[i] for i in choose_evenly(range(len(rest)), min(each, len(rest)))]
-        for name in [*suspect, *spread][:each]:
-            title = f"{name}: {kinds[name]}?" if name in suspect else name
-            image_HW = source.image(looks[name].index)
-            panels.append(Panel(title, image_HW, None, *_pixel_size(source, 0)))
-    return panels
-
-
-def _pixel_size(source: Source, axis: int) -> tuple[float | None, str]:
-    """Length of a pixel of planes across an axis, and its unit, as the files say."""
-    known = VoxelSize.of([source.geometry])
-    return pixel_size(known, axis), known.unit if known else ""
 
 
 def _write(
@@ -339,24 +336,23 @@ def _write(
 ) -> None:
     """Writes the three files; first the record, which says whose the others are."""
     notes = [
-        f"Train with: python main.py --config={output / CONFIG} --workdir=runs/NAME, from the "
-        "folder of main.py.",
+        f"Train with: {_training(output)}, from the folder of main.py.",
+        WHAT_IMAGES if found["independent_images"] else WHAT_SCANS,
     ]
     if found["split"]:
         notes.append(f"With these labels the split is {found['split']}.")
     if labelled is None:
-        chosen = found["to_label"]
-        notes.append(
-            "Set config.data.labels before you train. To label: "
-            f"{', '.join(chosen['planes'])} ({chosen['why']})."
-        )
+        notes.append("Set config.data.labels before you train.")
+    if found["to_label"]:
+        notes += lines_to_label(found["to_label"])
     notes += [
         f"Suspicion in {scan['name']}: {one['text']}"
         for scan in found["scans"] for one in scan["suspicions"]
     ]  # fmt: skip
-    text = text_of(choices, notes)
+    base = "radiograph" if found["independent_images"] else "scan"
+    text = text_of(choices, notes, base)
     digest = hashlib.blake2b(text.encode(errors="backslashreplace")).hexdigest()
     write_json(output / RECORD, found | {"config_hash": digest})
     names = labelled.facts.names if labelled else ()
-    contact_sheet(output / SHEET, panels, names, formats)
+    contact_sheet(output / SHEET, panels, names, formats, found["sheet"])
     write_text(output / CONFIG, text, "this config")

@@ -242,10 +242,12 @@ def with_temperature(trained: TrainedRun, validation: Selection) -> TrainedRun:
     if found.temperature is None:
         logger.info("no temperature is fitted: %s", found.reason)
     else:
+        before, after = (f"{nll:.4f}" for nll in (found.nll_before, found.nll))
         logger.info(
-            "temperature %.3f: the negative log-likelihood of validation goes from %.4f to %.4f",
-            found.temperature, found.nll_before, found.nll,
-        )  # fmt: skip
+            "temperature %.3f: the negative log-likelihood of validation %s",
+            found.temperature,
+            f"stays {after}" if before == after else f"goes from {before} to {after}",
+        )
     if is_first_process():
         write_json(trained.workdir / CALIBRATION, found.to_json() | {"step": trained.step})
     return replace(trained, calibration=found)
@@ -313,7 +315,7 @@ def check_init_from(text: str) -> None:
     raise InputError(
         f"config.init_from={text!r}: is no trained run, for {folder / missing} is missing; "
         + (
-            f"did you mean --config.init_from={folder.with_name(near[0])}?"
+            f"did you mean {shlex.quote(f'--config.init_from={folder.with_name(near[0])}')}?"
             if near
             else "give the folder of one, as --config.init_from=runs/NAME, or leave it out"
         )

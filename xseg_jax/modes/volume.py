@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -228,10 +229,10 @@ def _only_scan(source: str) -> str:
     folder = Path(source)
     scans = scans_in(folder) if folder.is_dir() and not is_store(folder) else []
     if len(scans) > 1:
+        example = shlex.quote(f"--input={scans[0]}")
         raise InputError(
-            f"{source}: holds {len(scans)} scans, and a volume is made of one; give --input="
-            f"{scans[0]}, for example, or a folder as --output, without a suffix, for a label "
-            "image a slice"
+            f"{source}: holds {len(scans)} scans, and a volume is made of one; give {example}, for "
+            "example, or a folder as --output, without a suffix, for a label image a slice"
         )
     return str(scans[0]) if scans else source
 

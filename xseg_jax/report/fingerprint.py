@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xseg_jax.files import counted
+
 MOST_LINES = 12
 """Suspicions that are printed of one scan; the file has all."""
 
@@ -13,28 +15,57 @@ def words(found: Mapping[str, Any]) -> str:
     Args:
       found: the contents of `fingerprint.json`.
     """
-    images = found["independent_images"]
-    lines = [line for scan in found["scans"] for line in _of_scan(scan, images)]
+    noun = "image" if found["independent_images"] else "plane"
+    lines = [line for scan in found["scans"] for line in _of_scan(scan, noun)]
     if found["labels"]:
-        lines += _of_labels(found["labels"])
+        lines += _of_labels(found["labels"], noun)
     if found["split"]:
         lines.append(f"split: {found['split']}")
     if found["to_label"]:
-        chosen = found["to_label"]
-        lines.append(f"to label: {', '.join(chosen['planes'])} ({chosen['why']})")
-    cost = found["estimate"]
-    lines.append(
-        f"estimates for {cost['device']}: training {_minutes(cost['training_minutes'])} and "
-        f"{cost['training_gib']:.1f} GiB of memory; segmenting all planes "
-        f"{_minutes(cost['prediction_minutes'])} and {cost['prediction_gib']:.1f} GiB"
-    )
+        lines += lines_to_label(found["to_label"])
+    lines.append(f"contact sheet: {found['sheet']}")
+    lines.append(_cost(found["estimate"], noun))
     return "\n".join(lines)
 
 
-def _of_scan(scan: Mapping[str, Any], images: bool) -> list[str]:
+def lines_to_label(chosen: Mapping[str, Any]) -> list[str]:
+    """What to label for a first answer, and for a test, a line each.
+
+    Args:
+      chosen: as `fingerprint.json` has it, under "to_label".
+    """
+    lines, first = [], ", ".join(chosen["first"])
+    if first:
+        lines.append(f"to label for a first answer: {first} ({chosen['first_why']})")
+    if chosen["tested"]:
+        names = ", ".join(chosen["tested"])
+        too = "" if first else ", beside what is labelled"
+        lines.append(f"to label for a tested run{too}: {names} ({chosen['tested_why']})")
+    else:
+        lines.append(f"no test on planes of their own: {chosen['tested_why']}")
+    return lines
+
+
+def _cost(cost: Mapping[str, Any], noun: str) -> str:
+    training = _minutes(cost["training_minutes"])
+    if cost["load"]:
+        free = _minutes(cost["free_minutes"])
+        training += (
+            f" as busy as it is now (load {cost['load']:.1f}), about {free} where it is free,"
+        )
+    return (
+        f"estimates for {cost['device']}: training {training} and {cost['training_gib']:.1f} GiB "
+        f"of memory; segmenting all {noun}s {_minutes(cost['prediction_minutes'])} and "
+        f"{cost['prediction_gib']:.1f} GiB"
+    )
+
+
+def _of_scan(scan: Mapping[str, Any], noun: str) -> list[str]:
     shape = " x ".join(map(str, scan["shape"]))
     sizes = f", {scan['sizes']} sizes, the largest" if scan["sizes"] > 1 else ""
-    what = "independent images (number, rows, columns)" if images else "voxels (z, y, x)"
+    what = {"image": "independent images (number, rows, columns)", "plane": "voxels (z, y, x)"}[
+        noun
+    ]
     first = f"{scan['name']}: {shape} {what}{sizes}, {scan['type']}"
     if scan["voxel_size"]:
         size = " x ".join("?" if one is None else f"{one:.4g}" for one in scan["voxel_size"])
@@ -48,7 +79,7 @@ def _of_scan(scan: Mapping[str, Any], images: bool) -> list[str]:
     middles = [one["p50"] for one in looks]
     lines = [
         first,
-        f"  looked at {scan['planes_looked_at']} of {scan['shape'][0]} planes: grey values "
+        f"  looked at {scan['planes_looked_at']} of {counted(scan['shape'][0], noun)}: grey values "
         f"{min(one['p1'] for one in looks):.6g} to {max(one['p99'] for one in looks):.6g} "
         f"(percentiles 1 and 99), medians {min(middles):.6g} to {max(middles):.6g}, mean "
         f"{scan['mean']:.6g}, deviation {scan['std']:.4g}",
@@ -56,11 +87,16 @@ def _of_scan(scan: Mapping[str, Any], images: bool) -> list[str]:
         f"{scan['saturated']['low']:.2%} of the pixels, at the greatest "
         f"{scan['saturated']['high']:.2%}",
     ]
-    if scan["drift_in_std"]:
+    if scan["drifts"]:
         change, low, high = scan["drift_in_std"]
         lines.append(
             f"  drift of the mean from end to end: {change:+.2f} deviations ({low:+.2f} to "
             f"{high:+.2f})"
+        )
+    if scan["correlation_by_distance"]:
+        lines.append(
+            "  planes correlate within the sample, by distance: "
+            f"{_some(scan['correlation_by_distance'])}"
         )
     if scan["rings"]:
         lines.append(
@@ -70,15 +106,17 @@ def _of_scan(scan: Mapping[str, Any], images: bool) -> list[str]:
     said = scan["suspicions"]
     lines += [f"  suspicion: {one['text']}" for one in said[:MOST_LINES]]
     if len(said) > MOST_LINES:
-        lines.append(f"  and {len(said) - MOST_LINES} more suspicions in fingerprint.json")
+        more = counted(len(said) - MOST_LINES, "more suspicion")
+        lines.append(f"  and {more} in fingerprint.json")
     return lines if said else [*lines, "  no suspicion"]
 
 
-def _of_labels(labels: Mapping[str, Any]) -> list[str]:
+def _of_labels(labels: Mapping[str, Any], noun: str) -> list[str]:
     shares = ", ".join(f"{name} {share:.2%}" for name, share in labels["classes"].items())
+    many = len(labels["labelled_planes"])
     lines = [
-        f"labels: {len(labels['labelled_planes'])} planes, {labels['labelled_share']:.1%} of their "
-        f"pixels labelled: {shares}"
+        f"labels: {counted(many, noun)}, {labels['labelled_share']:.1%} of "
+        f"{'its' if many == 1 else 'their'} pixels labelled: {shares}"
     ]
     for what, table in (
         ("planes", labels["agreement_by_planes"]), ("pixels", labels["agreement_by_pixels"]),
@@ -96,4 +134,6 @@ def _some(table: Mapping[Any, float], most: int = 8) -> str:
 
 
 def _minutes(minutes: float) -> str:
+    if minutes < 1:
+        return counted(max(1, round(60 * minutes)), "second")
     return f"{minutes:.1f} minutes" if minutes < 10 else f"{minutes:.0f} minutes"

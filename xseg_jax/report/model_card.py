@@ -6,9 +6,11 @@ doi:10.1145/3287560.3287596, whose questions they answer).
 
 import html
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xseg_jax.files import one_line
 from xseg_jax.report.leaks import leak_line, noun
 from xseg_jax.report.methods import SOURCES, last_part, methods_text, source_words, split_words
 from xseg_jax.report.numbers import count, percent, score
@@ -221,10 +223,10 @@ def _methods(folder: RunFolder) -> str:
 
 
 def _use(name: str) -> str:
-    folder = json.dumps(name)  # A name may hold spaces.
+    folder = one_line(shlex.quote(f"--workdir={name}"))  # A name may hold spaces.
     return (
         "This folder is the model: put it beside a copy of xseg_jax, and\n\n```\n"
-        f"python main.py --mode=predict --workdir={folder} --input=scan.tif "
+        f"python main.py --mode=predict {folder} --input=scan.tif "
         "--output=segmented.ome.zarr\n```\n\n"
         "`config.json` holds the whole configuration, `results.json` the scores, `report.html` "
         "shows both."
