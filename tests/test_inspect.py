@@ -88,6 +88,17 @@ def config_in(output):
     return module.get_config()
 
 
+@pytest.mark.parametrize(("step", "context"), [(1, 2), (5, 0)])
+def test_planes_without_neighbours_are_seen_alone(place, look, tmp_path, step, context):
+    for kind in ("images", "labels"):
+        (tmp_path / "some" / kind).mkdir(parents=True)
+        for z in range(12):
+            source = place / "slices" / kind / f"s{z:02d}.tif"
+            (tmp_path / "some" / kind / f"s{step * z:02d}.tif").symlink_to(source)
+    _, config = look(tmp_path / "some", **{"data.split.kind": "z"})
+    assert config.data.context == context
+
+
 def command(*flags):
     process = forked.Main(*flags)
     said, errors = process.communicate(timeout=300)

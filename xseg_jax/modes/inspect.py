@@ -126,7 +126,7 @@ def run(
     choices = choose(
         config, prints, labelled.facts if labelled else None, images=images,
         labels_path=labels or "", classes=_classes(labelled), independent=independent,
-        to_label=to_label, given=changes,
+        to_label=to_label, given=changes, alone=_alone(config, sources, planes),
     )  # fmt: skip
     config.update_from_flattened_dict({choice.field: choice.value for choice in choices})
     check_effects(config, [*changes])
@@ -258,6 +258,15 @@ def _as_images(sources: Sequence[Source]) -> list[Source]:
     """Independent images as one list without order."""
     files = [file for source in sources if isinstance(source, Slices) for file in source.files]
     return [Slices(files[0].parent.name, files, [None] * len(files))]
+
+
+def _alone(config: Config, sources: Sequence[Source], planes: Sequence[LabelledPlane]) -> bool:
+    """Whether most labelled planes, or most planes, lack the neighbours that a network sees."""
+    places = [(one.source, one.index, one.place.axis) for one in planes]
+    places = places or [(one, index, 0) for one in sources for index in range(len(one))]
+    context = config.data.context
+    there = sum(one.has_neighbours(index, context, axis) for one, index, axis in places)
+    return context > 0 and 2 * there < len(places)
 
 
 def _fingerprints(sources: Sequence[Source], independent: bool) -> list[Fingerprint]:

@@ -65,6 +65,7 @@ def choose(
     independent: bool,
     to_label: ToLabel | None,
     given: Mapping[str, Any],
+    alone: bool = False,
 ) -> list[Choice]:
     """The fields of the config that differ from the one that it is made of.
 
@@ -78,6 +79,7 @@ def choose(
       independent: images are no slices of a scan.
       to_label: what is to be labelled; None with labels.
       given: fields that the command line gave; they stay as given.
+      alone: planes lack the neighbours that the config wants to see.
     """
     where = "The images, as they lie" if independent else "The scan, as it lies"
     noun = "image" if independent else "plane"
@@ -102,6 +104,9 @@ def choose(
     else:
         choices += _split(prints, labels, to_label)
         choices += _network(base, prints, labels)
+        if alone:
+            why = "Planes lack neighbours among the images, and each is seen alone."
+            choices.append(Choice("data.context", 0, why))
     choices += _rare(labels)
     choices += _symmetries(labels, independent)
     chosen = [choice for choice in choices if choice.field not in given]
