@@ -329,8 +329,10 @@ def verdict(
         return "failed"
     if found is None:
         return "not compared"
-    if not found.known or runs < 2:
+    if runs < 2:
         return "too few seeds to tell"
+    if not found.known:
+        return "too few seeds and blocks to tell"
     if not found.shown:
         return "no difference shown"
     return "better" if (found.estimate < 0) == lower_is_better else "worse"
