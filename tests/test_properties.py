@@ -152,6 +152,48 @@ def test_a_small_volume_has_no_interval():
     assert (row["low"], row["interval"], row["against"]) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("shape", "parts", "known"), [((40, 24, 24), 2, False), ((40, 48, 24), 4, True)]
+)
+def test_fewer_than_four_parts_have_values_and_no_interval(shape, parts, known):
+    class_ZYX = (np.random.default_rng(0).random(shape) < 0.3).astype(np.uint8)
+    volumes = {"network": class_ZYX, TRUTH: class_ZYX}
+    (_, one) = measure_additive(FAMILIES["fractions"], volumes, NAMES, CUBE)
+    row = to_json(one, "network", "um")
+    assert len(row["parts"]) == len(row["against"]["truth_parts"]) == parts
+    ends = [row["low"], row["high"], row["against"]["error_low"], row["against"]["error_high"]]
+    assert [end is not None for end in ends] == [known] * 4
+    assert row["interval"] == ("95%, 4 parts of 20 x 24 x 24" if known else None)
+    ((mean,), _) = measure_whole(
+        Whole(lambda part, names, spacing: Found({Key("mean_chord"): float(part.mean())}), 1),
+        {"network": class_ZYX}, NAMES, CUBE,
+    )  # fmt: skip
+    assert math.isfinite(mean.of["network"].low) == known
+
+
+def test_no_error_is_below_minus_all_of_it():
+    rng = np.random.default_rng(1)
+    true_ZYX = (rng.random((32, 32, 32)) < 0.02).astype(np.uint8)
+    found_ZYX = np.zeros_like(true_ZYX)
+    found_ZYX[:16, :16, :16] = true_ZYX[:16, :16, :16]
+    volumes = {"network": found_ZYX, TRUTH: true_ZYX}
+    (_, solid) = measure_additive(FAMILIES["fractions"], volumes, NAMES, CUBE)
+    assert solid.error["network"].low == -1
+
+
+def test_an_error_against_what_may_be_nothing_has_no_interval():
+    """Where all of it lies in one part, another place may have none."""
+    true_ZYX = np.zeros((32, 32, 32), np.uint8)
+    true_ZYX[:4, :4, :4] = 1
+    more_ZYX = true_ZYX.copy()
+    more_ZYX[4:6, :4, :4] = 1
+    volumes = {"network": more_ZYX, TRUTH: true_ZYX}
+    (pore, solid) = measure_additive(FAMILIES["fractions"], volumes, NAMES, CUBE)
+    assert solid.error["network"].value == pytest.approx(0.5)
+    assert math.isnan(solid.error["network"].low)
+    assert math.isfinite(pore.error["network"].low)
+
+
 def test_rows_are_plain_json_with_units(phases):
     volumes = {"network": phases, "forest": phases, TRUTH: phases}
     found = measure_additive(FAMILIES["surfaces"], volumes, "abc", (0.5, 0.5, 0.5))
