@@ -12,6 +12,7 @@ from xseg_jax.evaluation import properties
 from xseg_jax.evaluation.properties import (
     TRUTH,
     measure_additive,
+    measure_images,
     measure_planes,
     measure_whole,
     parts_of,
@@ -132,6 +133,37 @@ def test_one_slice_has_an_interval_over_its_quarters(phases):
     found = measure_planes({"a": [phases[0]]}, ("a", "b", "c"), (1.0, 1.0))
     assert {one.parts for one in found} == {"4 parts, quarters of slices"}
     assert all(one.of["a"].low <= one.of["a"].value <= one.of["a"].high for one in found)
+
+
+@pytest.mark.parametrize(
+    ("count", "parts", "said"),
+    [(2, 2, ""), (9, 9, "9 images"), (70, 64, "64 groups of 70 images")],
+)
+def test_images_that_are_no_slices_have_areas_over_images(count, parts, said):
+    rng = np.random.default_rng(count)
+    images = [(rng.random((6, 4 + n % 3)) < 0.1 + 0.5 * n / count) * 1 for n in range(count)]
+    images = [one.astype(np.uint8) for one in images]
+    images[0][0, 0] = 255
+    both = {"network": images, TRUTH: images}
+    (background, lung) = measure_images(both, ("background", "lung"))
+    assert lung.key == Key("area_fraction", "lung")
+    pixels = sum(one.size for one in images) - 1
+    assert lung.of["network"].value == pytest.approx(sum((o == 1).sum() for o in images) / pixels)
+    assert background.of["network"].value + lung.of["network"].value == pytest.approx(1)
+    assert lung.parts == said
+    assert len(lung.of_parts["network"]) == parts
+    assert math.isfinite(lung.of["network"].low) == bool(said)
+    assert lung.error["network"].value == 0
+
+
+def test_areas_of_images_are_held_as_often_as_they_say():
+    rng, held, count = np.random.default_rng(3), 0, 200
+    for _ in range(count):
+        share_N = np.clip(0.3 + 0.08 * rng.normal(size=12), 0, 1)
+        images = [(np.arange(400) < round(400 * s)).astype(np.uint8)[None] for s in share_N]
+        (_, lung) = measure_images({"a": images}, NAMES)
+        held += lung.of["a"].low < 0.3 < lung.of["a"].high
+    assert 0.91 < held / count < 0.985
 
 
 def test_what_cannot_be_is_in_no_interval():

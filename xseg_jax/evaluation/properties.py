@@ -25,6 +25,7 @@ from scipy import stats
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, sides_of, subvolumes
 from xseg_jax.evaluation.statistics import FEWEST, LEVEL
+from xseg_jax.measure.fractions import fraction_sums
 from xseg_jax.measure.lattice import slabs
 from xseg_jax.measure.planes import plane_sums
 from xseg_jax.measure.quantities import (
@@ -34,10 +35,13 @@ from xseg_jax.measure.quantities import (
     Key,
     Spacing,
     Whole,
+    image_values,
     plane_values,
 )
 
 REPLICATES = 400
+MOST_GROUPS = 64
+"""Parts that images are divided into, which an interval is over."""
 SLAB_VOXELS = 1 << 25
 """Voxels that additive quantities are measured on at once."""
 
@@ -156,6 +160,30 @@ def measure_planes(
     }
     parts = len(ends) * len(quarters)
     return _of_sums(plane_values, sums, names, f"{parts} parts, quarters of slices", began)
+
+
+def measure_images(
+    images: Mapping[str, Sequence[np.ndarray]], names: Sequence[str]
+) -> list[Property]:
+    """Quantities of images that are no slices of one volume, with intervals over the images.
+
+    Args:
+      images: classes (H, W) uint8 of the same images by name, in order; `TRUTH` as for volumes.
+      names: of the phases.
+    """
+    began = time.monotonic()
+    count = len(next(iter(images.values())))
+    groups = min(count, MOST_GROUPS)
+    sums: dict[str, list[Any]] = {}
+    for name, some in images.items():
+        each = [fraction_sums(one_HW[None], len(names)) for one_HW in some]
+        bounds = np.linspace(0, count, groups + 1).round().astype(int)
+        parts = [
+            functools.reduce(operator.add, each[a:b]) for a, b in itertools.pairwise(bounds)
+        ]  # fmt: skip
+        sums[name] = [functools.reduce(operator.add, parts), *parts]
+    said = f"{count} images" if groups == count else f"{groups} groups of {count} images"
+    return _of_sums(image_values, sums, names, said, began)
 
 
 def _quarter(class_HW: np.ndarray, place: tuple[int, int]) -> np.ndarray:

@@ -141,7 +141,10 @@ def score_and_report(
     tally = Reliability(len(names), trained.joint_calibration.temperature)
     tolerance, edges = tolerance_of(trained.config), dict[str, BoundarySums]()
     at_edges = BoundaryTally(planes, len(names), tolerance)
-    classes = ClassTally(check_quantities(trained.config), len(planes) * planes[0].label_HW.size)
+    classes = ClassTally(
+        check_quantities(trained.config), len(planes) * planes[0].label_HW.size,
+        independent=noun_of(facts) == "image",
+    )  # fmt: skip
 
     def look(probability_HWK: np.ndarray, label_HW: np.ndarray) -> None:
         tally(probability_HWK, label_HW)
@@ -257,8 +260,8 @@ def verdict(
 
     Returns:
       against, score, difference (network minus baseline), low and high (95% interval over
-      stretches of planes, None where there is one plane alone), units (how many stretches), unit
-      (of what); None where there is no baseline.
+      stretches of planes, None where these are fewer than `statistics.FEWEST`), units (how many
+      stretches), unit (of what), parts (the difference in each); None where there is no baseline.
     """
     baselines = [name for name in slices_NKK if name != NETWORK]
     if not baselines:
@@ -269,6 +272,7 @@ def verdict(
     )
     found = statistics.difference(base_BKK[None], network_BKK[None], _miou, paired=True)
     known = bool(np.isfinite(found.error))
+    each_B = _miou(network_BKK) - _miou(base_BKK)
     return {
         "against": against,
         "score": "miou",
@@ -277,6 +281,7 @@ def verdict(
         "high": found.high if known else None,
         "units": len(base_BKK),
         "unit": _unit(planes, noun),
+        "parts": [float(one) if np.isfinite(one) else None for one in each_B],
     }
 
 

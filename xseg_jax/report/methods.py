@@ -7,6 +7,7 @@ from xseg_jax.report.leaks import leak_sentence, noun
 from xseg_jax.report.numbers import TIMES, count, number, percent, score
 from xseg_jax.report.run_folder import RunFolder
 from xseg_jax.report.scores import methods_of, verdict
+from xseg_jax.report.table import too_few
 
 Json = Mapping[str, Any]
 
@@ -273,7 +274,7 @@ def _scoring(folder: RunFolder, cite: _Cited) -> list[str]:
         )
     if results.get("verdict"):
         said.append(verdict(results)["line"])
-        if results["verdict"]["low"] is not None:
+        if results["verdict"]["low"] is not None and not too_few(results["verdict"]):
             said.append(
                 f"Intervals are bootstrapped over these {results['verdict']['unit']} "
                 f"{cite('pigeonhole', 'rescaled')}; they do not cover the chance of another seed."
