@@ -66,6 +66,12 @@ def test_the_table_has_a_row_a_variant_and_one_a_baseline():
     assert len({line.count("|") for line in lines}) == 1
 
 
+def test_a_difference_of_few_has_no_interval_and_no_p():
+    summary = summary_of(runs_over([1, 3]))
+    summary.loc[1, ["low", "high", "p"]] = [-np.inf, np.inf, np.nan]
+    assert "| +0.0123 |  | 482,483 |" in study.markdown(compared(summary)).splitlines()[3]
+
+
 def test_a_variant_without_a_finished_run_has_an_empty_row():
     summary = summary_of(runs_over([1, 3]))
     summary.loc[1, ["runs", "mean", "std", "difference", "parameters", "seconds"]] = [0] + [

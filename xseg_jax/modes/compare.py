@@ -25,6 +25,8 @@ from xseg_jax.modes.scored import (
     unit_of,
 )
 from xseg_jax.report import comparison as report
+from xseg_jax.report.leaks import noun
+from xseg_jax.report.numbers import count
 from xseg_jax.report.page import PAGE, compared_page
 from xseg_jax.report.paper import FORMATS, PNG
 from xseg_jax.training.runlog import provenance, read_json, write_json
@@ -62,6 +64,7 @@ def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
     facts = {
         "of": of,
         "slices": len(first.slices),
+        "planes": noun(first.results),
         "pixels": int(first.confusion_NKK.sum()),
         "units": len(units),
         "unit": unit_of(first.results),
@@ -71,7 +74,7 @@ def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
     }
     refuse_others(output, of)
     first_lines(
-        data=f"{len(first.slices)} slices, on which all were scored",
+        data=f"{count(len(first.slices), noun(first.results))}, on which all were scored",
         runs=", ".join(
             name + f" ({len(side)} seeds)" * (len(side) > 1) for name, side in sides.items()
         ),
