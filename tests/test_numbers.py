@@ -4,9 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xseg_jax.evaluation import statistics
 from xseg_jax.report import numbers
 
 MINUS, NONE, TIMES = numbers.MINUS, numbers.NONE, numbers.TIMES
+
+
+def test_reports_leave_out_the_intervals_that_statistics_leave_out():
+    assert numbers.FEWEST == statistics.FEWEST
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_of_few_slices_the_verdict_has_no_interval(units, low, tested):
     table = scores.score_table(found)
     assert table["no_intervals"].endswith("and 4 are the fewest")
     assert not table["has_intervals"]
-    assert {dot["from"] for row in scores.score_dots(found)["rows"] for dot in row["marks"]} == {None}
+    assert {dot["from"] for row in scores.score_dots(found)["rows"] for dot in row["marks"]} == {
+        None
+    }
 
 
 def test_without_test_or_baseline_the_verdict_says_so():

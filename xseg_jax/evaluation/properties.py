@@ -4,8 +4,8 @@ A number is that of the whole volume. Its interval comes from parts, halves alon
 parts are resampled, as scores are (`evaluation.statistics`); of what is no ratio of sums the error
 is the standard deviation over n parts / sqrt(n) (Kanit et al. 2003,
 doi:10.1016/S0020-7683(03)00143-4). Parts of a cube touch less than its slabs do, and are less
-alike. Intervals are Student's, with one degree of freedom less than parts; fewer than `FEWEST` parts
-have none. They say how far another place of the same material may differ, and not what the
+alike. Intervals are Student's, with one degree of freedom less than parts; fewer parts than
+`FEWEST` have none. They say how far another place of the same material may differ, and not what the
 segmentation does: that is what the error against a labelled volume is for.
 """
 

@@ -284,7 +284,7 @@ OF_IMAGES = {"fractions": ("area_fraction",)}
 
 
 def image_values(sums: FractionSums, names: Sequence[str]) -> dict[Key, float]:
-    """The quantities of images that are no slices of one volume: shares of their labelled pixels."""
+    """The quantities of images that are no slices of one volume: shares of labelled pixels."""
     return _by_phase("area_fraction", names, volume_fractions(sums))
 
 

@@ -160,6 +160,11 @@ class GreyScaleWatch:
                 logger.warning("grey values of %d images in all are %s", count, what)
 
 
+def noun_of(facts: DataFacts) -> str:
+    """What planes are called: images that were divided by groups are no slices of a scan."""
+    return "image" if facts.split_kind == "group" else "slice"
+
+
 def checkpoint_used(config: Config, validated: bool) -> str:
     """Which checkpoint is tested and predicts: "best" by validation, or "last".
 

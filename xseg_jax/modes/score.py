@@ -28,7 +28,7 @@ from xseg_jax.evaluation.lengths import Pixel, pixel_of, with_lengths
 from xseg_jax.files import write_text
 from xseg_jax.model.metrics import macro_scores, most_wrong, scores
 from xseg_jax.modes.measure import RESULT as MEASURED
-from xseg_jax.modes.run import Config, DataFacts, formats_of
+from xseg_jax.modes.run import Config, DataFacts, formats_of, noun_of
 from xseg_jax.modes.shown import keep_slices, pixel_size
 from xseg_jax.modes.tested import ClassTally, check_quantities, summary
 from xseg_jax.modes.trained import TrainedRun
@@ -283,11 +283,6 @@ def verdict(
         "unit": _unit(planes, noun),
         "parts": [float(one) if np.isfinite(one) else None for one in each_B],
     }
-
-
-def noun_of(facts: DataFacts) -> str:
-    """What planes are called: images that were divided by groups are no slices of a scan."""
-    return "image" if facts.split_kind == "group" else "slice"
 
 
 def _unit(planes: Sequence[Plane], noun: str) -> str:

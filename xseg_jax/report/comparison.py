@@ -9,10 +9,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xseg_jax.evaluation.statistics import FEWEST
 from xseg_jax.files import write_text
 from xseg_jax.report.leaks import noun
-from xseg_jax.report.numbers import count
+from xseg_jax.report.numbers import FEWEST, count
 from xseg_jax.report.paper import DOUBLE, FONT, LINES, PNG, SMALL, files_of, save_figure, tidy
 
 JSON, CSV, PICTURE = WRITTEN = ("compared.json", "compared.csv", "compared.png")

@@ -7,6 +7,8 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
 NONE = DASH
 """Stands where there is no number."""
+FEWEST = 4
+"""Parts that an interval needs, as in `evaluation.statistics`."""
 
 
 def decimals(value: float | None, digits: int = 4) -> int | None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xseg_jax.evaluation.statistics import FEWEST
 from xseg_jax.files import write_text
+from xseg_jax.report.numbers import FEWEST
 from xseg_jax.report.paper import PNG, files_of
 from xseg_jax.report.study_figure import Compared, draw
 
@@ -159,7 +159,8 @@ def footnote(compared: Compared, runs: Frame) -> str:
     return (
         f"Mean and standard deviation of the {what} over {runs['seed'].nunique()} seeds. "
         f"Differences: 95% interval over seeds and {compared.units}, corrected for the number of "
-        f"variants (Holm); none of fewer than {FEWEST} of either; how: docs/ablations.md. Minutes: mean time of a run on the clock, from "
-        "reading its data to its last score, beside whatever ran at the same time."
+        f"variants (Holm); none of fewer than {FEWEST} of either; how: docs/ablations.md. Minutes: "
+        "mean time of a run on the clock, from reading its data to its last score, beside whatever "
+        "ran at the same time."
         f"{fitted}"
     )

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from xseg_jax.evaluation.statistics import FEWEST
 from xseg_jax.report.leaks import leak_line, noun
-from xseg_jax.report.numbers import count
+from xseg_jax.report.numbers import FEWEST, count
 
 COLUMNS = ("precision", "recall", "f1", "iou")
 BASELINE_COLUMNS = ("f1", "iou")
