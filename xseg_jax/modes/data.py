@@ -192,18 +192,23 @@ def not_used(config: Config, split: Split, labelled: int, unlabelled: int) -> st
       unlabelled: how many there are beside them.
     """
     data = config.data
-    used = {index for part in (*_all_of(split).values(), split.spared) for index in part}
     ranged = split.kind == "z" and any(len(data.split[part]) for part in PARTS)
     why = {
         "outside the ranges of split.train, validation and test"
         if ranged
-        else f"in gaps of {data.split.gap} voxels (split.gap)": labelled - len(used),
+        else f"in gaps of {data.split.gap} voxels (split.gap)": _in_gaps(split, labelled),
         f"left out by train_slices={data.train_slices}": len(split.spared),
         "without a label" + " (skip_unlabelled)" * data.skip_unlabelled: unlabelled,
     }
     what = "image" if split.kind == "group" else "slice"
     said = [f"{count} {what}{'s' * (count > 1)} {reason}" for reason, count in why.items() if count]
     return ", ".join(said)
+
+
+def _in_gaps(split: Split, labelled: int) -> int:
+    """How many of so many labelled slices the division left out by itself."""
+    used = {index for part in (*_all_of(split).values(), split.spared) for index in part}
+    return labelled - len(used)
 
 
 def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFacts:
@@ -235,6 +240,7 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split) -> DataFact
         leak=(
             measure_leak_within(planes, split.slabs) if split.slabs else measure_leak(test, train)
         ),
+        left_out=_in_gaps(split, len(planes)),
     )
 
 

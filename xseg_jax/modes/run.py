@@ -30,7 +30,7 @@ from xseg_jax.training.steps import Augment
 
 logger = logging.getLogger(__name__)
 
-LEAK_FIELDS = frozenset({"leak.typical", "leak.leak", "leak.worry_from"})
+LEAK_FIELDS = frozenset({"leak.typical", "leak.leak", "leak.worry_from", "left_out"})
 """Fields of `data.json` that earlier versions did not measure: their runs go on without."""
 
 Config = Any
@@ -56,6 +56,8 @@ class DataFacts:
       split: names of the planes in each part, and of those "between".
       slabs: how planes were cut, where parts share planes.
       leak: what `measure_leak` found.
+      left_out: labelled planes in gaps between the parts, or outside of their ranges; runs of
+        earlier versions do not know it.
     """
 
     fingerprint: str
@@ -70,6 +72,7 @@ class DataFacts:
     slabs: dict[str, Any] | None
     leak: dict[str, Any]
     voxel_size: VoxelSize | None = None
+    left_out: int | None = None
 
     @classmethod
     def read(cls, workdir: Path) -> "DataFacts":

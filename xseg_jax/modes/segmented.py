@@ -13,7 +13,7 @@ from xseg_jax.data.sources import Slices, open_sources
 from xseg_jax.errors import InputError
 from xseg_jax.modes.inputs import is_image
 from xseg_jax.modes.run import Config
-from xseg_jax.report.methods import last_part
+from xseg_jax.report.recipe_words import data_name, last_part
 from xseg_jax.scans.folders import is_store
 from xseg_jax.scans.scan import Region, Scan, open_scan
 from xseg_jax.training.runlog import read_json
@@ -74,7 +74,7 @@ def maker_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     of = f" of {', '.join(map(str, features))} features" if features else ""
     return {
         "runs": [{"run": last_part(one["run"]), "step": one["step"]} for one in runs],
-        "scan": last_part(record["input"]),
+        "scan": data_name(record["input"]),
         "network": f"U-Net{of}" if len(runs) == 1 else f"mean of {len(runs)} U-Nets{of}",
     }
 
