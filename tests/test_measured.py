@@ -36,7 +36,7 @@ def test_rows_have_value_interval_and_error():
     )
     assert (first["value"], first["interval"]) == ("0.3100", "0.3000 to 0.3200")
     assert (first["error"], first["error_interval"]) == ("+1.0%", "+0.5% to +1.5%")
-    assert first["beside"] == [{"value": "0.2500", "error": f"{MINUS}5.0%", "interval": ""}]
+    assert first["beside"] == [{"error": f"{MINUS}5.0%", "interval": ""}]
     assert (second["of"], second["unit"], second["truth"]) == ("of pore with metal", "µm⁻¹", NONE)
     assert found["hints"] == [
         "Small: interval, 95%, 8 blocks of z.",

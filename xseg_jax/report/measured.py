@@ -65,6 +65,7 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
         "words": _words(measured),
         "method": method,
         "has_truth": has_truth,
+        "columns": 2 + 2 * has_truth + len(baselines),
         "baselines": baselines,
         "hints": _hints(measured),
         "rows": [_row(one, baselines, measured["phases"]) for one in found],
@@ -147,7 +148,6 @@ def _row(one: Json, baselines: Sequence[str], phases: Sequence[str]) -> Section:
         "error_interval": "" if few else _relative_interval(against),
         "beside": [
             {
-                "value": number(other.get("value")),
                 "error": _relative(other.get("error")),
                 "interval": "" if few else _relative_interval(other),
             }
