@@ -142,7 +142,7 @@ def run(
                 write_text(output / _table_of(phase), text, "this table")
             for k, phase in enumerate(names):
                 _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
-            result |= {"input": str(source), "labels": labels, "seconds": time.monotonic() - began}
+            result |= {"input": str(source), "labels": labels, "seconds": _since(began)}
             result |= {"prediction": maker, "meshes": list(formats), "warnings": heard()}
             result |= provenance()
             write_json(output / RESULT, result)
@@ -186,6 +186,11 @@ def _measure_flat(
                 "order of their names; give one of each image, under the same names"
             )
     return measure_slices(planes, label_map.names, voxel_size, chosen, independent=True)
+
+
+def _since(began: float) -> float:
+    """Seconds, to a tenth."""
+    return round(time.monotonic() - began, 1)
 
 
 def _said(maker: Mapping[str, Any]) -> str:

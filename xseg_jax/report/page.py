@@ -207,7 +207,7 @@ def provenance(folder: RunFolder) -> list[tuple[str, str]]:
     rows = [
         ("commit", results["git_commit"] or "not known"),
         ("device", results["device"]),
-        ("time", f"{duration(results['seconds'])} ({results['seconds']:.1f} s)"),
+        ("time", duration(results["seconds"])),
     ]
     if folder.data is not None:
         rows.append(
