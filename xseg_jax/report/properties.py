@@ -113,7 +113,8 @@ def fractions_of(found: Mapping[str, Any]) -> str:
     if not names & {"volume_fraction", "area_fraction"}:
         return ""
     what = "voxels" if found["dimension"] == 3 else "pixels"
-    return f"fractions are of all labelled {what}, air around a sample included"
+    around = "background" if found.get("independent") else "air around a sample"
+    return f"fractions are of all labelled {what}, {around} included"
 
 
 def left_out(some: Sequence[Mapping[str, Any]]) -> dict[str, str]:
