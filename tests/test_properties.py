@@ -213,6 +213,17 @@ def test_no_error_is_below_minus_all_of_it():
     assert solid.error["network"].low == -1
 
 
+def test_what_is_found_nowhere_has_no_interval():
+    true_ZYX = (np.random.default_rng(2).random((32, 32, 32)) < 0.3).astype(np.uint8)
+    volumes = {"network": np.zeros_like(true_ZYX), TRUTH: true_ZYX}
+    (_, solid) = measure_additive(FAMILIES["fractions"], volumes, NAMES, CUBE)
+    row = to_json(solid, "network", "um")
+    assert (row["value"], row["low"], row["high"]) == (0, None, None)
+    against = row["against"]
+    assert (against["error"], against["error_low"], against["error_high"]) == (-1, None, None)
+    assert against["truth_low"] < 0.3 < against["truth_high"]
+
+
 def test_an_error_against_what_may_be_nothing_has_no_interval():
     """Where all of it lies in one part, another place may have none."""
     true_ZYX = np.zeros((32, 32, 32), np.uint8)

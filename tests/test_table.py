@@ -74,7 +74,7 @@ def test_columns_are_aligned_and_fit_a_terminal():
         ),
         (
             {"low": None, "high": None, "units": 2, "unit": "images", "parts": [0.002, -0.0174]},
-            "the mean IoU of U-Net minus that of the forest is +0.0123 (+0.0020, -0.0174 of each "
+            "the mean IoU of U-Net minus that of the forest is +0.0123 (+0.0020, -0.0174 in each "
             "image); no interval is known: 2 images, and 4 are the fewest",
         ),
         (  # Of an earlier version.

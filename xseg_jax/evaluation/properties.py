@@ -340,6 +340,9 @@ def _property(
 ) -> Property:
     meaning = MEANINGS[key.quantity]
     found = {name: _interval(value_N, spread, freedom) for name, value_N in values.items()}
+    # Of what was found nowhere all parts agree, and know nothing of another place.
+    nowhere = {name for name, value_N in values.items() if not value_N.any()}
+    found |= {name: Interval(found[name].value) for name in nowhere}
     error: dict[str, Interval] = {}
     if TRUTH in values:
         true_N, true = values[TRUTH], found[TRUTH]
@@ -350,7 +353,7 @@ def _property(
                     one = _interval(value_N / true_N - 1, spread, freedom)
                 # Of a ratio whose denominator may be 0 no interval has an end (Fieller 1954,
                 # doi:10.1111/j.2517-6161.1954.tb00159.x).
-                known = not true.low <= 0 <= true.high
+                known = not true.low <= 0 <= true.high and name not in nowhere
                 error[name] = _within(one, least, math.inf) if known else Interval(one.value)
     of = {name: _within(one, meaning.least, meaning.largest) for name, one in found.items()}
     return Property(key, of, error, parts if freedom + 1 >= FEWEST else "", seconds, of_parts)

@@ -144,7 +144,7 @@ def of_too_few(found: dict[str, Any]) -> str:
 def of_parts(verdict: dict[str, Any], show: str = "+.4f") -> str:
     """The difference in each of a few parts; "" where an earlier version kept none."""
     each = [format(one, show) for one in verdict.get("parts") or () if one is not None]
-    return f" ({', '.join(each)} of each {verdict['unit'].removesuffix('s')})" if each else ""
+    return f" ({', '.join(each)} in each {verdict['unit'].removesuffix('s')})" if each else ""
 
 
 def calibration_line(calibration: dict[str, Any], what: str = "slice") -> str:
