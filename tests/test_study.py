@@ -142,3 +142,13 @@ def test_each_further_score_has_a_figure_of_its_own(drawn, tmp_path):
     assert names == ["study.png", "study_2.png", "study_3.png"]
     text = (tmp_path / "study.md").read_text()
     assert [text.count(f"![]({name})") for name in names] == [1, 1, 1]
+
+
+def test_without_an_interval_the_note_says_what_it_needs():
+    runs = runs_over([1, 3])
+    assert "95% interval over seeds and 4 blocks of z" in study.footnote(
+        compared(summary_of(runs)), runs
+    )
+    few = summary_of(runs).assign(low=np.nan, high=np.nan)
+    said = study.footnote(compared(few, units="3 blocks of z"), runs)
+    assert "no interval, which needs 4 seeds or blocks, and here are 3 seeds and 3 blocks" in said

@@ -137,7 +137,9 @@ def _of_several(
 ) -> str:
     """The page of several runs, with what they were compared by and with."""
     rows = [*sides, ("commit", found["git_commit"] or "not known"), *found["packages"].items()]
-    more = {"provenance": rows, "config": None, "cite": citation(found, COMPARED_BY)}
+    pairs = found.get("pairs") or [row for one in found["scores"] for row in one["variants"]]
+    used = COMPARED_BY if any(row["low"] is not None for row in pairs) else ()
+    more = {"provenance": rows, "config": None, "cite": citation(found, used)}
     return environment().get_template(template).render({**data, **more})
 
 
@@ -146,7 +148,7 @@ COMPARED_BY = (
     "doi:10.1080/01621459.1988.10478591.",
     "Several comparisons: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.",
 )
-"""What a comparison, or a study, stands on."""
+"""What intervals of a comparison, or a study, stand on."""
 
 
 def run_data(folder: RunFolder) -> dict[str, Any]:

@@ -156,10 +156,17 @@ def footnote(compared: Compared, runs: Frame) -> str:
         if compared.lower_is_better
         else f"{compared.label} of whole test slices"
     )
-    return (
-        f"Mean and standard deviation of the {what} over {runs['seed'].nunique()} seeds. "
+    seeds = runs["seed"].nunique()
+    shown = np.isfinite(compared.summary["low"].astype(float)).any()
+    differences = (
         f"Differences: 95% interval over seeds and {compared.units}, corrected for the number of "
-        f"variants (Holm); none of fewer than {FEWEST} of either; how: docs/ablations.md. Minutes: "
+        "variants (Holm); how: docs/ablations.md."
+        if shown
+        else f"Differences have no interval, which needs {FEWEST} seeds or blocks, and here are "
+        f"{seeds} seeds and {compared.units}."
+    )
+    return (
+        f"Mean and standard deviation of the {what} over {seeds} seeds. {differences} Minutes: "
         "mean time of a run on the clock, from reading its data to its last score, beside whatever "
         "ran at the same time."
         f"{fitted}"
