@@ -190,7 +190,7 @@ def robustness(degraded: Json) -> Section:
         for row in degraded["rows"]
     ]
     return {
-        "planes": degraded["planes"],
+        "planes": count(degraded["planes"], "plane"),
         "charts": charts,
         "methods": methods,
         "rows": [
