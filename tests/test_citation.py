@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from xseg_jax.report.methods import AUTHORS, SOFTWARE, SOURCES
+from xseg_jax.report.methods import AUTHORS, SOFTWARE
+from xseg_jax.report.sources import SOURCES
 
 ROOT = Path(__file__).parent.parent
 

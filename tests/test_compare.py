@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import forked
 import numpy as np
@@ -345,3 +346,16 @@ def test_configs_differ_by_what_counts(tmp_path):
     earlier = [scored[0], Scored.read(other)]
     assert different_fields(earlier) == ["epochs", "augment.chance"]
     assert flatten(read_json(one / "config.json"))["log_every"] == 9
+
+
+@pytest.mark.parametrize(
+    ("sides", "names"),
+    [
+        (("/a/one", "/b/two"), ["one", "two"]),
+        (("/a/one/seed_0", "/a/two/seed_0"), ["one/seed_0", "two/seed_0"]),
+        (("/a/x/s+/a/x/t", "/b/x/s+/b/x/t"), ["a/x/s+a/x/t", "b/x/s+b/x/t"]),
+    ],
+)
+def test_sides_are_called_by_as_little_as_tells_them_apart(sides, names):
+    parts = [[Path(folder) for folder in side.split("+")] for side in sides]
+    assert compare._names_of(parts) == names

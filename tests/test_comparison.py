@@ -114,12 +114,16 @@ def test_the_table_is_aligned_and_fits_a_terminal(found):
             "(Holm)",
         ),
         (
-            {"seeds": 3, "units": 1, "unit": "slices", "tolerance": None},
-            "intervals: 95% over 3 seeds and one slice, corrected for the number of pairs (Holm)",
+            {"seeds": 4, "units": 1, "unit": "slices", "tolerance": None},
+            "intervals: 95% over 4 seeds and one slice, corrected for the number of pairs (Holm)",
         ),
         (
-            {"units": 1, "unit": "slices"},
-            "one slice and one run of each: no interval is known",
+            {"units": 1, "unit": "images", "planes": "image"},
+            "one image and one run of each: no interval is known, for 4 are the fewest",
+        ),
+        (
+            {"seeds": 3, "units": 2, "unit": "slices"},
+            "2 slices and 3 runs of each: no interval is known, for 4 are the fewest",
         ),
     ],
 )

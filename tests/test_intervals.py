@@ -59,16 +59,18 @@ def test_intervals_are_those_of_the_blocks():
     assert dice["low"] < boundary_scores(edges.total, NAMES)["surface_dice"] < dice["high"]
 
 
-def test_a_class_in_one_block_or_none_has_no_interval():
-    labels, guesses = planes_of(2)
-    labels[0, :8, :8] = guesses[0, :8, 1:9] = 2
+@pytest.mark.parametrize("planes", [1, 3])
+def test_a_class_in_fewer_than_four_blocks_has_no_interval(planes):
+    labels, guesses = planes_of(2, count=4)
+    labels[:planes, :8, :8] = guesses[:planes, :8, 1:9] = 2
     found = intervals(sums_of(*sums_from(labels, guesses)), NAMES, 4)["per_class"]
     assert found["resin"] == dict.fromkeys(found["pore"], None)
     assert all(found["pore"].values())
 
 
-def test_one_plane_has_no_interval():
-    found = intervals(sums_of(*sums_from(*planes_of(3, count=1))), NAMES, 4)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_fewer_than_four_planes_have_no_interval(count):
+    found = intervals(sums_of(*sums_from(*planes_of(3, count=count))), NAMES, 4)
     assert found.pop("per_class")["pore"] == dict.fromkeys(
         ("precision", "recall", "f1", "iou", "surface_dice", "mean_distance"), None
     )
@@ -76,11 +78,11 @@ def test_one_plane_has_no_interval():
 
 
 def test_planes_without_a_labelled_pixel_are_no_block():
-    labels, guesses = planes_of(4, count=4)
+    labels, guesses = planes_of(4, count=5)
     labels[2] = 255
     confusion_NKK, edges = sums_from(labels, guesses)
-    found = intervals(sums_of(confusion_NKK, edges), NAMES, 4)
-    kept = [0, 1, 3]
+    found = intervals(sums_of(confusion_NKK, edges), NAMES, 5)
+    kept = [0, 1, 3, 4]
     without = intervals(sums_of(*sums_from(labels[kept], guesses[kept])), NAMES, 4)
     assert found["accuracy"] == pytest.approx(without["accuracy"])
     assert found["surface_dice"] == pytest.approx(without["surface_dice"])

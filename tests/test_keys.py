@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xseg_jax.measure import quantities
 from xseg_jax.measure.keys import FAMILY_OF, OF_FAMILY, keys_of
-from xseg_jax.measure.quantities import FAMILIES, MEANINGS, OF_PLANES, Additive
+from xseg_jax.measure.quantities import FAMILIES, MEANINGS, OF_IMAGES, OF_PLANES, Additive
 
 CUBE = (1.0, 1.0, 1.0)
 
@@ -17,7 +17,7 @@ CUBE = (1.0, 1.0, 1.0)
 def test_every_quantity_is_of_one_family():
     assert set(OF_FAMILY) == set(FAMILIES)
     assert set(FAMILY_OF) == set(MEANINGS)
-    assert sum(map(len, OF_FAMILY.values())) == len(MEANINGS)
+    assert sum(map(len, [*OF_FAMILY.values(), *OF_IMAGES.values()])) == len(MEANINGS)
     for family, some in OF_PLANES.items():
         assert OF_FAMILY[family] == some
 

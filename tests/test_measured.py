@@ -36,13 +36,38 @@ def test_rows_have_value_interval_and_error():
     )
     assert (first["value"], first["interval"]) == ("0.3100", "0.3000 to 0.3200")
     assert (first["error"], first["error_interval"]) == ("+1.0%", "+0.5% to +1.5%")
-    assert first["beside"] == [{"value": "0.2500", "error": f"{MINUS}5.0%", "interval": ""}]
+    assert first["beside"] == [{"error": f"{MINUS}5.0%", "interval": ""}]
     assert (second["of"], second["unit"], second["truth"]) == ("of pore with metal", "µm⁻¹", NONE)
-    assert found["intervals"] == ["95%, 8 blocks of z"]
+    assert found["hints"] == [
+        "Small: interval, 95%, 8 blocks of z.",
+        "Fractions are of all labelled voxels, air around a sample included where it is a class, "
+        "unless its value is ignored.",
+    ]
     assert found["words"] == (
         f"Measured in three dimensions on 8 {TIMES} 32 {TIMES} 32 voxels (z, y, x); voxels of 0.05 "
         f"{TIMES} 0.05 {TIMES} 0.05 µm (z, y, x)."
     )
+
+
+def test_few_parts_stand_in_place_of_an_interval():
+    few = copy.deepcopy(MEASURED)
+    few["quantities"][0] |= {"parts": [0.3, 0.32]}
+    few["quantities"][0]["against"] |= {"truth_parts": [0.29, 0.31]}
+    found = measured.quantities(few)
+    first = found["rows"][0]
+    assert (first["interval"], first["truth_interval"]) == ("0.3000, 0.3200", "0.2900, 0.3100")
+    assert first["error_interval"] == ""
+    assert found["errors"][0]["rows"][0]["marks"][0]["from"] is None
+    assert found["hints"][0] == (
+        "Small: values of the parts; no interval of 2 parts: 4 are the fewest."
+    )
+
+
+def test_images_that_are_no_slices_have_no_words_of_a_volume():
+    areas = MEASURED | {"dimension": 2, "independent": True}
+    words = measured.quantities(areas)["words"]
+    assert words.startswith("Areas in 8 images that are no slices of one volume")
+    assert "voxel" not in words
 
 
 def test_charts_of_errors_and_of_curves():

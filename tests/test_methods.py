@@ -6,10 +6,12 @@ from result_folders import untested, whole_run, write_results
 from configs import default, scan
 from xseg_jax.data.intensity import KINDS as GREY_KINDS
 from xseg_jax.data.splits import KINDS
+from xseg_jax.model.augment import FLIPS
 from xseg_jax.model.losses import LOSSES
-from xseg_jax.report import methods
+from xseg_jax.report import methods, recipe_words
 from xseg_jax.report.numbers import TIMES
 from xseg_jax.report.run_folder import RunFolder
+from xseg_jax.report.sources import IN_TEXT, SOURCES
 from xseg_jax.training.state import SCHEDULES
 
 
@@ -27,7 +29,7 @@ def test_a_run_in_words(tmp_path):
         "pore 30.0%, ceramic 50.0%, metal 20.0%",
         "U-Net (Ronneberger et al. 2015) of 16, 32, 64 and 128 features on its 4 levels",
         "482,483 parameters",
-        f"10 epochs (8 steps) of batches of 16 crops of 128 {TIMES} 128 pixels",
+        f"10 epochs of 400 crops (8 steps), in batches of 16 crops of 128 {TIMES} 128 pixels",
         "Adam (Kingma and Ba 2015) at a constant learning rate of 0.001",
         "minimised cross-entropy.",
         "augmented by mirror images and quarter turns",
@@ -39,25 +41,22 @@ def test_a_run_in_words(tmp_path):
         assert said in text
     assert "{" not in text
     assert "None" not in text
-    assert sources[0] == methods.SOURCES["unet"]
-    assert methods.SOURCES["adamw"] not in sources
+    assert sources[0] == SOURCES["unet"]
+    assert SOURCES["adamw"] not in sources
 
 
 def test_each_citation_has_its_source_and_no_source_is_idle(tmp_path):
-    assert methods.IN_TEXT.keys() == methods.SOURCES.keys()
     text, sources = text_of(tmp_path)
-    cited = {key for key, short in methods.IN_TEXT.items() if short in text}
-    assert {methods.SOURCES[key] for key in cited} == set(sources)
-    for key, short in methods.IN_TEXT.items():
-        assert methods.SOURCES[key].startswith(short.split()[0])
-        assert short[-4:] in methods.SOURCES[key]
+    cited = {key for key, short in IN_TEXT.items() if short in text}
+    assert {SOURCES[key] for key in cited} == set(sources)
 
 
 def test_every_choice_of_a_config_has_its_words():
     assert set(methods.SPLITS) == set(KINDS) - {"auto"}
-    assert set(methods.LOSSES) == set(LOSSES)
-    assert set(methods.SCHEDULES) == set(SCHEDULES)
-    assert set(methods.GREY_SCALES) == set(GREY_KINDS)
+    assert set(recipe_words.LOSSES) == set(LOSSES)
+    assert set(recipe_words.SCHEDULES) == set(SCHEDULES)
+    assert set(recipe_words.GREY_SCALES) == set(GREY_KINDS)
+    assert set(recipe_words.FLIPS) == set(FLIPS) - {"none"}
 
 
 def test_what_another_config_does_is_said(tmp_path):
@@ -74,7 +73,7 @@ def test_what_another_config_does_is_said(tmp_path):
     assert "the Dice loss (Milletari et al. 2016)" in text
     assert "The last checkpoint was used" in text
     assert f"each with a chance of {config.augment.chance:g}" in text
-    assert methods.SOURCES["dice"] in sources
+    assert SOURCES["dice"] in sources
 
 
 @pytest.mark.parametrize("norm", ["none", "group", "instance"])
@@ -82,7 +81,7 @@ def test_normalisation_layers(tmp_path, norm):
     config = default.get_config()
     config.model.norm = norm
     text, _ = text_of(tmp_path, **{"config.json": config.to_dict()})
-    assert ("without normalisation layers and" if norm == "none" else f"with {norm} norm") in text
+    assert ("without normalisation layers, with" if norm == "none" else f"with {norm} norm") in text
 
 
 def test_a_run_that_was_not_tested_says_so(tmp_path):

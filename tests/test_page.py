@@ -228,6 +228,52 @@ def test_the_keyboard_skips_to_the_content(whole, open_page):
     assert opened.page.evaluate("document.activeElement.id") == "content"
 
 
+MADE = {
+    "input": "/data/segmented.tif", "labels": None, "git_commit": None, "device": "2 x cpu",
+    "seconds": 61.0, "packages": {"jax": "0.10.2"}, "warnings": [],
+}  # fmt: skip
+
+
+def long_table():
+    """Quantities with numbers as long as they are, beside two baselines."""
+    first = MEASURED["quantities"][0]
+    ends = {"error_low": -0.0123, "error_high": 3.214}
+    against = first["against"] | ends | {"truth_low": 0.007784, "truth_high": 0.008285}
+    beside = {"value": 0.07, "error": 3.078} | ends
+    against["baselines"] = {"forest": beside, "thresholding": beside}
+    row = first | {"low": 0.007720, "high": 0.008203, "against": against, "unit": "1/um^2"}
+    return MEASURED | {"quantities": [row, row | {"with": "ceramic, metal"}]}
+
+
+@pytest.mark.parametrize(
+    ("width", "fits"), [(320, False), (390, False), (800, False), (1200, True)]
+)
+def test_the_table_of_quantities_fits_or_scrolls_in_its_own_box(open_page, width, fits):
+    opened = open_page(page.measured_page(long_table() | MADE), width=width)
+    wider = opened.page.evaluate(
+        """() => {
+          const box = document.querySelector("#quantities .wide");
+          return box.scrollWidth - box.clientWidth;
+        }"""
+    )
+    assert (wider <= 0) == fits
+    assert opened.overflow() <= 0
+    opened.page.emulate_media(media="print")
+    inside = "document.querySelector('#quantities table').getBoundingClientRect().width"
+    if width == 800:  # About what paper is wide, in CSS pixels.
+        assert opened.page.evaluate(inside) <= 800
+
+
+def test_a_measurement_names_who_has_segmented_and_cites_what_was_measured():
+    maker = {"runs": [{"run": "scan", "step": 300}], "scan": "rock.tif", "network": "U-Net"}
+    text = page.measured_page(MEASURED | MADE | {"prediction": maker})
+    for said in ("rock.tif", "scan (step 300)", "Baddeley", "Torquato S, Lu B"):
+        assert said in text
+    for idle in ("Hildebrand", "TauFactor", "Legland"):
+        assert idle not in text
+    assert "segmented by" not in page.measured_page(MEASURED | MADE)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_of_a_measurement_has_nothing_wrong_either(open_page, scheme):
     about = {

@@ -50,6 +50,26 @@ def test_piped_gives_a_last_line_with_counts_and_rate_and_no_bar(clock, lines, c
     assert "\r" not in capsys.readouterr().err
 
 
+def test_where_nothing_is_left_to_do_there_is_no_rate(clock, caplog):
+    caplog.set_level(logging.INFO, "xseg_jax.progress")
+    with Progress("Segmenting", 9, "image", done=9):
+        clock.now += 3
+    assert [record.message for record in caplog.records] == [
+        "Segmenting: all 9 images are done already"
+    ]
+
+
+def test_of_nothing_there_is_no_line(clock, caplog, monkeypatch):
+    caplog.set_level(logging.INFO, "xseg_jax.progress")
+    with Progress("Calibrating", 0, "slice"):
+        clock.now += 1
+    assert caplog.records == []
+    monkeypatch.setattr(progress.sys, "stderr", Terminal())
+    with Progress("Calibrating", 0, "slice") as bar:
+        assert bar.bar is None
+    assert caplog.records == []
+
+
 def test_piped_gives_a_line_every_ten_seconds(clock, lines):
     with Progress("Training", 1000, "crop") as bar:
         for step in range(10):
@@ -76,12 +96,6 @@ def test_note_stays_until_the_next(clock, lines):
         bar.advance(note="loss 0.5")
         bar.advance()
     assert lines()[-1][7] == "loss 0.5"
-
-
-def test_nothing_left_to_do_takes_no_time(clock, lines):
-    with Progress("Segmenting", 4, "image", done=4):
-        clock.now += 1
-    assert lines() == [("Segmenting", "4", "4", "images", "0.0", "images", "0", "")]
 
 
 def test_no_last_line_after_an_error(clock, lines):

@@ -12,6 +12,7 @@ from xseg_jax.evaluation import properties
 from xseg_jax.evaluation.properties import (
     TRUTH,
     measure_additive,
+    measure_images,
     measure_planes,
     measure_whole,
     parts_of,
@@ -134,6 +135,37 @@ def test_one_slice_has_an_interval_over_its_quarters(phases):
     assert all(one.of["a"].low <= one.of["a"].value <= one.of["a"].high for one in found)
 
 
+@pytest.mark.parametrize(
+    ("count", "parts", "said"),
+    [(2, 2, ""), (9, 9, "9 images"), (70, 64, "64 groups of 70 images")],
+)
+def test_images_that_are_no_slices_have_areas_over_images(count, parts, said):
+    rng = np.random.default_rng(count)
+    images = [(rng.random((6, 4 + n % 3)) < 0.1 + 0.5 * n / count) * 1 for n in range(count)]
+    images = [one.astype(np.uint8) for one in images]
+    images[0][0, 0] = 255
+    both = {"network": images, TRUTH: images}
+    (background, lung) = measure_images(both, ("background", "lung"))
+    assert lung.key == Key("area_fraction", "lung")
+    pixels = sum(one.size for one in images) - 1
+    assert lung.of["network"].value == pytest.approx(sum((o == 1).sum() for o in images) / pixels)
+    assert background.of["network"].value + lung.of["network"].value == pytest.approx(1)
+    assert lung.parts == said
+    assert len(lung.of_parts["network"]) == parts
+    assert math.isfinite(lung.of["network"].low) == bool(said)
+    assert lung.error["network"].value == 0
+
+
+def test_areas_of_images_are_held_as_often_as_they_say():
+    rng, held, count = np.random.default_rng(3), 0, 200
+    for _ in range(count):
+        share_N = np.clip(0.3 + 0.08 * rng.normal(size=12), 0, 1)
+        images = [(np.arange(400) < round(400 * s)).astype(np.uint8)[None] for s in share_N]
+        (_, lung) = measure_images({"a": images}, NAMES)
+        held += lung.of["a"].low < 0.3 < lung.of["a"].high
+    assert 0.91 < held / count < 0.985
+
+
 def test_what_cannot_be_is_in_no_interval():
     rng = np.random.default_rng(0)
     class_ZYX = (rng.random((32, 32, 32)) < 0.0005).astype(np.uint8)
@@ -150,6 +182,59 @@ def test_a_small_volume_has_no_interval():
     assert math.isnan(pore.of["a"].low)
     row = to_json(pore, "a", "um")
     assert (row["low"], row["interval"], row["against"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts", "known"), [((40, 24, 24), 2, False), ((40, 48, 24), 4, True)]
+)
+def test_fewer_than_four_parts_have_values_and_no_interval(shape, parts, known):
+    class_ZYX = (np.random.default_rng(0).random(shape) < 0.3).astype(np.uint8)
+    volumes = {"network": class_ZYX, TRUTH: class_ZYX}
+    (_, one) = measure_additive(FAMILIES["fractions"], volumes, NAMES, CUBE)
+    row = to_json(one, "network", "um")
+    assert len(row["parts"]) == len(row["against"]["truth_parts"]) == parts
+    ends = [row["low"], row["high"], row["against"]["error_low"], row["against"]["error_high"]]
+    assert [end is not None for end in ends] == [known] * 4
+    assert row["interval"] == ("95%, 4 parts of 20 x 24 x 24" if known else None)
+    ((mean,), _) = measure_whole(
+        Whole(lambda part, names, spacing: Found({Key("mean_chord"): float(part.mean())}), 1),
+        {"network": class_ZYX}, NAMES, CUBE,
+    )  # fmt: skip
+    assert math.isfinite(mean.of["network"].low) == known
+
+
+def test_no_error_is_below_minus_all_of_it():
+    rng = np.random.default_rng(1)
+    true_ZYX = (rng.random((32, 32, 32)) < 0.02).astype(np.uint8)
+    found_ZYX = np.zeros_like(true_ZYX)
+    found_ZYX[:16, :16, :16] = true_ZYX[:16, :16, :16]
+    volumes = {"network": found_ZYX, TRUTH: true_ZYX}
+    (_, solid) = measure_additive(FAMILIES["fractions"], volumes, NAMES, CUBE)
+    assert solid.error["network"].low == -1
+
+
+def test_what_is_found_nowhere_has_no_interval():
+    true_ZYX = (np.random.default_rng(2).random((32, 32, 32)) < 0.3).astype(np.uint8)
+    volumes = {"network": np.zeros_like(true_ZYX), TRUTH: true_ZYX}
+    (_, solid) = measure_additive(FAMILIES["fractions"], volumes, NAMES, CUBE)
+    row = to_json(solid, "network", "um")
+    assert (row["value"], row["low"], row["high"]) == (0, None, None)
+    against = row["against"]
+    assert (against["error"], against["error_low"], against["error_high"]) == (-1, None, None)
+    assert against["truth_low"] < 0.3 < against["truth_high"]
+
+
+def test_an_error_against_what_may_be_nothing_has_no_interval():
+    """Where all of it lies in one part, another place may have none."""
+    true_ZYX = np.zeros((32, 32, 32), np.uint8)
+    true_ZYX[:4, :4, :4] = 1
+    more_ZYX = true_ZYX.copy()
+    more_ZYX[4:6, :4, :4] = 1
+    volumes = {"network": more_ZYX, TRUTH: true_ZYX}
+    (pore, solid) = measure_additive(FAMILIES["fractions"], volumes, NAMES, CUBE)
+    assert solid.error["network"].value == pytest.approx(0.5)
+    assert math.isnan(solid.error["network"].low)
+    assert math.isfinite(pore.error["network"].low)
 
 
 def test_rows_are_plain_json_with_units(phases):

@@ -78,3 +78,9 @@ def test_without_a_temperature_there_is_one_curve(drawn):
     assert len(figure.axes[0].get_lines()) == 2
     assert [bar.get_width() for bar in figure.axes[2].patches] == pytest.approx([1 / 15] * 2)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["as the network says"]
+
+
+def test_bins_of_hardly_any_pixels_are_left_out():
+    assert reliability.filled([0, 1, 999]) == [1, 2]
+    assert reliability.filled([0, 1, 1000]) == [2]
+    assert reliability.filled([0, 0]) == []

@@ -2,6 +2,8 @@
 
 import csv
 
+import pytest
+
 from xseg_jax.report.properties import measured_table, write_csv
 
 ROW = {
@@ -28,10 +30,55 @@ def test_a_line_a_quantity_with_its_interval_and_error():
         "-5.0%",
     ]  # fmt: skip
     assert lines[4].split()[:7] == ["volume", "fraction", "along", "z", "YSZ", "not", "defined"]
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         "intervals: 95%, 8 parts",
+        "fractions are of all labelled voxels, air around a sample included; "
+        "--config.data.ignore=VALUE leaves a value out",
         "left out: tortuosity, for it was not asked for",
     ]
+
+
+def test_columns_stand_below_each_other_however_long_names_are():
+    rows = [
+        ROW | {"label": name * 9, "unit": unit, "phase": phase}
+        for name, unit, phase in (("short", "1/voxel^2", "a" * 30), ("much longer", "1", "b"))
+    ]
+    lines = measured_table(FOUND | {"quantities": rows}).split("\n")
+    assert (
+        lines[2].index("95% interval")
+        == lines[3].index("0.2 to 0.3")
+        == lines[4].index("0.2 to 0.3")
+    )
+    assert lines[2].index("truth") + 5 == lines[3].index(" 0.3 ", lines[3].index("voxel")) + 4
+    assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize("low", [None, 0.2])
+def test_few_parts_have_their_values_and_no_interval(low):
+    """Earlier versions gave intervals of two parts."""
+    few = ROW | {"parts": [0.25, None, 0.29], "low": low}
+    text = measured_table(FOUND | {"quantities": [few]})
+    assert "parts: 0.25, not defined, 0.29" in text
+    assert " to " not in text
+    assert "no interval of 3 parts: 4 are the fewest" in text
+    assert "intervals:" not in text
+
+
+def test_images_that_are_no_slices_say_so_and_reasons_stand_once():
+    areas = {
+        "dimension": 2,
+        "independent": True,
+        "voxel_size": [None, 1.0, 1.0],
+        "unit": "voxel",
+        "quantities": [ROW | {"quantity": "area_fraction"}],
+        "left_out": [
+            {"quantity": name, "phase": None, "reason": "no volume"}
+            for name in ("surfaces", "triple_lines")
+        ],
+    }
+    lines = measured_table(FOUND | areas).split("\n")
+    assert lines[0] == "areas in 3 images, 40 x 50 pixels at most, that are no slices of one volume"
+    assert lines[-1] == "left out: surfaces, triple lines, for no volume"
 
 
 def test_what_slices_tell_is_said_to_be_estimated():

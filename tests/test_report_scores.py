@@ -24,13 +24,38 @@ def test_the_verdict_in_words_and_numbers():
     [
         (-0.01, 0.03, "No difference between the U-Net and the forest is shown"),
         (-0.03, -0.01, "The U-Net is worse than the forest"),
-        (None, None, "The U-Net beside the forest: one slice was tested, and no interval is known"),
     ],
 )
 def test_a_verdict_that_is_no_victory(low, high, words):
     found = results()
     found["verdict"] |= {"difference": -0.02, "low": low, "high": high}
     assert scores.verdict(found)["words"] == words
+
+
+@pytest.mark.parametrize(
+    ("units", "low", "tested"),
+    [(1, None, "one slice was"), (2, None, "2 slices were"), (3, -0.03, "3 slices were")],
+)
+def test_of_few_slices_the_verdict_has_no_interval(units, low, tested):
+    found = with_intervals(results())
+    few = {"units": units, "unit": "slices"}
+    found["verdict"] |= few | {
+        "difference": -0.02, "low": low, "high": low, "parts": [-0.01, -0.03, 0.5][:units],
+    }  # fmt: skip
+    for one in (found, found["baselines"]["forest"]):
+        one["intervals"] |= few
+    said = scores.verdict(found)
+    assert said["words"] == (
+        f"The U-Net beside the forest: {tested} tested, and no interval is known"
+    )
+    assert said["detail"].startswith("The difference in mean IoU is \u22120.0200 (\u22120.0100")
+    assert "interval" not in said["detail"]
+    table = scores.score_table(found)
+    assert table["no_intervals"].endswith("and 4 are the fewest")
+    assert not table["has_intervals"]
+    assert {dot["from"] for row in scores.score_dots(found)["rows"] for dot in row["marks"]} == {
+        None
+    }
 
 
 def test_without_test_or_baseline_the_verdict_says_so():

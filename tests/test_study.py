@@ -66,6 +66,12 @@ def test_the_table_has_a_row_a_variant_and_one_a_baseline():
     assert len({line.count("|") for line in lines}) == 1
 
 
+def test_a_difference_of_few_has_no_interval_and_no_p():
+    summary = summary_of(runs_over([1, 3]))
+    summary.loc[1, ["low", "high", "p"]] = [-np.inf, np.inf, np.nan]
+    assert "| +0.0123 |  | 482,483 |" in study.markdown(compared(summary)).splitlines()[3]
+
+
 def test_a_variant_without_a_finished_run_has_an_empty_row():
     summary = summary_of(runs_over([1, 3]))
     summary.loc[1, ["runs", "mean", "std", "difference", "parameters", "seconds"]] = [0] + [
@@ -136,3 +142,13 @@ def test_each_further_score_has_a_figure_of_its_own(drawn, tmp_path):
     assert names == ["study.png", "study_2.png", "study_3.png"]
     text = (tmp_path / "study.md").read_text()
     assert [text.count(f"![]({name})") for name in names] == [1, 1, 1]
+
+
+def test_without_an_interval_the_note_says_what_it_needs():
+    runs = runs_over([1, 3])
+    assert "95% interval over seeds and 4 blocks of z" in study.footnote(
+        compared(summary_of(runs)), runs
+    )
+    few = summary_of(runs).assign(low=np.nan, high=np.nan)
+    said = study.footnote(compared(few, units="3 blocks of z"), runs)
+    assert "no interval, which needs 4 seeds or blocks, and here are 3 seeds and 3 blocks" in said

@@ -196,6 +196,21 @@ def test_a_run_that_is_finished_tells_what_it_has(tmp_path):
         check_scores(scores_of(config.score, 4), variants, dict.fromkeys(variants, tmp_path))
 
 
+@pytest.mark.parametrize("independent", [False, True])
+def test_areas_are_of_images_and_fractions_of_a_volume(tmp_path, independent):
+    config = small()
+    folder, names = tmp_path / "run", ("volume_fraction_error", "area_fraction_error")
+    finish(folder, measured(0.1, np.random.default_rng(0), 2) | {"independent": independent})
+    variants = sweep.expand(config)
+    for name in names:
+        score, folders = scores_of(name, 4), dict.fromkeys(variants, folder)
+        if name == names[independent]:
+            check_scores(score, variants, folders)
+            continue
+        with pytest.raises(InputError, match=f"{name}'.*choose {names[independent]}"):
+            check_scores(score, variants, folders)
+
+
 @pytest.mark.parametrize("data", ["default", "soc"])
 def test_the_study_of_properties_measures_what_it_compares(data):
     config = properties.get_config(data)

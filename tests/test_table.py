@@ -68,9 +68,19 @@ def test_columns_are_aligned_and_fit_a_terminal():
             "over 4 blocks of z)",
         ),
         (
-            {"low": -0.001, "high": 0.0256, "units": 2, "unit": "slices"},
+            {"low": -0.001, "high": 0.0256},
             "no difference between U-Net and the forest is shown: +0.0123 of mean IoU (95% "
-            "interval -0.0010 to +0.0256 over 2 slices)",
+            "interval -0.0010 to +0.0256 over 4 blocks of z)",
+        ),
+        (
+            {"low": None, "high": None, "units": 2, "unit": "images", "parts": [0.002, -0.0174]},
+            "the mean IoU of U-Net minus that of the forest is +0.0123 (+0.0020, -0.0174 in each "
+            "image); no interval is known: 2 images, and 4 are the fewest",
+        ),
+        (  # Of an earlier version.
+            {"low": 0.001, "high": 0.0256, "units": 3, "unit": "slices"},
+            "the mean IoU of U-Net minus that of the forest is +0.0123; no interval is known: 3 "
+            "slices, and 4 are the fewest",
         ),
         (
             {"difference": 0.0, "low": 0.0, "high": 0.0},
@@ -119,10 +129,15 @@ def test_scores_stand_with_their_intervals():
     assert max(map(len, lines)) <= 120
 
 
-def test_without_an_interval_scores_stand_alone():
-    alone = INTERVALS | {"units": 1, "unit": "slices", "accuracy": None, "surface_dice": None}
+@pytest.mark.parametrize("ends", [None, {"low": 0.9, "high": 1.0}])
+def test_without_an_interval_scores_stand_alone(ends):
+    """Earlier versions gave intervals of two slices, too."""
+    alone = INTERVALS | {"units": 2, "unit": "slices", "accuracy": ends, "surface_dice": ends}
     lines = with_boundaries(intervals=alone)
-    assert "pixel accuracy: U-Net 0.9667, forest 0.9333, thresholding 0.1667" in lines
+    assert (
+        "pixel accuracy: U-Net 0.9667 (no interval: 2 slices, and 4 are the fewest), forest "
+        "0.9333, thresholding 0.1667"
+    ) in lines
     assert (
         "boundaries within 2 pixels (surface Dice): U-Net 0.9654, forest 0.9100, thresholding -"
     ) in lines

@@ -1,6 +1,9 @@
 """modes/tested.py: what is said of quantities of what was scored."""
 
-from xseg_jax.modes.tested import summary
+import numpy as np
+
+from xseg_jax.data.planes import Place
+from xseg_jax.modes.tested import ClassTally, summary
 
 
 def row(label, error, phase="pore", others=None, truth=0.1, **baselines):
@@ -30,6 +33,30 @@ def test_one_slice_is_no_slices_and_images_are_images():
     rows = (row("volume fraction", 0.1),)
     assert "from 1 slice:" in summary(measured(*rows), "network")
     assert "from 9 images:" in summary(measured(*rows, planes=9), "network", "image")
+
+
+def test_images_that_are_no_slices_of_a_volume_say_so():
+    found = measured(row("area fraction", 0.02, "lung"), planes=9) | {"independent": True}
+    assert summary(found, "network", "image").splitlines() == [
+        "largest error of a phase, from 9 images, of areas alone, for they are no slices of one "
+        "volume:",
+        "  U-Net: area fraction 2.0% (lung)",
+    ]
+
+
+def test_a_tally_of_images_measures_areas_alone():
+    tally = ClassTally(("fractions", "surfaces", "tortuosity"), 100, independent=True)
+    label_HW = np.repeat([[0], [1]], 8, axis=0).reshape(4, 4).astype(np.uint8)
+    for _ in range(20):
+        tally("network", label_HW, label_HW)
+    places = [Place("scan", 0, n) for n in range(20)]  # As numbered radiographs have.
+    found = tally.measured(places, ("background", "lung"), None, "network")
+    assert found is not None
+    assert [(r["quantity"], r["value"]) for r in found["quantities"]] == [
+        ("area_fraction", 0.5), ("area_fraction", 0.5),
+    ]  # fmt: skip
+    assert (found["dimension"], found["independent"]) == (2, True)
+    assert [one["quantity"] for one in found["left_out"]] == ["surfaces", "tortuosity"]
 
 
 def test_what_is_many_times_the_truth_is_told_as_a_multiple():

@@ -7,10 +7,12 @@ import re
 import numpy as np
 import pytest
 
+from xseg_jax.colours import class_rgb
 from xseg_jax.report import figures, slices, viewer
 
 COLOURS = np.array([(51, 34, 136), (68, 170, 153), (221, 204, 119)])
 NOTHING = "\u2013"
+FILLED = viewer.FILLED
 NAMES = ("pore", "nickel", "<b>ysz</b>")
 
 
@@ -26,7 +28,8 @@ def record(i, shape=(24, 32), **changes):
         f"slice_{i:03d}.tif", image_HW, -1.0, 4.1, class_HW.astype(np.uint8), label_HW, doubt_HW
     )
     right, labelled = ((class_HW == label_HW) & (label_HW != 255)).sum(), (label_HW != 255).sum()
-    return dataclasses.replace(made, z=10 * i, accuracy=right / max(labelled, 1), **changes)
+    known = {"z": 10 * i, "accuracy": right / max(labelled, 1)}
+    return dataclasses.replace(made, **known | changes)
 
 
 def many(count=6, pixel_size=0.065, **changes):
@@ -46,10 +49,15 @@ def whole(fragment):
 
 @pytest.fixture(name="open_viewer")
 def _open_viewer(open_page):
-    def open_viewer(shown=None, budget=12_000_000, **options):
+    def open_viewer(shown=None, budget=12_000_000, *, as_it_opens=False, **options):
+        """With the first slice, filled classes and no errors, unless it is left as it opens."""
         opened = open_page(whole(viewer.viewer_html(shown or many(), budget=budget)), **options)
-        opened.page.wait_for_selector("[data-shown='0']")
+        opened.page.wait_for_selector("[data-shown]")
         opened.page.focus(".xv-stage")
+        if not as_it_opens:
+            if opened.page.locator("[data-layer=errors]").count():
+                press(opened, "e")
+            press(opened, "o", "Home", shown=0)
         return opened
 
     return open_viewer
@@ -132,6 +140,35 @@ def only(opened, layer=None, opacity=None):
 # What is painted
 
 
+def test_it_opens_with_errors_of_the_worst_slice_over_outlines(open_viewer):
+    shown = many(5)
+    worst = min(range(5), key=lambda i: shown.records[i].accuracy)
+    assert worst > 0
+    opened = open_viewer(shown, as_it_opens=True)
+    assert opened.page.locator(".xv").get_attribute("data-shown") == str(worst)
+    assert opened.page.text_content(".xv-count") == f"{worst + 1} / 5"
+    sent = shown.records[worst]
+    outlined_HW3 = over_classes(greys(sent.image_HW), sent.class_HW, 1.0, edges(sent.class_HW))
+    wrong_HW = (sent.label_HW != 255) & (sent.label_HW != sent.class_HW)
+    seen_HW3 = painted(opened)
+    np.testing.assert_array_equal(seen_HW3, mixed(outlined_HW3, viewer.ERRORS_RGB, 1.0 * wrong_HW))
+    # What is outlined has the colour of the legend, whatever is below.
+    lines_HW = edges(sent.class_HW) & ~wrong_HW
+    np.testing.assert_array_equal(seen_HW3[lines_HW], COLOURS[sent.class_HW[lines_HW]])
+    alone = many(2, label_HW=None, accuracy=None)
+    opened = open_viewer(alone, as_it_opens=True)
+    assert opened.page.locator(".xv").get_attribute("data-shown") == "0"
+
+
+@pytest.mark.parametrize("grey", [0, 64, 128, 192, 255])
+def test_areas_have_the_colour_of_their_class_on_any_grey(grey):
+    """Of the colours of the legend the nearest one is that of the class."""
+    shown = np.array([class_rgb(k) for k in range(3)], float)
+    filled = (1 - FILLED) * grey + FILLED * shown
+    distance = np.linalg.norm(filled[:, None] - shown[None], axis=-1)
+    assert distance.argmin(axis=1).tolist() == [0, 1, 2]
+
+
 def test_the_image_alone_is_its_grey_levels(open_viewer):
     opened = open_viewer()
     only(opened)
@@ -159,11 +196,11 @@ def test_every_byte_arrives_as_it_was_sent(open_viewer):
 def test_classes_are_mixed_into_the_image(open_viewer):
     opened, sent = open_viewer(), record(0)
     grey_HW3 = greys(sent.image_HW)
-    np.testing.assert_array_equal(painted(opened), over_classes(grey_HW3, sent.class_HW, 0.4))
+    np.testing.assert_array_equal(painted(opened), over_classes(grey_HW3, sent.class_HW, FILLED))
     only(opened, "truth", 75)
     np.testing.assert_array_equal(painted(opened), over_classes(grey_HW3, sent.label_HW, 0.75))
     press(opened, "p")
-    both_HW3 = over_classes(over_classes(grey_HW3, sent.class_HW, 0.4), sent.label_HW, 0.75)
+    both_HW3 = over_classes(over_classes(grey_HW3, sent.class_HW, FILLED), sent.label_HW, 0.75)
     np.testing.assert_array_equal(painted(opened), both_HW3)
 
 
@@ -174,7 +211,7 @@ def test_outlines_are_drawn_on_both_sides_of_a_boundary(open_viewer):
     outlined_HW3 = over_classes(greys(sent.image_HW), sent.class_HW, 1.0, edges(sent.class_HW))
     np.testing.assert_array_equal(painted(opened), outlined_HW3)
     opened.page.check("[value=filled]")
-    filled_HW3 = over_classes(greys(sent.image_HW), sent.class_HW, 0.4)
+    filled_HW3 = over_classes(greys(sent.image_HW), sent.class_HW, FILLED)
     np.testing.assert_array_equal(painted(opened), filled_HW3)
 
 
@@ -228,7 +265,7 @@ def test_doubt_is_as_opaque_as_it_is_large(open_viewer):
 def test_a_class_can_be_left_out(open_viewer):
     opened, sent = open_viewer(), record(0)
     opened.page.uncheck(".xv-classes [value='1']")
-    expected_HW3 = over_classes(greys(sent.image_HW), sent.class_HW, 0.4, sent.class_HW != 1)
+    expected_HW3 = over_classes(greys(sent.image_HW), sent.class_HW, FILLED, sent.class_HW != 1)
     np.testing.assert_array_equal(painted(opened), expected_HW3)
 
 
@@ -540,15 +577,18 @@ def test_two_viewers_on_a_page_keep_apart(open_page):
     both = viewer.viewer_html(many(2)) + viewer.viewer_html(many(3))
     opened = open_page(whole(both))
     second = opened.page.locator(".xv").nth(1)
+    opened.page.wait_for_selector(".xv:nth-of-type(2)[data-shown]")
     second.locator("[data-layer=errors] label").click()
-    second.locator("[value=outlined]").check()
-    second.locator(".xv-on").click()
+    second.locator("[value=filled]").check()
+    second.locator(".xv-slider").fill("0")
     counts = opened.page.locator(".xv-count").all_text_contents()
-    assert counts == ["1 / 2", "2 / 3"]
+    worst = [min(range(n), key=lambda i: many(n).records[i].accuracy) for n in (2, 3)]
+    assert counts == [f"{worst[0] + 1} / 2", "1 / 3"]
+    assert worst[0] == 1
     boxes = opened.page.locator("[data-layer=errors] [type=checkbox]")
-    assert [boxes.nth(i).is_checked() for i in range(2)] == [False, True]
+    assert [boxes.nth(i).is_checked() for i in range(2)] == [True, False]
     outlined = opened.page.locator("[value=outlined], [value=filled]")
-    assert [outlined.nth(i).is_checked() for i in range(4)] == [True, False, False, True]
+    assert [outlined.nth(i).is_checked() for i in range(4)] == [False, True, True, False]
     assert opened.messages == []
 
 

@@ -66,7 +66,7 @@ class Progress:
         self.note = ""
         self.began = self.spoke = time.monotonic()
         self.bar = None
-        if sys.stderr.isatty() and self.visible:
+        if sys.stderr.isatty() and self.visible and total:
             self.bar = tqdm(
                 desc=task, total=total, initial=done, unit=unit, smoothing=0.05, dynamic_ncols=True
             )
@@ -82,7 +82,7 @@ class Progress:
     ) -> None:
         if self.bar is not None:
             self.bar.close()
-        elif kind is None:
+        elif kind is None and self.total:
             self._log()
 
     def advance(self, units: int = 1, note: str = "") -> None:
@@ -97,6 +97,9 @@ class Progress:
 
     def _log(self) -> None:
         self.spoke = time.monotonic()
+        if self.first == self.total:
+            logger.info("%s: all %d %ss are done already", self.task, self.total, self.unit)
+            return
         rate = (self.done - self.first) / max(self.spoke - self.began, 1e-9)
         todo = self.total - self.done
         left = todo / rate if rate > 0 else float("inf") if todo else 0.0

@@ -71,7 +71,7 @@ def intervals(sums: Sums, names: Sequence[str], blocks: int) -> dict[str, Any]:
 
     Returns:
       JSON-ready: the score's key to low and high, and per_class by name the same. None where there
-      is no interval: of one block alone, and of a class that is in one block alone or in none.
+      is no interval: of fewer blocks than `statistics.FEWEST`, and of a class that is in fewer.
     """
     parts = {kind: statistics.blocks_of(sums_NX, blocks)[None] for kind, sums_NX in sums.items()}
     found: dict[str, Any] = {"per_class": {name: {} for name in names}}

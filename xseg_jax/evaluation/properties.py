@@ -4,9 +4,9 @@ A number is that of the whole volume. Its interval comes from parts, halves alon
 parts are resampled, as scores are (`evaluation.statistics`); of what is no ratio of sums the error
 is the standard deviation over n parts / sqrt(n) (Kanit et al. 2003,
 doi:10.1016/S0020-7683(03)00143-4). Parts of a cube touch less than its slabs do, and are less
-alike. Intervals are Student's, with one degree of freedom less than parts. They say how far another
-place of the same material may differ, and not what the segmentation does: that is what the error
-against a labelled volume is for.
+alike. Intervals are Student's, with one degree of freedom less than parts; fewer parts than
+`FEWEST` have none. They say how far another place of the same material may differ, and not what the
+segmentation does: that is what the error against a labelled volume is for.
 """
 
 import dataclasses
@@ -24,7 +24,8 @@ from scipy import stats
 
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, sides_of, subvolumes
-from xseg_jax.evaluation.statistics import LEVEL
+from xseg_jax.evaluation.statistics import FEWEST, LEVEL
+from xseg_jax.measure.fractions import fraction_sums
 from xseg_jax.measure.lattice import slabs
 from xseg_jax.measure.planes import plane_sums
 from xseg_jax.measure.quantities import (
@@ -34,10 +35,13 @@ from xseg_jax.measure.quantities import (
     Key,
     Spacing,
     Whole,
+    image_values,
     plane_values,
 )
 
 REPLICATES = 400
+MOST_GROUPS = 64
+"""Parts that images are divided into, which an interval is over."""
 SLAB_VOXELS = 1 << 25
 """Voxels that additive quantities are measured on at once."""
 
@@ -68,7 +72,7 @@ class Property(NamedTuple):
       key: which it is.
       of: of each volume, by its name.
       error: relative error of each but the true one, value / true - 1; empty without a true one.
-      parts: what the intervals are over, as "8 parts of 32 x 32 x 32"; "" without intervals.
+      parts: what the intervals are over, as "8 parts of 32 x 32 x 32"; "" where they are too few.
       seconds: that its family took.
       of_parts: of each part (P,) of each volume, by its name; NaN where it is not defined.
       sides: z, y, x of parts of a volume, in voxels; empty of slices, and without parts.
@@ -156,6 +160,30 @@ def measure_planes(
     }
     parts = len(ends) * len(quarters)
     return _of_sums(plane_values, sums, names, f"{parts} parts, quarters of slices", began)
+
+
+def measure_images(
+    images: Mapping[str, Sequence[np.ndarray]], names: Sequence[str]
+) -> list[Property]:
+    """Quantities of images that are no slices of one volume, with intervals over the images.
+
+    Args:
+      images: classes (H, W) uint8 of the same images by name, in order; `TRUTH` as for volumes.
+      names: of the phases.
+    """
+    began = time.monotonic()
+    count = len(next(iter(images.values())))
+    groups = min(count, MOST_GROUPS)
+    sums: dict[str, list[Any]] = {}
+    for name, some in images.items():
+        each = [fraction_sums(one_HW[None], len(names)) for one_HW in some]
+        bounds = np.linspace(0, count, groups + 1).round().astype(int)
+        parts = [
+            functools.reduce(operator.add, each[a:b]) for a, b in itertools.pairwise(bounds)
+        ]  # fmt: skip
+        sums[name] = [functools.reduce(operator.add, parts), *parts]
+    said = f"{count} images" if groups == count else f"{groups} groups of {count} images"
+    return _of_sums(image_values, sums, names, said, began)
 
 
 def _quarter(class_HW: np.ndarray, place: tuple[int, int]) -> np.ndarray:
@@ -311,23 +339,29 @@ def _property(
     seconds: float,
 ) -> Property:
     meaning = MEANINGS[key.quantity]
-    of = {
-        name: _within(_interval(value_N, spread, freedom), meaning.least, meaning.largest)
-        for name, value_N in values.items()
-    }
+    found = {name: _interval(value_N, spread, freedom) for name, value_N in values.items()}
+    # Of what was found nowhere all parts agree, and know nothing of another place.
+    nowhere = {name for name, value_N in values.items() if not value_N.any()}
+    found |= {name: Interval(found[name].value) for name in nowhere}
     error: dict[str, Interval] = {}
     if TRUTH in values:
-        true_N = values[TRUTH]
+        true_N, true = values[TRUTH], found[TRUTH]
+        least = -1.0 if meaning.least >= 0 else -math.inf
         for name, value_N in values.items():
             if name != TRUTH:
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    error[name] = _interval(value_N / true_N - 1, spread, freedom)
-    return Property(key, of, error, parts, seconds, of_parts)
+                    one = _interval(value_N / true_N - 1, spread, freedom)
+                # Of a ratio whose denominator may be 0 no interval has an end (Fieller 1954,
+                # doi:10.1111/j.2517-6161.1954.tb00159.x).
+                known = not true.low <= 0 <= true.high and name not in nowhere
+                error[name] = _within(one, least, math.inf) if known else Interval(one.value)
+    of = {name: _within(one, meaning.least, meaning.largest) for name, one in found.items()}
+    return Property(key, of, error, parts if freedom + 1 >= FEWEST else "", seconds, of_parts)
 
 
 def _interval(value_N: np.ndarray, spread: Spread, freedom: int) -> Interval:
     value = float(value_N[0])
-    if freedom < 1 or not np.isfinite(value_N).all():
+    if freedom + 1 < FEWEST or not np.isfinite(value_N).all():
         return Interval(value)
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * spread(value_N)
     return Interval(value, value - half, value + half)

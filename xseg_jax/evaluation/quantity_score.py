@@ -16,7 +16,7 @@ import numpy as np
 
 from xseg_jax.errors import InputError
 from xseg_jax.measure.keys import ALONG_AXES, FAMILY_OF, OF_PAIRS, OF_TRIPLES, keys_of
-from xseg_jax.measure.quantities import MEANINGS, OF_PLANES
+from xseg_jax.measure.quantities import MEANINGS, OF_IMAGES, OF_PLANES
 
 SUFFIX = "_error"
 Row = Mapping[str, Any]
@@ -73,7 +73,12 @@ class QuantityScore:
     @property
     def needs_volume(self) -> bool:
         """Whether slices that are no neighbours cannot tell it."""
-        return self.quantity not in OF_PLANES.get(self.family, ())
+        return not self.of_images and self.quantity not in OF_PLANES.get(self.family, ())
+
+    @property
+    def of_images(self) -> bool:
+        """Whether images that are no slices of one volume have it, and nothing else."""
+        return self.quantity in OF_IMAGES.get(self.family, ())
 
     def check(self, names: Sequence[str]) -> None:
         """Refuses phases and axes that there are none of.

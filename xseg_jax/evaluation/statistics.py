@@ -6,6 +6,8 @@ Both are resampled together (the pigeonhole bootstrap of Owen 2007, doi:10.1214/
 unit fewer than there are, so that few units do not look too certain (Rao and Wu 1988,
 doi:10.1080/01621459.1988.10478591). The interval is Student's, with the degrees of freedom of
 Satterthwaite (1946, doi:10.2307/3002019); several comparisons are corrected as by Holm (1979).
+Neither seeds nor places that are fewer than `FEWEST` have an interval: two or three say hardly how
+far they differ, and an interval of them looks surer than it is.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +18,8 @@ from scipy import stats
 
 REPLICATES = 2000
 LEVEL = 0.95
+FEWEST = 4
+"""Seeds, or blocks, that an interval needs."""
 
 Score = Callable[[np.ndarray], np.ndarray]
 """Scores (...,) of sums with any trailing axes, as of confusion matrices (..., K, K); NaN where
@@ -77,7 +81,7 @@ def interval(
     """A score, with its 95% interval over seeds and blocks.
 
     Blocks in which the score is not defined, as that of a class that is not there, are left out:
-    they add nothing to the sums. Of a thing in one block alone nothing is known.
+    they add nothing to the sums.
 
     Args:
       sums_SBX: what adds up, of each seed and block (or group) of what is tested; one seed is one
@@ -86,8 +90,8 @@ def interval(
       bounds: that the score has by its nature; the interval is cut there.
 
     Returns:
-      The score; with one seed and one block its error is unknown, and the interval is infinite.
-      NaN, and no interval, where it is defined in no block.
+      The score; with fewer than `FEWEST` seeds and fewer than `FEWEST` blocks its error is unknown,
+      and the interval is infinite. NaN, and no interval, where it is defined in no block.
     """
     found = _estimate([_Resampling(lambda sums: score(sums[0]), [sums_SBX], score)])
     if not found.known:
@@ -108,8 +112,8 @@ def difference(
       paired: whether seeds and blocks are the same in both, in the same order.
 
     Returns:
-      The difference, not corrected for other comparisons. With one seed and one block its error
-      is unknown, and the interval is infinite.
+      The difference, not corrected for other comparisons. With fewer than `FEWEST` seeds and fewer
+      than `FEWEST` blocks its error is unknown, and the interval is infinite.
     """
     if paired:
         both = [base_SBX, variant_SBX]
@@ -128,7 +132,7 @@ def _estimate(parts: list["_Resampling"]) -> Difference:
     variance = sum(part.variance for part in parts)
     components = [component for part in parts for component in part.components if component[1] > 0]
     scale = sum(share**2 / freedom for share, freedom in components)
-    if not components or not np.isfinite(estimate):
+    if not components or not np.isfinite(estimate) or not all(part.enough for part in parts):
         return Difference(estimate, np.inf, 0.0, -np.inf, np.inf, 1.0)
     freedom = sum(share for share, _ in components) ** 2 / scale if scale > 0 else 1.0
     return _with_interval(estimate, float(np.sqrt(variance)), float(freedom), 1 - LEVEL)
@@ -147,6 +151,7 @@ class _Resampling:
         said_B = np.any([np.isfinite(score(array)).any(axis=0) for array in arrays_SBX], axis=0)
         arrays_SBX = [array[:, said_B] for array in arrays_SBX]
         seeds, blocks = arrays_SBX[0].shape[:2]
+        self.enough = max(seeds, blocks) >= FEWEST
         if not blocks:
             self.estimate, self.variance, self.components = np.nan, np.nan, []
             return

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from xseg_jax.measure.edges import triples
-from xseg_jax.measure.quantities import AXES, Key
+from xseg_jax.measure.quantities import AXES, OF_IMAGES, Key
 
 OF_FAMILY: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "fractions": ("volume_fraction",),
@@ -22,9 +22,12 @@ OF_FAMILY: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "tortuosity": ("tortuosity", "effective_diffusivity"),
 })  # fmt: skip
 """Quantities of each family; a correlation is a curve."""
-FAMILY_OF: Mapping[str, str] = MappingProxyType(
-    {quantity: family for family, some in OF_FAMILY.items() for quantity in some}
-)
+FAMILY_OF: Mapping[str, str] = MappingProxyType({
+    quantity: family
+    for table in (OF_FAMILY, OF_IMAGES)
+    for family, some in table.items()
+    for quantity in some
+})  # fmt: skip
 ALONG_AXES = frozenset(
     {"percolating_fraction", "mean_chord", "tortuosity", "effective_diffusivity"}
 )

@@ -21,7 +21,7 @@ from xseg_jax.measure.edges import (
     triple_densities,
     triples,
 )
-from xseg_jax.measure.fractions import fraction_sums, volume_fractions
+from xseg_jax.measure.fractions import FractionSums, fraction_sums, volume_fractions
 from xseg_jax.measure.lattice import UNLABELLED
 from xseg_jax.measure.objects import object_table, split
 from xseg_jax.measure.planes import PlaneSums
@@ -88,6 +88,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "mean_sphericity": Meaning("mean sphericity of objects"),
     "tortuosity": Meaning("tortuosity factor"),
     "effective_diffusivity": Meaning("relative effective diffusivity", largest=1),
+    "area_fraction": Meaning("area fraction", largest=1),
 }
 
 
@@ -276,6 +277,15 @@ def plane_values(sums: PlaneSums, names: Sequence[str]) -> dict[Key, float]:
     if len(names) > 2:
         found |= _by_triple("triple_line_density", names, planes.triple_densities(sums))
     return found
+
+
+OF_IMAGES = {"fractions": ("area_fraction",)}
+"""Quantities of families that images have which are no slices of one volume."""
+
+
+def image_values(sums: FractionSums, names: Sequence[str]) -> dict[Key, float]:
+    """The quantities of images that are no slices of one volume: shares of labelled pixels."""
+    return _by_phase("area_fraction", names, volume_fractions(sums))
 
 
 def _with_labels(

@@ -25,6 +25,8 @@ from xseg_jax.modes.scored import (
     unit_of,
 )
 from xseg_jax.report import comparison as report
+from xseg_jax.report.leaks import noun
+from xseg_jax.report.numbers import count
 from xseg_jax.report.page import PAGE, compared_page
 from xseg_jax.report.paper import FORMATS, PNG
 from xseg_jax.training.runlog import provenance, read_json, write_json
@@ -62,6 +64,7 @@ def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
     facts = {
         "of": of,
         "slices": len(first.slices),
+        "planes": noun(first.results),
         "pixels": int(first.confusion_NKK.sum()),
         "units": len(units),
         "unit": unit_of(first.results),
@@ -71,7 +74,7 @@ def run(runs: Path, output: Path) -> dict[str, list[dict[str, Any]]]:
     }
     refuse_others(output, of)
     first_lines(
-        data=f"{len(first.slices)} slices, on which all were scored",
+        data=f"{count(len(first.slices), noun(first.results))}, on which all were scored",
         runs=", ".join(
             name + f" ({len(side)} seeds)" * (len(side) > 1) for name, side in sides.items()
         ),
@@ -102,16 +105,27 @@ def read_sides(text: str) -> dict[str, list[Scored]]:
         raise InputError(f"--runs={text}: give two folders or more, as --runs=runs/a,runs/b")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError(f"--runs={text}: names a folder twice; name each once")
-    last = ["+".join(folder.name for folder in part) for part in parts]
-    long = ["+".join(str(folder) for folder in part) for part in parts]
-    names = last if len(set(last)) == len(last) else long
     sides = {
-        one_line(name): [*map(Scored.read, part)] for name, part in zip(names, parts, strict=True)
+        one_line(name): [*map(Scored.read, part)]
+        for name, part in zip(_names_of(parts), parts, strict=True)
     }
     return {
         name: sorted(side, key=lambda one: (one.config or {}).get("seed", 0))
         for name, side in sides.items()
     }
+
+
+def _names_of(parts: Sequence[Sequence[Path]]) -> list[str]:
+    """The last parts of the folders of each side, as few as tell the sides apart."""
+    deepest = max(len(folder.resolve().parts) for part in parts for folder in part)
+    names: list[str] = []
+    for many in range(1, deepest + 1):
+        names = [
+            "+".join("/".join(folder.resolve().parts[-many:]) for folder in part) for part in parts
+        ]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def formats_of(runs: Sequence[Scored]) -> list[str]:

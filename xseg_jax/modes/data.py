@@ -29,6 +29,7 @@ from xseg_jax.modes.inputs import (
     describe_phantom,
     describe_sources,
     find_planes,
+    in_gaps,
     not_used,
     noun_of_split,
     refuse_unclear,
@@ -268,6 +269,7 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split, context: in
         leak=(
             measure_leak_within(planes, split.slabs) if split.slabs else measure_leak(test, train)
         ),
+        left_out=in_gaps(split, len(planes)),
     )
 
 

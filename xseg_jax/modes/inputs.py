@@ -206,18 +206,23 @@ def not_used(config: Config, split: Split, labelled: int, unlabelled: int) -> st
       unlabelled: how many there are beside them.
     """
     data = config.data
-    used = {index for part in (*all_of(split).values(), split.spared) for index in part}
     ranged = split.kind == "z" and any(len(data.split[part]) for part in PARTS)
     why = {
         "outside the ranges of split.train, validation and test"
         if ranged
-        else f"in gaps of {data.split.gap} voxels (split.gap)": labelled - len(used),
+        else f"in gaps of {data.split.gap} voxels (split.gap)": in_gaps(split, labelled),
         f"left out by train_slices={data.train_slices}": len(split.spared),
         "without a label" + " (skip_unlabelled)" * data.skip_unlabelled: unlabelled,
     }
     what = noun_of_split(split)
     said = [f"{counted(count, what)} {reason}" for reason, count in why.items() if count]
     return ", ".join(said)
+
+
+def in_gaps(split: Split, labelled: int) -> int:
+    """How many of so many labelled slices the division left out by itself."""
+    used = {index for part in (*all_of(split).values(), split.spared) for index in part}
+    return labelled - len(used)
 
 
 def all_of(split: Split) -> dict[str, tuple[int, ...]]:

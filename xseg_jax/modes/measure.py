@@ -2,15 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.data.sources import Volume
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import properties
@@ -26,42 +24,34 @@ from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.quantities import SEGMENTED, choose, measure, measure_slices
 from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.run import Config
+from xseg_jax.modes.segmented import (
+    Labelled,
+    class_images,
+    images_of,
+    label_map_of,
+    maker_of,
+    record_of,
+    values_of,
+)
 from xseg_jax.modes.volume import newest_change
 from xseg_jax.modes.warned import heard, listening
 from xseg_jax.report import properties as report
 from xseg_jax.report import representative
+from xseg_jax.report.numbers import count
 from xseg_jax.report.page import PAGE, measured_page
-from xseg_jax.scans.scan import Region, Scan, open_scan
+from xseg_jax.scans.names import list_images
+from xseg_jax.scans.scan import Scan, open_scan
 from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.scans.write_zarr import ZarrStore
-from xseg_jax.training.runlog import claim, provenance, read_json, refuse_other, write_json
+from xseg_jax.training.runlog import claim, provenance, refuse_other, write_json
 
 logger = logging.getLogger(__name__)
 
 CLAIM = "measurement.json"
 """Says what was measured."""
 RESULT = "measured.json"
-PREDICTION = "prediction.json"
-"""Says what the values of a predicted folder of images mean."""
 WRITTEN = (RESULT, "measured.csv", representative.FILE, PAGE)
 MESHES = {"ply": write_ply, "stl": write_stl}
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A label volume of a file as classes, read where it is asked for."""
-
-    scan: Scan
-    label_map: LabelMap
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Z, Y, X."""
-        return self.scan.shape
-
-    def __getitem__(self, region: Region) -> np.ndarray:
-        values_ZYX = self.scan.region(region).astype(np.int64)
-        return self.label_map.encode(values_ZYX, Path(self.scan.source))
 
 
 @listening()
@@ -98,22 +88,26 @@ def run(
         pattern = config.data.number_pattern
         scan = stack.enter_context(open_scan(str(source), number_pattern=pattern))
         true = labels and stack.enter_context(open_scan(labels, number_pattern=pattern))
-        if true and true.shape != scan.shape:
+        record = record_of(source)
+        images = images_of(config, source, record)
+        if true and not images and true.shape != scan.shape:
             raise InputError(
                 f"{labels}: has {true.shape} voxels, but {source} has {scan.shape}; give the "
                 "labels of this volume"
             )
-        label_map = _label_map(config, scan, source)
-        volumes: dict[str, ClassVolume] = {SEGMENTED: Labelled(scan, label_map)}
+        values = values_of(images) if images else (scan.plane(z) for z in range(scan.shape[0]))
+        label_map = label_map_of(config, source, record, values)
+        volumes = {SEGMENTED: Labelled(scan, label_map)}
         if true:
             volumes[properties.TRUTH] = Labelled(true, label_map)
-        flat = not _is_volume(scan)
+        flat = bool(images) or not _is_volume(scan)
         if flat and formats:
             raise InputError(
                 f"--meshes={meshes}: has no effect on slices, of which {source} is made; leave it "
                 "out, or give a volume"
             )
-        voxel_size = _voxel_size(config, scan, flat=flat)
+        # Areas have no unit.
+        voxel_size = None if images else _voxel_size(config, scan, flat=flat)
         made_by = {
             "input": str(source.resolve()),
             "input_changed": newest_change(Path(str(source).partition("::")[0])),
@@ -127,7 +121,11 @@ def run(
             written = [*WRITTEN, *_files_of_phases(label_map.names, formats)]
             refuse_foreign((output / name for name in written), "a measurement", "--output")
         what = describe_sources([Volume(scan)])
-        first_lines(data=f"{source}, {what}", labels=labels, voxels=voxel_size)
+        what = f"{count(len(images), 'image')}, no slices of one volume" if images else what
+        maker = maker_of(record)
+        first_lines(
+            data=f"{source}, {what}", labels=labels, run=maker and _said(maker), voxels=voxel_size
+        )
         with working_in(output, "--output"):
             claim(output / CLAIM, made_by)
             names = label_map.names
@@ -135,17 +133,18 @@ def run(
                 drawn = _masks(source, names)
                 result, found = measure(volumes, names, voxel_size, chosen, drawn=drawn)
             else:
-                logger.info("%s: slices, and no volume: quantities are estimated", source)
-                planes = {name: list(_class_planes(one)) for name, one in volumes.items()}
-                result = measure_slices(planes, names, voxel_size, chosen)
+                result = _measure_flat(
+                    images, volumes, voxel_size, chosen, Path(labels) if labels else None
+                )
                 found = Found({})
             for phase, table in found.tables.items():
                 text = table.to_csv(index=False, float_format="%.6g")
                 write_text(output / _table_of(phase), text, "this table")
             for k, phase in enumerate(names):
                 _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
-            result |= {"input": str(source), "labels": labels, "seconds": time.monotonic() - began}
-            result |= {"warnings": heard()} | provenance()
+            result |= {"input": str(source), "labels": labels, "seconds": _since(began)}
+            result |= {"prediction": maker, "meshes": list(formats), "warnings": heard()}
+            result |= provenance()
             write_json(output / RESULT, result)
             report.write_csv(output / "measured.csv", result)
             if not flat:
@@ -159,6 +158,45 @@ def run(
         page=output / PAGE,
     )
     return result
+
+
+def _measure_flat(
+    images: Sequence[Path],
+    volumes: Mapping[str, Labelled],
+    voxel_size: VoxelSize | None,
+    chosen: Sequence[str],
+    labels: Path | None,
+) -> dict[str, Any]:
+    """Quantities of slices that are no neighbours, or of images that are no slices at all.
+
+    Raises:
+      InputError: there are other labels than images, or of another size.
+    """
+    label_map = volumes[SEGMENTED].label_map
+    if not images:
+        planes = {name: list(one.planes()) for name, one in volumes.items()}
+        return measure_slices(planes, label_map.names, voxel_size, chosen)
+    planes = {SEGMENTED: class_images(images, label_map)}
+    if labels:
+        files = list(list_images(labels).values())
+        planes[properties.TRUTH] = true = class_images(files, label_map)
+        if [one.shape for one in planes[SEGMENTED]] != [one.shape for one in true]:
+            raise InputError(
+                f"{labels}: labels have other sizes than the images of {images[0].parent}, in the "
+                "order of their names; give one of each image, under the same names"
+            )
+    return measure_slices(planes, label_map.names, voxel_size, chosen, independent=True)
+
+
+def _since(began: float) -> float:
+    """Seconds, to a tenth."""
+    return round(time.monotonic() - began, 1)
+
+
+def _said(maker: Mapping[str, Any]) -> str:
+    """Who has segmented the volume, and of which scan, in a line."""
+    runs = ", ".join(f"{one['run']} (step {one['step']})" for one in maker["runs"])
+    return f"{runs}, {maker['network']}, has segmented {maker['scan']}"
 
 
 def _is_volume(scan: Scan) -> bool:
@@ -200,47 +238,6 @@ def _formats(text: str | None) -> tuple[str, ...]:
         if name not in MESHES:
             raise InputError(f"--meshes={text}: there is no {name!r}; choose among ply, stl")
     return tuple(given)
-
-
-def _label_map(config: Config, scan: Scan, source: Path) -> LabelMap:
-    """What the values of a segmented volume mean: as given, as `predict` says, or as found.
-
-    Raises:
-      InputError: as `LabelMap.parse`, or there are too many values.
-    """
-    data = config.data
-    if data.classes:
-        return LabelMap.parse(data.classes, data.ignore)
-    # Beside a volume, or in a folder of images.
-    for about in (source.with_name(f"{source.name}.json"), source / PREDICTION):
-        if not about.is_file():
-            continue
-        classes = read_json(about).get("classes", [])
-        if classes:
-            text = ",".join(f"{row['value']}:{row['name']}" for row in classes)
-            return LabelMap.parse(text, data.ignore)
-    found: set[int] = set()
-    for plane_YX in _planes(scan):
-        found |= set(np.unique(plane_YX).tolist())
-        if len(found) > IGNORED:
-            raise InputError(
-                f"{source}: holds more than {IGNORED} values: it is no segmented volume; segment "
-                "it with --mode=predict, or name the classes with --config.data.classes"
-            )
-    label_map = LabelMap.guess(found, data.ignore)
-    logger.info("label values to classes: %s", label_map)
-    return label_map
-
-
-def _class_planes(volume: ClassVolume) -> Iterator[np.ndarray]:
-    depth, height, width = volume.shape
-    for z in range(depth):
-        yield volume[z : z + 1, 0:height, 0:width][0]
-
-
-def _planes(scan: Scan) -> Iterator[np.ndarray]:
-    for z in range(scan.shape[0]):
-        yield scan.plane(z)
 
 
 def _voxel_size(config: Config, scan: Scan, *, flat: bool) -> VoxelSize | None:

@@ -92,7 +92,9 @@ MAY_DIFFER = {
         "data.labelled", "data.normalize", "data.context", "data.split", "report.formats",
     ),
     "predict": ("inference", "data.voxel_size"),
-    "measure": ("data.classes", "data.ignore", "data.number_pattern", "data.voxel_size"),
+    "measure": (
+        "data.classes", "data.ignore", "data.number_pattern", "data.voxel_size", "data.split.kind",
+    ),
 }  # fmt: skip
 """Fields that may be given where a mode has its config from elsewhere. They may differ from a run's
 own: a smaller machine takes smaller tiles, other labels have other values. Inspection writes them

@@ -30,7 +30,7 @@ from xseg_jax.modes.folders import agree, refuse_foreign, working_in
 from xseg_jax.modes.inputs import describe_sources, images_in, sources_of
 from xseg_jax.modes.lines import devices_of, first_lines, last_lines
 from xseg_jax.modes.parts import run_in_parts
-from xseg_jax.modes.run import GreyScaleWatch, pixel_hash
+from xseg_jax.modes.run import GreyScaleWatch, noun_of, pixel_hash
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.modes.volume import plan
 from xseg_jax.progress import Progress
@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 
 CLAIM = "prediction.json"
 """Says which run segmented which folder, and how."""
-MEANING = frozenset({"classes", "probability_channels"})
-"""What it says of values and channels; claims of earlier versions do not."""
+MEANING = frozenset({"classes", "probability_channels", "planes"})
+"""What it says of values, channels and planes; claims of earlier versions do not."""
 RANKS = "next.csv"
 LONGEST_NAME = 255
 """Bytes, on the usual file systems."""
@@ -317,10 +317,11 @@ def rank_images(images: Sequence[Image], output: Path) -> None:
 
 
 def _meaning(trained: TrainedRun, *, probabilities: bool) -> dict[str, Any]:
-    """What label values and channels of a folder of images mean."""
+    """What label values and channels of a folder of images mean, and what its planes are."""
     label_map = trained.facts.label_map
     channels = {"probability_channels": list(label_map.names)} if probabilities else {}
-    return {"classes": label_map.written()} | channels
+    planes = {"planes": noun_of(trained.facts)}
+    return {"classes": label_map.written()} | channels | planes
 
 
 def _temperature_of(trained: TrainedRun) -> dict[str, float]:

@@ -13,12 +13,21 @@ from xseg_jax.evaluation.parts import subvolumes
 from xseg_jax.evaluation.properties import (
     ClassVolume,
     measure_additive,
+    measure_images,
     measure_planes,
     measure_whole,
     parts_of,
 )
 from xseg_jax.evaluation.rows import to_json
-from xseg_jax.measure.quantities import FAMILIES, MEANINGS, OF_PLANES, Additive, Found, Spacing
+from xseg_jax.measure.quantities import (
+    FAMILIES,
+    MEANINGS,
+    OF_IMAGES,
+    OF_PLANES,
+    Additive,
+    Found,
+    Spacing,
+)
 from xseg_jax.measure.tortuosity import estimate
 from xseg_jax.progress import Progress
 from xseg_jax.scans.voxels import VoxelSize
@@ -29,6 +38,9 @@ SEGMENTED = "segmented"
 """The name of the volume that is measured."""
 VOXEL = "voxel"
 """The unit of length where no voxel size is known."""
+NO_NEIGHBOURS = "slices that are no neighbours have none"
+NO_SLICES = "images that are no slices of one volume have none"
+"""Why a family is left out."""
 
 
 def measure(
@@ -61,7 +73,6 @@ def measure(
         reason = _why_not(family, names)
         if reason:
             left_out.append({"quantity": family, "phase": None, "reason": reason})
-            logger.warning("%s: %s; it is left out", family, reason)
         else:
             wanted.append(family)
     _estimate(volumes, wanted, name)
@@ -103,6 +114,7 @@ def measure(
         "voxel_size": list(spacing),
         "unit": unit,
         "dimension": 3,
+        "independent": False,
         "phases": list(names),
         "quantities": rows,
         "curves": curves,
@@ -120,8 +132,12 @@ def measure_slices(
     chosen: Sequence[str],
     name: str = SEGMENTED,
     axes: tuple[int, int] = (1, 2),
+    *,
+    independent: bool = False,
 ) -> dict[str, Any]:
     """Quantities that slices let estimate of their volume, as `measured.json` holds them.
+
+    Images that are no slices of one volume let estimate none: of them it is areas.
 
     Args:
       planes: classes (H, W) of the same slices by name, in order.
@@ -130,26 +146,28 @@ def measure_slices(
       chosen: names of families.
       name: of the slices that are measured.
       axes: along which rows and columns of a slice lie, of z, y, x.
+      independent: they are no slices of one volume.
     """
     y, x = (voxel_size.size[axis] if voxel_size else 1.0 for axis in axes)
     unit = voxel_size.unit if voxel_size else VOXEL
-    told = {quantity for family in chosen for quantity in OF_PLANES.get(family, ())}
-    found = [one for one in measure_planes(planes, names, (y, x)) if one.key.quantity in told]
-    left_out = [family for family in chosen if family not in OF_PLANES]
-    if left_out:
-        logger.warning("%s: slices that are no neighbours have none; left out", ", ".join(left_out))
+    known, why = (OF_IMAGES, NO_SLICES) if independent else (OF_PLANES, NO_NEIGHBOURS)
+    told = {quantity for family in chosen for quantity in known.get(family, ())}
+    rows = measure_images(planes, names) if independent else measure_planes(planes, names, (y, x))
+    found = [one for one in rows if one.key.quantity in told]
     height, width = max(one.shape for one in planes[name])
     return {
         "shape": [len(planes[name]), height, width],
         "voxel_size": [None, y, x],
         "unit": unit,
         "dimension": 2,
+        "independent": independent,
         "phases": list(names),
         "quantities": [to_json(one, name, unit) for one in found],
         "curves": [],
         "left_out": [
-            {"quantity": family, "phase": None, "reason": "slices that are no neighbours have none"}
-            for family in left_out
+            {"quantity": family, "phase": None, "reason": why}
+            for family in chosen
+            if family not in known
         ],
     }
 

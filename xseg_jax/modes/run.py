@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 LATER_FIELDS = frozenset({
     "leak.typical", "leak.leak", "leak.worry_from", "context", "look", "look.quantiles",
-    "look.roughness",
+    "look.roughness", "left_out",
 })  # fmt: skip
 """Fields of `data.json` that earlier versions did not measure: their runs go on without."""
 
@@ -64,6 +64,8 @@ class DataFacts:
         training planes have none. Runs of earlier versions do as the config says.
       look: of the training images, where these have no common grey scale that tells as much; runs
         of earlier versions do not know it.
+      left_out: labelled planes in gaps between the parts, or outside of their ranges; runs of
+        earlier versions do not know it.
     """
 
     fingerprint: str
@@ -80,6 +82,7 @@ class DataFacts:
     voxel_size: VoxelSize | None = None
     context: int | None = None
     look: Look | None = None
+    left_out: int | None = None
 
     @classmethod
     def read(cls, workdir: Path) -> "DataFacts":
@@ -170,6 +173,11 @@ class GreyScaleWatch:
         for count, what in ((self._clipped, "clipped"), (self._unlike, "unlike training's")):
             if count > 1:
                 logger.warning("grey values of %d images in all are %s", count, what)
+
+
+def noun_of(facts: DataFacts) -> str:
+    """What planes are called: images that were divided by groups are no slices of a scan."""
+    return "image" if facts.split_kind == "group" else "slice"
 
 
 def checkpoint_used(config: Config, validated: bool) -> str:

@@ -28,7 +28,7 @@ from xseg_jax.evaluation.lengths import Pixel, pixel_of, with_lengths
 from xseg_jax.files import write_text
 from xseg_jax.model.metrics import macro_scores, most_wrong, scores
 from xseg_jax.modes.measure import RESULT as MEASURED
-from xseg_jax.modes.run import Config, DataFacts, formats_of
+from xseg_jax.modes.run import Config, DataFacts, formats_of, noun_of
 from xseg_jax.modes.shown import keep_slices, pixel_size
 from xseg_jax.modes.tested import ClassTally, check_quantities, summary
 from xseg_jax.modes.trained import TrainedRun
@@ -141,7 +141,10 @@ def score_and_report(
     tally = Reliability(len(names), trained.joint_calibration.temperature)
     tolerance, edges = tolerance_of(trained.config), dict[str, BoundarySums]()
     at_edges = BoundaryTally(planes, len(names), tolerance)
-    classes = ClassTally(check_quantities(trained.config), len(planes) * planes[0].label_HW.size)
+    classes = ClassTally(
+        check_quantities(trained.config), len(planes) * planes[0].label_HW.size,
+        independent=noun_of(facts) == "image",
+    )  # fmt: skip
 
     def look(probability_HWK: np.ndarray, label_HW: np.ndarray) -> None:
         tally(probability_HWK, label_HW)
@@ -196,7 +199,7 @@ def score_and_report(
             "label_map": facts.label_map.to_json(),
         }
         | _provenance(trained)
-        | {"seconds": seconds()}
+        | {"seconds": round(seconds(), 1)}
     )
     if is_first_process():
         strongest = judged["against"] if judged else None
@@ -257,8 +260,8 @@ def verdict(
 
     Returns:
       against, score, difference (network minus baseline), low and high (95% interval over
-      stretches of planes, None where there is one plane alone), units (how many stretches), unit
-      (of what); None where there is no baseline.
+      stretches of planes, None where these are fewer than `statistics.FEWEST`), units (how many
+      stretches), unit (of what), parts (the difference in each); None where there is no baseline.
     """
     baselines = [name for name in slices_NKK if name != NETWORK]
     if not baselines:
@@ -269,6 +272,7 @@ def verdict(
     )
     found = statistics.difference(base_BKK[None], network_BKK[None], _miou, paired=True)
     known = bool(np.isfinite(found.error))
+    each_B = _miou(network_BKK) - _miou(base_BKK)
     return {
         "against": against,
         "score": "miou",
@@ -277,12 +281,8 @@ def verdict(
         "high": found.high if known else None,
         "units": len(base_BKK),
         "unit": _unit(planes, noun),
+        "parts": [float(one) if np.isfinite(one) else None for one in each_B],
     }
-
-
-def noun_of(facts: DataFacts) -> str:
-    """What planes are called: images that were divided by groups are no slices of a scan."""
-    return "image" if facts.split_kind == "group" else "slice"
 
 
 def _unit(planes: Sequence[Plane], noun: str) -> str:
@@ -311,7 +311,7 @@ def report_untested(
             "label_map": trained.facts.label_map.to_json(),
         }
         | _provenance(trained)
-        | {"seconds": seconds()}
+        | {"seconds": round(seconds(), 1)}
     )
     _keep(output, results, results_table(results))
     return results

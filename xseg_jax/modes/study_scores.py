@@ -25,6 +25,8 @@ SCORES = {
     "f1": "macro F1", "miou": "mean IoU",
 }  # fmt: skip
 """Scores of pixels, in words."""
+VOLUME, SLICES_OF, IMAGES = "volume", "slices", "images"
+"""What is tested: a volume, slices of one, or images that are no slices of one."""
 
 
 class StudyScore(Protocol):
@@ -184,49 +186,64 @@ def check_scores(
                 f"quantities={measured} does not measure {', '.join(sorted(missing))}; add "
                 f'--config.base.report.quantities="{every}"'
             )
-    told: dict[str, tuple[Sequence[str], int]] = {}
-    by_data: dict[str, tuple[Sequence[str], int]] = {}
+    told: dict[str, tuple[Sequence[str], str]] = {}
+    by_data: dict[str, tuple[Sequence[str], str]] = {}
     for name, config in variants.items():
         path = folders[name] / MEASURED
         if path.exists():
             found = read_json(path)
-            told[name] = found["phases"], found["dimension"]
+            kind = VOLUME if found["dimension"] == 3 else SLICES_OF
+            told[name] = found["phases"], IMAGES if found.get("independent") else kind
             continue
         data = config.data.to_dict() | {"train_slices": 0}  # They change nothing of the test.
         if repr(data) not in by_data:
             by_data[repr(data)] = _tested(config)
         told[name] = by_data[repr(data)]
-    for name, (phases, dimension) in told.items():
+    for name, (phases, kind) in told.items():
         for score in wanted:
             score.check(phases)
-            if dimension == 2 and score.needs_volume:
+            if (kind == IMAGES) != score.of_images:
+                has = (
+                    "images that are no slices of one volume, and have areas alone; choose "
+                    "area_fraction_error"
+                    if kind == IMAGES
+                    else "slices of a volume; choose volume_fraction_error"
+                )
+                raise InputError(
+                    f"config.score={score.name!r}: {_of(name)}what is tested are {has}"
+                )
+            if kind == SLICES_OF and score.needs_volume:
                 raise InputError(
                     f"config.score={score.name!r}: {_of(name)}the test slices are no volume, which "
                     f"this needs: {FEWEST} or more neighbours across z; test such, as by "
                     "--config.base.data.split.test='(321, 384)', or with "
                     "--config.base.data.phantom.z_step=1 for a simulated scan"
                 )
-    if len({dimension for _, dimension in told.values()}) > 1:
-        flat = [name for name, (_, dimension) in told.items() if dimension == 2]
+    if len({kind for _, kind in told.values()}) > 1:
+        flat = [name for name, (_, kind) in told.items() if kind == SLICES_OF]
         raise InputError(
             f"config.score={wanted[0].name!r}: the test slices of {', '.join(flat)} are no volume "
             "and those of the others are; estimates from slices are not compared to a volume's"
         )
 
 
-def _tested(config: Config) -> tuple[Sequence[str], int]:
-    """Names of the phases of a data set, and 3 where its test slices are a volume, else 2."""
+def _tested(config: Config) -> tuple[Sequence[str], str]:
+    """Names of the phases of a data set, and what its test part is."""
     # Imported late: TensorFlow takes seconds, and is in need of none where runs are finished.
     from xseg_jax.modes.data import open_data, split_data
 
     planes = open_data(config).prepare()
-    test = split_data(config, planes).test
+    split = split_data(config, planes)
+    test = split.test
     if not test:
         raise InputError(
             f"config.score: config.base.data.split.kind={config.data.split.kind!r} tests on nothing"
         )
     places, shapes = [planes.places[n] for n in test], [planes.shapes[n] for n in test]
-    return planes.label_map.names, 3 if are_volume(places, shapes, planes.voxel_size) else 2
+    if split.kind == "group":
+        return planes.label_map.names, IMAGES
+    volume = are_volume(places, shapes, planes.voxel_size)
+    return planes.label_map.names, VOLUME if volume else SLICES_OF
 
 
 def _first(wanted: Sequence[QuantityScore], families: set[str]) -> QuantityScore:

@@ -242,9 +242,8 @@ def _compared(
                 "std": mine[score.name].std(skipna=False),
                 **{name: mine[f"{name}_{score.name}"].mean() for name in baselines},
                 "difference": one.estimate if one else np.nan,
-                "low": one.low if one else np.nan,
-                "high": one.high if one else np.nan,
-                "p": one.p if one else np.nan,
+                **dict.fromkeys(("low", "high", "p"), np.nan),
+                **({"low": one.low, "high": one.high, "p": one.p} if one and one.known else {}),
                 "parameters": mine["parameters"].max(),
                 "seconds": mine["seconds"].mean(),
                 "verdict": verdict(name, len(mine), one, score.lower_is_better),
@@ -329,8 +328,10 @@ def verdict(
         return "failed"
     if found is None:
         return "not compared"
-    if not found.known or runs < 2:
+    if runs < 2:
         return "too few seeds to tell"
+    if not found.known:
+        return "too few seeds and blocks to tell"
     if not found.shown:
         return "no difference shown"
     return "better" if (found.estimate < 0) == lower_is_better else "worse"

@@ -57,10 +57,11 @@ class ClassTally:
     Args:
       wanted: families; none keeps nothing.
       pixels: of all planes together, about.
+      independent: planes are images that are no slices of one volume.
     """
 
-    def __init__(self, wanted: Sequence[str], pixels: int) -> None:
-        self.wanted = tuple(wanted)
+    def __init__(self, wanted: Sequence[str], pixels: int, *, independent: bool = False) -> None:
+        self.wanted, self.independent = tuple(wanted), independent
         self._labels: list[np.ndarray] = []
         self._classes: dict[str, list[np.ndarray]] = {}
         if self.wanted and (jax.process_count() > 1 or pixels > MOST_PIXELS):
@@ -91,7 +92,8 @@ class ClassTally:
         """What `measured.json` holds of a method beside the others; None where nothing is wanted.
 
         Planes that are neighbours across z are a volume. Of others, slices let estimate what they
-        can. Where too little is labelled nothing is measured, and that is said.
+        can, and images that are no slices have areas alone. Where too little is labelled nothing is
+        measured, and that is said.
 
         Args:
           places: of the planes.
@@ -103,7 +105,7 @@ class ClassTally:
             return None
         planes = {method: self._classes[method], TRUTH: self._labels} | self._classes
         shapes = [one.shape for one in self._labels]
-        volume = are_volume(places, shapes, voxel_size)
+        volume = not self.independent and are_volume(places, shapes, voxel_size)
         if voxel_size and np.isnan(voxel_size.size).any():
             voxel_size = None if np.isnan(voxel_size.size[1:]).any() else voxel_size
         try:
@@ -111,7 +113,9 @@ class ClassTally:
                 volumes = {name: np.stack(some) for name, some in planes.items()}
                 return measure(volumes, names, voxel_size, self.wanted, method)[0]
             axes = ACROSS[places[0].axis]
-            return measure_slices(planes, names, voxel_size, self.wanted, method, axes)
+            return measure_slices(
+                planes, names, voxel_size, self.wanted, method, axes, independent=self.independent
+            )
         except InputError as error:  # Scribbles, for example. Scores are not lost for that.
             logger.warning("no quantities are measured of what was scored: %s", error)
             return None
@@ -165,6 +169,8 @@ def summary(measured: Mapping[str, Any], method: str, noun: str = "slice") -> st
                 found = abs(error), _phases(row)
                 of_method[row["label"]] = max(found, of_method.get(row["label"], found))
     what = "a volume" if measured["dimension"] == 3 else f"{count(measured['shape'][0], noun)}"
+    if measured.get("independent"):  # Earlier versions took everything for slices of a volume.
+        what += ", of areas alone, for they are no slices of one volume"
     lines = [f"largest error of a phase, from {what}:"]
     for name, errors in worst.items():
         found = (

@@ -172,6 +172,8 @@ def _train(config: Config, workdir: Path, parallel: Parallel, began: float) -> d
         return read_json(workdir / RESULTS)
 
     if "forest" in check_baselines(config):
+        if not split.test:
+            logger.info("no forest is fitted now; its pixels are kept for --mode=evaluate")
         keep_sample(workdir / FOREST, Selection(planes, split, "train"), facts)
     learner = make_learner(config, facts)
     say_network(config, workdir, jax.eval_shape(learner.init).params)

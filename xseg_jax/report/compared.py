@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from xseg_jax.report.comparison import footnote, label
+from xseg_jax.report.comparison import footnote, has_intervals, label
+from xseg_jax.report.leaks import noun
 from xseg_jax.report.numbers import count, score, signed
 from xseg_jax.report.plots import Axis, Dot, dot_chart
 
@@ -21,7 +22,7 @@ def comparison(compared: Json) -> Section:
       compared: what `compared.json` holds.
     """
     couples = list(dict.fromkeys((row["base"], row["variant"]) for row in compared["pairs"]))
-    slices, pixels = count(compared["slices"], "slice"), f"{compared['pixels']:,} pixels"
+    slices, pixels = count(compared["slices"], noun(compared)), f"{compared['pixels']:,} pixels"
     return {
         "name": " beside ".join(compared["of"]),
         "words": f"{slices}, {pixels}, scored by all.",
@@ -49,7 +50,8 @@ def _pair(compared: Json, base: str, variant: str) -> Section:
             ["difference"],
             [(label(row), [Dot(0, row["difference"], row["low"], row["high"])]) for row in known],
             Axis("difference"),
-            says=f"Differences of {count(len(known), 'score')}, with their intervals.",
+            says=f"Differences of {count(len(known), 'score')}"
+            + (", with their intervals." if has_intervals(compared) else "."),
             zero=True,
         ),
     }

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xseg_jax.files import write_text
+from xseg_jax.report.leaks import noun
+from xseg_jax.report.numbers import FEWEST, count
 from xseg_jax.report.paper import DOUBLE, FONT, LINES, PNG, SMALL, files_of, save_figure, tidy
 
 JSON, CSV, PICTURE = WRITTEN = ("compared.json", "compared.csv", "compared.png")
@@ -44,7 +46,7 @@ def write(
 
 def table(facts: Mapping[str, Any], pairs: Sequence[Row]) -> str:
     """A block for each two sides, with a line a score; what the numbers mean below."""
-    lines = [f"{facts['slices']} slices, {facts['pixels']:,} pixels, scored by all"]
+    lines = [f"{count(facts['slices'], noun(facts))}, {facts['pixels']:,} pixels, scored by all"]
     width = max(len(label(row)) for row in pairs) + 2
     for base, variant in dict.fromkeys((row["base"], row["variant"]) for row in pairs):
         lines += ["", f"{variant} minus {base}"]
@@ -66,9 +68,10 @@ def table(facts: Mapping[str, Any], pairs: Sequence[Row]) -> str:
 
 def footnote(facts: Mapping[str, Any]) -> str:
     """How the numbers were made, a line each."""
-    if facts["units"] < 2 and facts["seeds"] < 2:
-        return "one slice and one run of each: no interval is known"
-    over = f"{facts['units']} {facts['unit']}" if facts["units"] > 1 else "one slice"
+    over = f"{facts['units']} {facts['unit']}" if facts["units"] > 1 else f"one {noun(facts)}"
+    if not has_intervals(facts):
+        runs = "one run" if facts["seeds"] == 1 else count(facts["seeds"], "run")
+        return f"{over} and {runs} of each: no interval is known, for {FEWEST} are the fewest"
     seeds = f"{facts['seeds']} seeds and " if facts["seeds"] > 1 else ""
     lines = [f"intervals: 95% over {seeds}{over}, corrected for the number of pairs (Holm)"]
     if facts["seeds"] < 2:
@@ -76,6 +79,11 @@ def footnote(facts: Mapping[str, Any]) -> str:
     if facts["tolerance"] is not None:
         lines.append(f"surface Dice: boundaries within {facts['tolerance']:g} pixels")
     return "\n".join(lines)
+
+
+def has_intervals(facts: Mapping[str, Any]) -> bool:
+    """Whether there are blocks or seeds enough for intervals of what is in all of them."""
+    return max(facts["units"], facts["seeds"]) >= FEWEST
 
 
 def comma_separated(pairs: Sequence[Row]) -> str:
@@ -120,7 +128,7 @@ def draw(
     _panel(right, names, of_pair, said, "difference", "0.3")
     right.axvline(0, color="0.5", linewidth=1)
     left.set_yticks(range(len(names)), names[::-1])
-    over = f"95% over {facts['units']} {facts['unit']}" if facts["units"] > 1 else "no interval"
+    over = f"95% over {facts['units']} {facts['unit']}" if has_intervals(facts) else "no interval"
     left.set_xlabel(f"score ({over})", fontsize=FONT)
     right.set_xlabel("difference (corrected)", fontsize=FONT)
     save_figure(figure, path, formats)

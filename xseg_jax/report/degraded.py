@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xseg_jax.files import write_text
+from xseg_jax.report import numbers
 from xseg_jax.report.paper import DOUBLE, FONT, PNG, SMALL, line_of, save_figure, tidy
 
 SCORES = {"accuracy": "pixel accuracy", "miou": "mean IoU"}
@@ -34,7 +35,7 @@ def degraded_table(found: Mapping[str, Any]) -> str:
     """
     methods = list(found["clean"])
     lines = [
-        f"{found['planes']} planes, made worse",
+        f"{numbers.count(found['planes'], 'plane')}, made worse",
         "",
         " " * 32 + "".join(f"{method:>20}" for method in methods),
         f"{'degradation':<15}{'strength':<17}"

@@ -284,7 +284,7 @@ def _panels(columns: Sequence[str], rows: Sequence[_Row], *legends: Legend) -> F
             axes.set(xticks=[], yticks=[])
             # A title as long as a file name would widen its column, so an empty line keeps
             # the place and the name is written across it.
-            axes.set_title("\n" + columns[column] if place == 0 else " ", fontsize=FONT)
+            axes.set_title("\n\n" + columns[column] if place == 0 else " ", fontsize=FONT)
         first: Axes = grid[place, 0]
         if row.example.pixel_size is None:
             _number(first, below=numbered[place])
@@ -294,7 +294,7 @@ def _panels(columns: Sequence[str], rows: Sequence[_Row], *legends: Legend) -> F
             row.title,
             xy=(0, 1),
             xycoords="axes fraction",
-            xytext=(0, FONT * (1.8 if place == 0 else 0.6)),
+            xytext=(0, FONT * (2.6 if place == 0 else 0.6)),
             textcoords="offset points",
             fontsize=FONT,
             fontweight="bold",

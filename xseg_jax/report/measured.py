@@ -8,6 +8,13 @@ from xseg_jax.colours import class_rgb
 from xseg_jax.report import representative
 from xseg_jax.report.numbers import MINUS, NONE, TIMES, count, interval, number, percent
 from xseg_jax.report.plots import Axis, Dot, Line, dot_chart, line_chart
+from xseg_jax.report.properties import (
+    few_parts,
+    fractions_of,
+    intervals_over,
+    left_out,
+    no_intervals,
+)
 
 Json = Mapping[str, Any]
 Section = dict[str, Any]
@@ -39,8 +46,9 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
       method: what the volume that was measured is called.
 
     Returns:
-      words, method, baselines (names), intervals (over what), rows, errors (charts), curves
-      (charts), objects (rows), representative (lines and charts, or None), left_out.
+      words, method, baselines (names), hints (over what intervals are, of what fractions), rows,
+      errors (charts), curves (charts), objects (rows), representative (lines and charts, or None),
+      left_out.
     """
     found = measured["quantities"]
     baselines = list(
@@ -57,8 +65,9 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
         "words": _words(measured),
         "method": method,
         "has_truth": has_truth,
+        "columns": 2 + 2 * has_truth + len(baselines),
         "baselines": baselines,
-        "intervals": list(dict.fromkeys(one["interval"] for one in found if one["interval"])),
+        "hints": _hints(measured),
         "rows": [_row(one, baselines, measured["phases"]) for one in found],
         "errors": _errors(found, [method, *baselines]) if has_truth else [],
         "curves": _curves(drawn, measured["phases"]),
@@ -69,15 +78,31 @@ def quantities(measured: Json, method: str = "U-Net") -> Section:
         "representative": representative.section(measured, unit_words(measured["unit"])),
         "more_curves": max(0, len(drawn) - MOST_CHARTS),
         "left_out": [
-            {"name": " ".join([one["quantity"].replace("_", " "), *_of(one)]),
-             "reason": one["reason"]}
-            for one in [*measured["left_out"], *empty]
+            {"name": name, "reason": reason}
+            for name, reason in left_out([*measured["left_out"], *empty]).items()
         ],
-    }  # fmt: skip
+    }
+
+
+def _hints(measured: Json) -> list[str]:
+    """What is to be known of the table, a sentence each."""
+    over, fractions = intervals_over(measured), fractions_of(measured)
+    said = [f"small: interval, {'; '.join(over)}"] if over else []
+    if few := no_intervals(measured):
+        said.append(f"small: values of the parts; {few}")
+    if fractions:
+        said.append(f"{fractions} where it is a class, unless its value is ignored")
+    return [f"{one[0].upper()}{one[1:]}." for one in said]
 
 
 def _words(measured: Json) -> str:
     flat = measured["dimension"] == 2
+    if measured.get("independent"):  # Earlier versions took everything for slices of a volume.
+        images = count(measured["shape"][0], "image")
+        return (
+            f"Areas in {images} that are no slices of one volume: shares of the labelled pixels of "
+            "all of them together. Nothing else can be told of a volume."
+        )
     first = int(flat)  # Of slices: how many there are, and their sides.
     size = f" {TIMES} ".join(str(n) for n in measured["shape"][first:])
     axes, voxels = ("y, x", "pixels") if flat else ("z, y, x", "voxels")
@@ -88,8 +113,8 @@ def _words(measured: Json) -> str:
         edges = f" {TIMES} ".join(f"{edge:.4g}" for edge in measured["voxel_size"][first:])
         known = f"{voxels} of {edges} {unit_words(unit)} ({axes})"
     if flat:
-        count = measured["shape"][0]
-        said = f"Estimated for the volume from {count} slice{'s' * (count > 1)} of {size} {voxels}"
+        slices = count(measured["shape"][0], "slice")
+        said = f"Estimated for the volume from {slices} of {size} {voxels}"
         return f"{said}, as if it were the same in all directions; {known}."
     return f"Measured in three dimensions on {size} voxels ({axes}); {known}."
 
@@ -106,7 +131,7 @@ def _rgb(phase: str | None, phases: Sequence[str]) -> tuple[int, int, int] | Non
 
 
 def _row(one: Json, baselines: Sequence[str], phases: Sequence[str]) -> Section:
-    against = one["against"] or {}
+    against, few = one["against"] or {}, few_parts(one)
     beside = against.get("baselines", {})
     return {
         "name": one["label"][:1].upper() + one["label"][1:],
@@ -114,20 +139,25 @@ def _row(one: Json, baselines: Sequence[str], phases: Sequence[str]) -> Section:
         "rgb": _rgb(one.get("phase"), phases),
         "unit": unit_words(one["unit"]),
         "value": number(one["value"]),
-        "interval": interval(one["low"], one["high"]),
+        "interval": _each(few) if few else interval(one["low"], one["high"]),
         "truth": number(against.get("truth")),
-        "truth_interval": interval(against.get("truth_low"), against.get("truth_high")),
+        "truth_interval": _each(against.get("truth_parts") or ())
+        if few
+        else interval(against.get("truth_low"), against.get("truth_high")),
         "error": _relative(against.get("error")),
-        "error_interval": _relative_interval(against),
+        "error_interval": "" if few else _relative_interval(against),
         "beside": [
             {
-                "value": number(other.get("value")),
                 "error": _relative(other.get("error")),
-                "interval": _relative_interval(other),
+                "interval": "" if few else _relative_interval(other),
             }
             for other in (beside.get(name, {}) for name in baselines)
         ],
     }
+
+
+def _each(values: Sequence[float | None]) -> str:
+    return ", ".join(map(number, values))
 
 
 def _relative(error: float | None) -> str:
@@ -154,8 +184,9 @@ def _errors(found: Sequence[Json], methods: Sequence[str]) -> list[Section]:
             against = one["against"]
             beside = against.get("baselines", {})
             sides = [against, *(beside.get(name, {}) for name in methods[1:])]
+            keys = ERROR[:1] if few_parts(one) else ERROR
             dots = [
-                Dot(n, *(_hundredfold(side.get(key)) for key in ERROR))
+                Dot(n, *(_hundredfold(side.get(key)) for key in keys))
                 for n, side in enumerate(sides)
             ]
             rows.append((" ".join(_of(one)) or label, dots))

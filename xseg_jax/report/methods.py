@@ -4,57 +4,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xseg_jax.report.leaks import leak_sentence, noun
+from xseg_jax.report.measured import unit_words
 from xseg_jax.report.numbers import TIMES, count, number, percent, score
+from xseg_jax.report.properties import intervals_over
+from xseg_jax.report.recipe_words import (
+    GREY_SCALES,
+    augmentation,
+    data_name,
+    inference,
+    last_part,
+    listed,
+    network,
+    training,
+)
 from xseg_jax.report.run_folder import RunFolder
 from xseg_jax.report.scores import methods_of, verdict
+from xseg_jax.report.sources import IN_TEXT, SOURCES, Cited, of_quantities
+from xseg_jax.report.table import too_few
 
 Json = Mapping[str, Any]
 
 AUTHORS = "The xseg_jax developers"
 SOFTWARE = "xseg_jax: segmentation of X-ray images with a U-Net in JAX"
-SOURCES = {
-    "unet": "Ronneberger O, Fischer P, Brox T (2015). U-Net: convolutional networks for biomedical "
-    "image segmentation. MICCAI, LNCS 9351, 234-241. doi:10.1007/978-3-319-24574-4_28",
-    "adam": "Kingma DP, Ba J (2015). Adam: a method for stochastic optimization. ICLR. "
-    "arXiv:1412.6980",
-    "adamw": "Loshchilov I, Hutter F (2019). Decoupled weight decay regularization. ICLR. "
-    "arXiv:1711.05101",
-    "batch": "Ioffe S, Szegedy C (2015). Batch normalization: accelerating deep network training "
-    "by reducing internal covariate shift. ICML. arXiv:1502.03167",
-    "group": "Wu Y, He K (2018). Group normalization. ECCV. arXiv:1803.08494",
-    "instance": "Ulyanov D, Vedaldi A, Lempitsky V (2016). Instance normalization: the missing "
-    "ingredient for fast stylization. arXiv:1607.08022",
-    "dice": "Milletari F, Navab N, Ahmadi S-A (2016). V-Net: fully convolutional neural networks "
-    "for volumetric medical image segmentation. 3DV. doi:10.1109/3DV.2016.79",
-    "focal": "Lin T-Y, Goyal P, Girshick R, He K, Dollár P (2017). Focal loss for dense object "
-    "detection. ICCV. arXiv:1708.02002",
-    "forest": "Breiman L (2001). Random forests. Machine Learning 45, 5-32. "
-    "doi:10.1023/A:1010933404324",
-    "thresholding": "Liao P-S, Chen T-S, Chung P-C (2001). A fast algorithm for multilevel "
-    "thresholding. Journal of Information Science and Engineering 17, 713-727",
-    "temperature": "Guo C, Pleiss G, Sun Y, Weinberger KQ (2017). On calibration of modern neural "
-    "networks. ICML. arXiv:1706.04599",
-    "pigeonhole": "Owen AB (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1, "
-    "386-411. doi:10.1214/07-AOAS122",
-    "rescaled": "Rao JNK, Wu CFJ (1988). Resampling inference with complex survey data. Journal of "
-    "the American Statistical Association 83, 231-241. doi:10.1080/01621459.1988.10478591",
-}
-"""What a paper cites, by what a run used."""
-IN_TEXT = {
-    "unet": "Ronneberger et al. 2015",
-    "adam": "Kingma and Ba 2015",
-    "adamw": "Loshchilov and Hutter 2019",
-    "batch": "Ioffe and Szegedy 2015",
-    "group": "Wu and He 2018",
-    "instance": "Ulyanov et al. 2016",
-    "dice": "Milletari et al. 2016",
-    "focal": "Lin et al. 2017",
-    "forest": "Breiman 2001",
-    "thresholding": "Liao et al. 2001",
-    "temperature": "Guo et al. 2017",
-    "pigeonhole": "Owen 2007",
-    "rescaled": "Rao and Wu 1988",
-}
 SPLITS = {
     "scan": "by whole scans",
     "z": "by contiguous blocks of slices along z of each scan, {gap} voxels apart or more",
@@ -64,33 +35,6 @@ SPLITS = {
     "parts",
     "none": "not at all: every label trained the network",
 }
-SCHEDULES = {
-    "constant": "a constant learning rate of",
-    "cosine": "a learning rate that falls as a cosine from",
-}
-LOSSES = {
-    "cross_entropy": "cross-entropy",
-    "weighted_cross_entropy": "class-weighted cross-entropy",
-    "dice": "the Dice loss",
-    "focal": "the focal loss",
-    "cross_entropy_dice": "the sum of cross-entropy and the Dice loss",
-}
-GREY_SCALES = {
-    "volume": "by the mean and standard deviation of the training slices",
-    "scan": "by the mean and standard deviation of each scan",
-    "image": "by the mean and standard deviation of each image",
-}
-
-
-class _Cited:
-    """Gives in-text citations, and remembers which there were."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, None] = {}
-
-    def __call__(self, *keys: str) -> str:
-        self.keys |= dict.fromkeys(keys)
-        return f"({'; '.join(IN_TEXT[key] for key in keys)})"
 
 
 def methods_text(folder: RunFolder) -> tuple[str, list[str]]:
@@ -102,7 +46,7 @@ def methods_text(folder: RunFolder) -> tuple[str, list[str]]:
     Returns:
       The paragraphs, with an empty line between, and the sources that they cite.
     """
-    cite = _Cited()
+    cite = Cited()
     paragraphs = []
     if folder.config is not None and folder.data is not None:
         paragraphs += [
@@ -126,121 +70,112 @@ def source_words(config: Json) -> str:
     data = config["data"]
     if data["source"] == "phantom":
         phantom = data["phantom"]
+        step = phantom["z_step"]
+        imaged = f", one in {step} of which is imaged" if step > 1 else ""
         return (
             f"a synthetic tomogram of {phantom['depth']} slices of {phantom['size']} {TIMES} "
-            f"{phantom['size']} voxels, reconstructed from {phantom['projections']} projections "
-            f"with {number(phantom['photons'], 3)} photons a detector pixel"
+            f"{phantom['size']} voxels{imaged}, reconstructed from {phantom['projections']} "
+            f"projections with {number(phantom['photons'], 3)} photons a detector pixel"
         )
-    named = data["images"] or data["root"]
-    return f"the images of {last_part(named)}"
-
-
-def last_part(path: str) -> str:
-    """The name of a file or folder: where it lies is nobody's business."""
-    return path.rstrip("/").rpartition("/")[2] or path
+    return f"the images of {data_name(data['images'] or data['root'])}"
 
 
 def _data(config: Json, data: Json) -> list[str]:
-    parts = {name: len(found) for name, found in data["split"].items()}
     classes = list(dict.fromkeys(data["label_map"]["classes"]))
-    named = ", ".join(classes[:-1]) + f" and {classes[-1]}"
     said = [
         f"The data are {source_words(config)} ({data['dtype']}), with labels of {len(classes)} "
-        f"classes ({named})."
+        f"classes ({listed(classes)})."
     ]
-    kind = data["split_kind"]
-    what = "image" if kind == "group" else "slice"  # Images of groups are no slices of a scan.
-    if kind == "none":
-        said.append(f"All {count(parts['train'], f'labelled {what}')} trained the network.")
-    elif data["slabs"] is not None:
-        said.append(
-            f"Labelled pixels were divided {split_words(kind, config['data']['split']['gap'])}."
-        )
-    else:
-        said.append(
-            f"Labelled {what}s were divided {split_words(kind, config['data']['split']['gap'])}: "
-            f"{parts['train']} for training, {parts['validation']} for validation and "
-            f"{parts['test']} for testing."
-        )
-    if parts.get("between"):
-        said.append(
-            f"{count(parts['between'], 'more slice')} between those of training "
-            f"{'was' if parts['between'] == 1 else 'were'} held out and scored separately."
-        )
+    if config["data"]["source"] == "phantom":
+        said.append(_phantom(config["data"]["phantom"]))
+    if known := data.get("voxel_size"):  # Earlier versions did not keep it.
+        size = f" {TIMES} ".join(f"{side:.4g}" for side in known["size"])
+        said.append(f"Voxels are {size} {unit_words(known['unit'])} (z, y, x).")
+    if ignored := data["label_map"]["ignore"]:
+        said.append(f"Pixels with a label value of {ignored} count nowhere.")
+    said += _split(config["data"], data)
     pixels = data["train_pixels"]
     shares = ", ".join(
         f"{name} {percent(n / sum(pixels))}" for name, n in zip(classes, pixels, strict=True)
     )
     said.append(f"Training had {sum(pixels):,} labelled pixels ({shares}).")
-    if leak := leak_sentence(data.get("leak"), what):
+    if leak := leak_sentence(data.get("leak"), _plane(data)):
         said.append(leak)
     return said
 
 
-def _training(folder: RunFolder, config: Json, cite: _Cited) -> list[str]:
-    model, optimizer, loss = config["model"], config["optimizer"], config["loss"]
-    features = [str(n) for n in model["features"]]
-    levels = f"{', '.join(features[:-1])} and {features[-1]}" if features[1:] else features[0]
-    norm, unet = model["norm"], cite("unet")  # Sources stand in the order of the text.
-    normed = "without normalisation layers" if norm == "none" else (
-        f"{norm} normalisation {cite(norm)}"
-    )  # fmt: skip
-    joined = "" if norm == "none" else "with "
-    sees = 2 * folder.context + 1
-    said = [
-        f"A U-Net {unet} of {levels} features on its {len(features)} levels, {joined}"
-        f"{normed} and {folder.results['parameters']:,} parameters, was trained from "
-        + (f"the weights of another run ({config['init_from']})" if config["init_from"] else
-           "random weights")
-        + f" (seed {config['seed']})."
-    ]  # fmt: skip
-    if sees > 1:
-        said.append(f"It sees {sees} neighbouring slices and segments the middle one.")
-    steps = max((row["step"] for row in folder.metrics), default=None)
-    decay = optimizer["weight_decay"]
-    keys = ("adam", "adamw") if decay else ("adam",)
-    adam = f"{'AdamW' if decay else 'Adam'} {cite(*keys)}"
-    schedule = SCHEDULES[optimizer["schedule"]]
-    crop = config["data"]["crop"]
-    took = f" ({count(steps, 'step')})" if steps else ""
-    said.append(
-        f"Training took {count(config['epochs'], 'epoch')}{took} of batches of "
-        f"{config['batch_size']} crops of {crop} {TIMES} {crop} "
-        f"pixels with {adam} at {schedule} {optimizer['learning_rate']:g}"
-        + (f" and a weight decay of {decay:g}" if decay else "")
-        + f", and minimised {LOSSES[loss['name']]}{_loss_source(loss['name'], cite)}."
+def _phantom(phantom: Json) -> str:
+    fractions, attenuation = (
+        listed([f"{one:g}" for one in phantom[key]]) for key in ("fractions", "attenuation")
     )
-    said.append(_augmentation(config["augment"]))
-    said.append(f"Grey values were normalised {GREY_SCALES[config['data']['normalize']]}.")
-    used = config["checkpoint"].get("use", "best")
-    validated = bool(folder.data and folder.data["split"]["validation"])
-    which = (
-        f"the highest mean IoU on the validation {noun(folder.results)}s"
-        if used == "best" and validated
-        else None
+    return (
+        f"Its phases fill {fractions} of the volume, with a correlation length of "
+        f"{phantom['correlation_length']:g} pixels, and attenuate by {attenuation} a pixel, "
+        f"{percent(phantom['texture'])} more or less within a phase; the gain of detector pixels "
+        f"is off by {percent(phantom['ring_strength'])} and the spectrum is "
+        f"{percent(phantom['beam_hardening'])} wide (seed {phantom['seed']})."
     )
-    said.append(
-        f"The checkpoint with {which} was used." if which else "The last checkpoint was used."
-    )
+
+
+def _plane(data: Json) -> str:
+    """What a plane is called: images of groups are no slices of a scan."""
+    return "image" if data["split_kind"] == "group" else "slice"
+
+
+def _split(config: Json, data: Json) -> list[str]:
+    """How labelled planes were divided, and what was left out."""
+    kind, what, split = data["split_kind"], _plane(data), config["split"]
+    parts = {name: len(found) for name, found in data["split"].items()}
+    ranges = {part: split[part] for part in ("train", "validation", "test") if split[part]}
+    how = split_words(kind, split["gap"])
+    if kind == "z" and ranges:
+        named = {"train": "training", "test": "testing"}
+        told = [f"{a} to {b} for {named.get(part, part)}" for part, (a, b) in ranges.items()]
+        how = f"by z, {listed(told)}"
+    if kind == "group" and split["group_pattern"]:
+        how += f" (by {split['group_pattern']} in their names)"
+    if kind in ("scan", "group", "random"):  # Earlier versions drew it by the run's own seed.
+        how += f", drawn by seed {split.get('seed', config['seed'])}"
+    if kind == "none":
+        said = [f"All {count(parts['train'], f'labelled {what}')} trained the network."]
+    elif data["slabs"] is not None:
+        said = [f"Labelled pixels were divided {how}."]
+    else:
+        said = [
+            f"Labelled {what}s were divided {how}: {parts['train']} for training, "
+            f"{parts['validation']} for validation and {parts['test']} for testing."
+        ]
+    if left := data.get("left_out"):  # Earlier versions did not keep it.
+        where = "outside of these ranges" if ranges else "in the gaps between them"
+        said.append(f"{count(left, what)} {where} {_were(left)} left out.")
+    if most := config["train_slices"]:
+        said.append(f"No more than {count(most, what)} of the training part trained the network.")
+    if n := parts.get("between"):
+        said.append(
+            f"{count(n, f'more {what}')} between those of training {_were(n)} held out and scored "
+            "separately."
+        )
     return said
 
 
-def _loss_source(name: str, cite: _Cited) -> str:
-    keys = [key for key in ("dice", "focal") if key in name]
-    return f" {cite(*keys)}" if keys else ""
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
 
 
-def _augmentation(augment: Json) -> str:
-    ways = ["mirror images"] if augment["flip"] != "none" else []
-    ways += ["quarter turns"] if augment["rotate90"] else []
-    drawn = [
-        f"{name.replace('_', ' ')} up to {value:g}"
-        for name, value in augment.items()
-        if name not in ("flip", "rotate90", "chance") and value
+def _training(folder: RunFolder, config: Json, cite: Cited) -> list[str]:
+    steps = max((row["step"] for row in folder.metrics), default=None)
+    grey = GREY_SCALES[config["data"]["normalize"]].format(what=noun(folder.results))
+    used = config["checkpoint"].get("use", "best")
+    validated = bool(folder.data and folder.data["split"]["validation"])
+    best = f"The checkpoint with the highest mean IoU on the validation {noun(folder.results)}s"
+    return [
+        *network(config, folder.results["parameters"], folder.context, cite),
+        *training(config, steps, cite),
+        augmentation(config["augment"]),
+        f"Grey values were normalised {grey}.",
+        f"{best if used == 'best' and validated else 'The last checkpoint'} was used.",
+        inference(config),
     ]
-    if drawn:
-        ways.append(f"{', '.join(drawn)} (each with a chance of {augment['chance']:g})")
-    return f"Crops were augmented by {' and '.join(ways)}." if ways else "Crops were not augmented."
 
 
 def _evaluated(evaluation: Json, results: Json) -> list[str]:
@@ -249,11 +184,11 @@ def _evaluated(evaluation: Json, results: Json) -> list[str]:
     mean = f", and {count(runs - 1, 'other')}, whose mean was taken" if runs > 1 else ""
     return [
         f"The network of the run {run} (step {evaluation['step']}){mean} was scored on "
-        f"{count(results['slices'], 'labelled image')} of {last_part(evaluation['input'])}."
+        f"{count(results['slices'], 'labelled image')} of {data_name(evaluation['input'])}."
     ]
 
 
-def _scoring(folder: RunFolder, cite: _Cited) -> list[str]:
+def _scoring(folder: RunFolder, cite: Cited) -> list[str]:
     results = folder.results
     if not results["slices"]:
         return ["Nothing was left to test the network on."]
@@ -273,11 +208,20 @@ def _scoring(folder: RunFolder, cite: _Cited) -> list[str]:
         )
     if results.get("verdict"):
         said.append(verdict(results)["line"])
-        if results["verdict"]["low"] is not None:
+        if results["verdict"]["low"] is not None and not too_few(results["verdict"]):
             said.append(
                 f"Intervals are bootstrapped over these {results['verdict']['unit']} "
                 f"{cite('pigeonhole', 'rescaled')}; they do not cover the chance of another seed."
             )
+    edges = results.get("boundaries") or {}  # Earlier versions scored none.
+    if edges.get("surface_dice") is not None:
+        said.append(
+            f"The surface Dice {cite('surface_dice')}, the share of labelled and predicted "
+            f"boundaries within {edges['tolerance']:g} pixels of the other, is "
+            f"{score(edges['surface_dice'])}."
+        )
+    if folder.measured and folder.measured["quantities"]:
+        said.append(_measured(folder.measured, cite))
     calibration = results.get("calibration") or {}
     if calibration.get("temperature") is not None and "ece" in calibration:
         said.append(
@@ -287,6 +231,18 @@ def _scoring(folder: RunFolder, cite: _Cited) -> list[str]:
             f"{score(calibration['ece'])}."
         )
     return said
+
+
+def _measured(measured: Json, cite: Cited) -> str:
+    """What was measured of the tested part, with its sources."""
+    names = list(dict.fromkeys(one["label"] for one in measured["quantities"]))
+    over = intervals_over(measured)
+    of = f"; intervals: {', '.join(over)}" if over else ""
+    how = "" if measured["dimension"] == 3 else ", estimated from single slices"
+    if measured.get("independent"):
+        how = ""
+    said = f"Measured of prediction and labels{how}: {listed(names)}{of}"
+    return f"{said} {cite(*of_quantities(measured))}."
 
 
 def _software(results: Json) -> list[str]:

@@ -12,10 +12,12 @@ from typing import Any
 
 from xseg_jax.files import one_line
 from xseg_jax.report.leaks import leak_line, noun
-from xseg_jax.report.methods import SOURCES, last_part, methods_text, source_words, split_words
+from xseg_jax.report.methods import methods_text, source_words, split_words
 from xseg_jax.report.numbers import count, percent, score
+from xseg_jax.report.recipe_words import last_part
 from xseg_jax.report.run_folder import RunFolder
 from xseg_jax.report.scores import methods_of, verdict
+from xseg_jax.report.sources import SOURCES
 
 Json = Mapping[str, Any]
 

@@ -7,6 +7,9 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
 NONE = DASH
 """Stands where there is no number."""
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+FEWEST = 4
+"""Parts that an interval needs, as in `evaluation.statistics`."""
 
 
 def decimals(value: float | None, digits: int = 4) -> int | None:
@@ -36,7 +39,8 @@ def number(value: float | None, digits: int = 4, *, places: int | None = None) -
     if places is not None:
         return f"{value:,.{places}f}".replace("-", MINUS)
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-    return f"{mantissa}{TIMES}10^{int(exponent)}".replace("-", MINUS)
+    power = str(int(exponent)).translate(RAISED)
+    return f"{mantissa}{TIMES}10{power}".replace("-", MINUS)
 
 
 def score(value: float | None) -> str:

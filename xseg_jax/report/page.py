@@ -13,10 +13,12 @@ from xseg_jax.report import scores, sections
 from xseg_jax.report.compared import comparison
 from xseg_jax.report.leaks import noun
 from xseg_jax.report.measured import quantities
-from xseg_jax.report.methods import citation, last_part, methods_text
+from xseg_jax.report.methods import citation, methods_text
 from xseg_jax.report.numbers import count, duration
+from xseg_jax.report.recipe_words import data_name, last_part
 from xseg_jax.report.run_folder import SLICES, RunFolder
 from xseg_jax.report.slices import read_slices
+from xseg_jax.report.sources import SOURCES, of_quantities
 from xseg_jax.report.studied import studied
 from xseg_jax.report.viewer import viewer_html
 
@@ -75,23 +77,31 @@ def measured_page(measured: Mapping[str, Any]) -> str:
       HTML that loads nothing.
     """
     rows = [
-        ("input", last_part(measured["input"])),
-        *([("labels", last_part(measured["labels"]))] if measured["labels"] else []),
+        ("input", data_name(measured["input"])),
+        *([("labels", data_name(measured["labels"]))] if measured["labels"] else []),
         ("commit", measured["git_commit"] or "not known"),
         ("device", measured["device"]),
         ("time", duration(measured["seconds"])),
         *measured["packages"].items(),
     ]
+    maker = measured.get("prediction")  # Earlier versions did not say.
     data = {
-        "name": last_part(measured["input"]),
+        "name": data_name(measured["input"]),
+        "summary": made_by(maker) if maker else [],
         "classes": sections.classes_of(measured["phases"]),
         "quantities": quantities(measured, "segmented"),
         "warnings": measured["warnings"],
         "provenance": rows,
         "config": None,
-        "cite": citation(measured, SOURCES),
+        "cite": citation(measured, [SOURCES[key] for key in of_quantities(measured)]),
     }
     return environment().get_template("measured.html").render(data)
+
+
+def made_by(maker: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Who has segmented what was measured: what, and its value."""
+    runs = ", ".join(f"{one['run']} (step {one['step']})" for one in maker["runs"])
+    return [("scan", maker["scan"]), ("segmented by", maker["network"]), ("run", runs)]
 
 
 def compared_page(compared: Mapping[str, Any]) -> str:
@@ -127,7 +137,9 @@ def _of_several(
 ) -> str:
     """The page of several runs, with what they were compared by and with."""
     rows = [*sides, ("commit", found["git_commit"] or "not known"), *found["packages"].items()]
-    more = {"provenance": rows, "config": None, "cite": citation(found, COMPARED_BY)}
+    pairs = found.get("pairs") or [row for one in found["scores"] for row in one["variants"]]
+    used = COMPARED_BY if any(row["low"] is not None for row in pairs) else ()
+    more = {"provenance": rows, "config": None, "cite": citation(found, used)}
     return environment().get_template(template).render({**data, **more})
 
 
@@ -136,14 +148,7 @@ COMPARED_BY = (
     "doi:10.1080/01621459.1988.10478591.",
     "Several comparisons: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.",
 )
-"""What a comparison, or a study, stands on."""
-SOURCES = (
-    "Surface areas: Legland, Kiêu and Devaux 2007, doi:10.5566/ias.v26.p83-92.",
-    "Intervals over parts of a volume: Kanit et al. 2003, doi:10.1016/S0020-7683(03)00143-4.",
-    "Local thickness: Hildebrand and Rüegsegger 1997, doi:10.1046/j.1365-2818.1997.1340694.x.",
-    "Tortuosity factor: Cooper et al. 2016, doi:10.1016/j.softx.2016.09.002.",
-)
-"""Of what a measurement stands on; docs/quantities.md has all."""
+"""What intervals of a comparison, or a study, stand on."""
 
 
 def run_data(folder: RunFolder) -> dict[str, Any]:
@@ -204,14 +209,14 @@ def provenance(folder: RunFolder) -> list[tuple[str, str]]:
     rows = [
         ("commit", results["git_commit"] or "not known"),
         ("device", results["device"]),
-        ("time", f"{duration(results['seconds'])} ({results['seconds']:.1f} s)"),
+        ("time", duration(results["seconds"])),
     ]
     if folder.data is not None:
         rows.append(
             ("data", f"content {folder.data['fingerprint']}, pixels {folder.data['dtype']}")
         )
     if folder.evaluation is not None:
-        rows += [(what, last_part(folder.evaluation[key])) for what, key in EVALUATED.items()]
+        rows += [(what, data_name(folder.evaluation[key])) for what, key in EVALUATED.items()]
     label_map = results["label_map"]
     values = zip(label_map["values"], label_map["classes"], strict=True)
     rows.append(("label values", ", ".join(f"{value}: {name}" for value, name in values)))

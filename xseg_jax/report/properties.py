@@ -2,12 +2,13 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xseg_jax.files import write_text
 from xseg_jax.report import representative
+from xseg_jax.report.numbers import FEWEST, count
 
 COLUMNS = (
     "quantity", "phase", "with", "axis", "unit", "value", "low", "high", "interval", "doubt_low",
@@ -23,40 +24,107 @@ def measured_table(found: Mapping[str, Any]) -> str:
     """
     known = any(row["against"] for row in found["quantities"])
     doubted = any(row["doubt_low"] is not None for row in found["quantities"])
-    flat = found["dimension"] == 2
-    shape = " x ".join(map(str, found["shape"][flat:]))
-    sides = " x ".join(f"{side:.4g}" for side in found["voxel_size"][flat:])
-    slices = f"estimated from {found['shape'][0]} slices of {shape} pixels"
-    lines = [
-        f"{slices if flat else f'{shape} voxels'} of {sides} {found['unit']}",
-        "",
-        f"{'':<44}{'phase':<16}{'value':>12}  {'95% interval':<24}{'unit':<8}"
-        + (f"{'doubt leaves open':<24}" if doubted else "")
-        + (f"{'truth':>12}{'error':>9}  {'95% interval':<18}" if known else ""),
-    ]
-    before = None
+    heads = ["", "phase", "value", "95% interval", "unit"]
+    heads += ["doubt leaves open"] * doubted + ["truth", "error", "95% interval"] * known
+    table, before = [heads], None
     for row in found["quantities"]:
         label = row["label"] + (f" along {row['axis']}" if row["axis"] else "")
-        phases = ", ".join(name for name in (row["phase"], row["with"]) if name)
-        line = f"{label if label != before else '':<44}{phases:<16}{_number(row['value']):>12}  "
-        unit = "" if row["unit"] == "1" else row["unit"]
-        line += f"{_interval(row['low'], row['high']):<24}{unit:<8}"
-        if doubted:
-            line += f"{_interval(row['doubt_low'], row['doubt_high']):<24}"
-        if against := row["against"]:
-            line += f"{_number(against['truth']):>12}{_percent(against['error']):>9}  "
-            ends = against["error_low"], against["error_high"]
-            line += "" if None in ends else f"{_percent(ends[0])} to {_percent(ends[1])}"
-        lines.append(line.rstrip())
+        against, few = row["against"] or {}, few_parts(row)
+        cells = [
+            label if label != before else "",
+            ", ".join(name for name in (row["phase"], row["with"]) if name),
+            _number(row["value"]),
+            f"parts: {_each(few)}" if few else _interval(row["low"], row["high"]),
+            "" if row["unit"] == "1" else row["unit"],
+        ]
+        cells += [_interval(row["doubt_low"], row["doubt_high"])] * doubted
+        if known:
+            ends = [_percent(against.get(key)) for key in ("error_low", "error_high")]
+            truth = _number(against["truth"]) if against else ""
+            cells += [truth, _percent(against.get("error"))]
+            cells.append(" to ".join(ends) if all(ends) and not few else "")
+        table.append(cells)
         before = label
-    parts = dict.fromkeys(row["interval"] for row in found["quantities"] if row["interval"])
-    lines += ["", *(f"intervals: {part}" for part in parts)]
+    lines = [_shape(found), "", *_aligned(table, {"value", "truth", "error"}), ""]
+    lines += [f"intervals: {part}" for part in intervals_over(found)]
+    if note := no_intervals(found):
+        lines.append(note)
+    if note := fractions_of(found):
+        lines.append(f"{note}; --config.data.ignore=VALUE leaves a value out")
     lines += object_lines(found)
     if found.get("representative"):
         said = [f"  {line}" for line in representative.lines(found)]
         lines += ["spread between subvolumes:", *said] if said else []
-    lines += [f"left out: {one['quantity']}, for {one['reason']}" for one in found["left_out"]]
+    lines += [f"left out: {what}, for {why}" for what, why in left_out(found["left_out"]).items()]
     return "\n".join(lines)
+
+
+def _shape(found: Mapping[str, Any]) -> str:
+    """What was measured, and how large a voxel is."""
+    flat = found["dimension"] == 2
+    shape = " x ".join(map(str, found["shape"][flat:]))
+    if found.get("independent"):  # Earlier versions took everything for slices of a volume.
+        images = count(found["shape"][0], "image")
+        return f"areas in {images}, {shape} pixels at most, that are no slices of one volume"
+    sides = " x ".join(f"{side:.4g}" for side in found["voxel_size"][flat:])
+    slices = f"estimated from {count(found['shape'][0], 'slice')} of {shape} pixels"
+    return f"{slices if flat else f'{shape} voxels'} of {sides} {found['unit']}"
+
+
+def _aligned(table: Sequence[Sequence[str]], right: Collection[str]) -> list[str]:
+    """Rows of cells below each other, as wide as they need; numbers end in one place."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if head in right else f"{cell:<{width}}"
+            for cell, width, head in zip(row, widths, table[0], strict=True)
+        ).rstrip()
+        for row in table
+    ]
+
+
+def few_parts(row: Mapping[str, Any]) -> Sequence[float | None]:
+    """The values of parts that are too few for an interval; empty where there are enough, or none.
+
+    Args:
+      row: of `measured.json`. Earlier versions gave intervals of two parts.
+    """
+    parts = row.get("parts") or ()
+    return parts if len(parts) < FEWEST else ()
+
+
+def intervals_over(found: Mapping[str, Any]) -> list[str]:
+    """What the intervals of quantities are over, each once."""
+    rows = [row for row in found["quantities"] if not few_parts(row)]
+    return list(dict.fromkeys(row["interval"] for row in rows if row["interval"]))
+
+
+def no_intervals(found: Mapping[str, Any]) -> str:
+    """Why values of parts stand in place of intervals; "" where none do."""
+    counts = sorted({len(few_parts(row)) for row in found["quantities"]} - {0})
+    if not counts:
+        return ""
+    return f"no interval of {' or '.join(map(str, counts))} parts: {FEWEST} are the fewest"
+
+
+def fractions_of(found: Mapping[str, Any]) -> str:
+    """What fractions are shares of; "" where there are none."""
+    names = {row["quantity"] for row in found["quantities"]}
+    if not names & {"volume_fraction", "area_fraction"}:
+        return ""
+    what = "voxels" if found["dimension"] == 3 else "pixels"
+    around = "background" if found.get("independent") else "air around a sample"
+    return f"fractions are of all labelled {what}, {around} included"
+
+
+def left_out(some: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What is left out, with the reason; what has the same reason stands together."""
+    reasons: dict[str, list[str]] = {}
+    for one in some:
+        phase = f" of {one['phase']}" if one.get("phase") else ""
+        name = one["quantity"].replace("_", " ")
+        reasons.setdefault(one["reason"], []).append(f"{name}{phase}")
+    return {", ".join(names): reason for reason, names in reasons.items()}
 
 
 def object_lines(found: Mapping[str, Any]) -> list[str]:
@@ -93,6 +161,10 @@ def write_csv(path: Path, found: Mapping[str, Any]) -> None:
 
 def _number(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.4g}"
+
+
+def _each(values: Sequence[float | None]) -> str:
+    return ", ".join(map(_number, values))
 
 
 def _interval(low: float | None, high: float | None) -> str:

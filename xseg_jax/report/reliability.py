@@ -10,6 +10,8 @@ from matplotlib.ticker import FuncFormatter
 
 from xseg_jax.report.paper import FONT, LINES, PNG, SINGLE, SMALL, save_figure, tidy
 
+LEAST_SHARE = 1e-3
+"""Of the pixels: the accuracy of bins with fewer is chance, and is not drawn."""
 # Line and the bars' hatching: told apart in grey too.
 CURVES = {"before": (LINES[0], ""), "after": (LINES[1], "////////")}
 
@@ -18,7 +20,7 @@ def draw(path: Path, calibration: Mapping[str, Any], formats: Sequence[str] = PN
     """Draws reliability curves and the shares of bins, of all pixels and of those at boundaries.
 
     Where probabilities are what they say, the curve is the diagonal; below it the network is too
-    sure.
+    sure. Bins with less than 0.1% of the pixels are left out.
 
     Args:
       path: of the PNG.
@@ -49,6 +51,11 @@ def draw(path: Path, calibration: Mapping[str, Any], formats: Sequence[str] = PN
     save_figure(figure, path, formats)
 
 
+def filled(pixels: Sequence[int]) -> list[int]:
+    """Which bins have so many of the pixels that their accuracy says something."""
+    return [n for n, count in enumerate(pixels) if count and count >= LEAST_SHARE * sum(pixels)]
+
+
 def _panel(curve: Axes, shares: Axes, bins: Mapping[str, Any], temperature: float | None) -> None:
     names = {"before": "as the network says"}
     if temperature is not None:
@@ -58,7 +65,7 @@ def _panel(curve: Axes, shares: Axes, bins: Mapping[str, Any], temperature: floa
     for place, (key, name) in enumerate(names.items()):
         (colour, line, marker), hatch = CURVES[key]
         pixels = bins[key]["pixels"]
-        known = [n for n, count in enumerate(pixels) if count]
+        known = filled(pixels)
         if not known:
             continue  # Labels may have no boundary.
         curve.plot(

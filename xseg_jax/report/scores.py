@@ -6,9 +6,9 @@ from typing import Any
 from xseg_jax.colours import class_rgb
 from xseg_jax.report.leaks import leak_line, noun
 from xseg_jax.report.measured import unit_words
-from xseg_jax.report.numbers import DASH, count, number, score, signed
+from xseg_jax.report.numbers import DASH, MINUS, count, number, score, signed
 from xseg_jax.report.plots import Axis, Dot, dot_chart
-from xseg_jax.report.table import MACRO, THE, verdict_line
+from xseg_jax.report.table import MACRO, THE, of_parts, of_too_few, too_few, verdict_line
 
 Json = Mapping[str, Any]
 Section = dict[str, Any]
@@ -56,10 +56,12 @@ def verdict(results: Json) -> dict[str, str]:
     against = THE.get(found["against"], found["against"])
     low, high = found["low"], found["high"]
     detail = f"The difference in mean IoU is {signed(found['difference'], places=4)}"
-    if low is None:
-        words = (
-            f"The U-Net beside {against}: one {noun(results)} was tested, and no interval is known"
-        )
+    if low is None or too_few(found):
+        n, what = found["units"], noun(results)
+        tested = f"one {what} was" if n == 1 else f"{count(n, what)} were"
+        words = f"The U-Net beside {against}: {tested} tested, and no interval is known"
+        detail += of_parts(found).replace("-", MINUS)
+        low = None
     elif low <= 0 <= high:
         words = f"No difference between the U-Net and {against} is shown"
     else:
@@ -114,11 +116,12 @@ def score_table(results: Json) -> Section | None:
             row(name, own["pixels"], k, lambda m, c, name=name: methods[m]["per_class"][name][c])
         )
     rows.append(row("mean of classes", None, None, lambda m, c: methods[m][MACRO.get(c, c)]))
-    known = results.get("intervals") or {}
+    known = dict(results.get("intervals") or {})
     shown = any(cell["interval"] for one in rows for cell in one["cells"])
     return {
         "has_intervals": shown,
         "over": f"{known['units']} {known['unit']}" if shown else "",
+        "no_intervals": of_too_few(known) if too_few(known) else "",
         "groups": [{"name": m, "span": sum(one == m for one, _ in columns)} for m in methods],
         "heads": [HEADS[column] for _, column in columns],
         "firsts": [n == 0 or columns[n - 1][0] != m for n, (m, _) in enumerate(columns)],
@@ -135,6 +138,8 @@ def score_table(results: Json) -> Section | None:
 def interval_of(scores: Json, column: str, name: str | None) -> str:
     """The interval of a score, of one class or of all; "" where none is known."""
     known = scores.get("intervals") or {}
+    if too_few(known):
+        return ""
     if name is not None:
         known = (known.get("per_class") or {}).get(name) or {}
         found = known.get(column)
@@ -224,6 +229,8 @@ def score_dots(results: Json) -> Section:
 
     def ends(found: Json, name: str | None) -> Json:
         known = found.get("intervals") or {}
+        if too_few(known):
+            return {}
         if name is None:
             return known.get("miou") or {}
         return ((known.get("per_class") or {}).get(name) or {}).get("iou") or {}

@@ -8,6 +8,7 @@ import numpy as np
 from xseg_jax.colours import class_rgb
 from xseg_jax.report.numbers import count, number, percent, score
 from xseg_jax.report.plots import Axis, Line, line_chart
+from xseg_jax.report.reliability import LEAST_SHARE, filled
 from xseg_jax.report.table import calibration_line
 
 Json = Mapping[str, Any]
@@ -128,10 +129,11 @@ def reliability(results: Json) -> Section | None:
     }
     charts = []
     for title, part in parts.items():
-        lines = []
+        lines, left_out = [], False
         for style, (key, name) in enumerate(names.items()):
             bins = part["bins"][key]
-            known = [n for n, pixels in enumerate(bins["pixels"]) if pixels]
+            known = filled(bins["pixels"])
+            left_out |= len(known) < sum(pixels > 0 for pixels in bins["pixels"])
             x, y = ([bins[what][n] for n in known] for what in ("confidence", "accuracy"))
             if known:
                 lines.append(Line(name, x, y, style=style, marked=True))
@@ -140,7 +142,8 @@ def reliability(results: Json) -> Section | None:
             charts.append(line_chart(
                 title, lines, Axis("confidence", 0, 1, show=score),
                 Axis("accuracy", 0, 1, show=score), diagonal=True,
-                says=f"Expected error {', then '.join(map(score, errors))}.",
+                says=f"Expected error {', then '.join(map(score, errors))}."
+                + f" Bins with less than {LEAST_SHARE:.1%} of the pixels are left out." * left_out,
             ))  # fmt: skip
     rows = [
         {"name": name, "rgb": class_rgb(k), "cells": [score(own["before"])]
@@ -187,7 +190,7 @@ def robustness(degraded: Json) -> Section:
         for row in degraded["rows"]
     ]
     return {
-        "planes": degraded["planes"],
+        "planes": count(degraded["planes"], "plane"),
         "charts": charts,
         "methods": methods,
         "rows": [

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from xseg_jax.files import write_text
+from xseg_jax.report.numbers import FEWEST
 from xseg_jax.report.paper import PNG, files_of
 from xseg_jax.report.study_figure import Compared, draw
 
@@ -126,13 +127,14 @@ def markdown(compared: Compared) -> str:
         differs = np.isfinite(row["difference"])
         spread = f" ± {number(row['std'])}" if np.isfinite(row["std"]) else ""
         mean = number(row["mean"]) if np.isfinite(row["mean"]) else "not defined"
-        ends = f"[{number(row['low'], '+')}, {number(row['high'], '+')}]"
+        known = np.isfinite(row["low"]) and np.isfinite(row["high"])
+        ends = f" [{number(row['low'], '+')}, {number(row['high'], '+')}]" if known else ""
         rows.append([
             row["variant"],
             str(row["runs"]),
             f"{mean}{spread}" if row["runs"] else "",
-            f"{number(row['difference'], '+')} {ends}" if differs else "",
-            f"{row['p']:.3f}" if differs else "",
+            f"{number(row['difference'], '+')}{ends}" if differs else "",
+            f"{row['p']:.3f}" if differs and np.isfinite(row["p"]) else "",
             f"{row['parameters']:,.0f}" if row["runs"] else "",
             f"{row['seconds'] / 60:.1f}" if row["runs"] else "",
             row["verdict"],
@@ -154,10 +156,18 @@ def footnote(compared: Compared, runs: Frame) -> str:
         if compared.lower_is_better
         else f"{compared.label} of whole test slices"
     )
-    return (
-        f"Mean and standard deviation of the {what} over {runs['seed'].nunique()} seeds. "
+    seeds = runs["seed"].nunique()
+    shown = np.isfinite(compared.summary["low"].astype(float)).any()
+    differences = (
         f"Differences: 95% interval over seeds and {compared.units}, corrected for the number of "
-        f"variants (Holm); how: docs/ablations.md. Minutes: mean time of a run on the clock, from "
-        "reading its data to its last score, beside whatever ran at the same time."
+        "variants (Holm); how: docs/ablations.md."
+        if shown
+        else f"Differences have no interval, which needs {FEWEST} seeds or blocks, and here are "
+        f"{seeds} seeds and {compared.units}."
+    )
+    return (
+        f"Mean and standard deviation of the {what} over {seeds} seeds. {differences} Minutes: "
+        "mean time of a run on the clock, from reading its data to its last score, beside whatever "
+        "ran at the same time."
         f"{fitted}"
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from xseg_jax.report.leaks import leak_line, noun
-from xseg_jax.report.numbers import count
+from xseg_jax.report.numbers import FEWEST, count
 
 COLUMNS = ("precision", "recall", "f1", "iou")
 BASELINE_COLUMNS = ("f1", "iou")
@@ -81,7 +81,9 @@ def _beside(
         for name, scores in methods.items()
     ]
     intervals = results.get("intervals") or {}  # Results of earlier versions have none.
-    if one := intervals.get(score):
+    if too_few(intervals):
+        values[0] += f" (no interval: {of_too_few(intervals)})" if what else ""
+    elif one := intervals.get(score):
         over = f" over {intervals['units']} {intervals['unit']}" if what else ""
         values[0] += f" ({what or ''}{one['low']:.4f} to {one['high']:.4f}{over})"
     return ", ".join(values)
@@ -105,11 +107,11 @@ def verdict_line(verdict: dict[str, Any], what: str = "slice") -> str:
     """Whether the network is better than the best baseline, in words."""
     against = THE.get(verdict["against"], verdict["against"])
     difference, low, high = (verdict[key] for key in ("difference", "low", "high"))
-    if low is None:
-        return (
-            f"the mean IoU of U-Net minus that of {against} is {difference:+.4f}; one {what} "
-            "alone was tested, so that no interval is known"
-        )
+    if low is None or too_few(verdict):
+        said = f"the mean IoU of U-Net minus that of {against} is {difference:+.4f}"
+        if verdict["units"] == 1:
+            return f"{said}; one {what} alone was tested, so that no interval is known"
+        return f"{said}{of_parts(verdict)}; no interval is known: {of_too_few(verdict)}"
     over = f"over {verdict['units']} {verdict['unit']}"
     if low <= 0 <= high:
         return (
@@ -122,6 +124,27 @@ def verdict_line(verdict: dict[str, Any], what: str = "slice") -> str:
         f"U-Net is {'better' if better else 'worse'} than {against} by {abs(difference):.4f} of "
         f"mean IoU (95% interval {ends[0]:.4f} to {ends[1]:.4f} {over})"
     )
+
+
+def too_few(found: dict[str, Any]) -> bool:
+    """Whether there are fewer parts than an interval needs; earlier versions gave one of them too.
+
+    Args:
+      found: intervals or verdict of `results.json`.
+    """
+    return found.get("units", FEWEST) < FEWEST
+
+
+def of_too_few(found: dict[str, Any]) -> str:
+    """Of how many parts there is no interval."""
+    units = found["units"]
+    return f"{count(units, found['unit'].removesuffix('s'))}, and {FEWEST} are the fewest"
+
+
+def of_parts(verdict: dict[str, Any], show: str = "+.4f") -> str:
+    """The difference in each of a few parts; "" where an earlier version kept none."""
+    each = [format(one, show) for one in verdict.get("parts") or () if one is not None]
+    return f" ({', '.join(each)} in each {verdict['unit'].removesuffix('s')})" if each else ""
 
 
 def calibration_line(calibration: dict[str, Any], what: str = "slice") -> str:

@@ -36,14 +36,17 @@ OVERLAY = {
     "labelled only": LABELLED_ONLY,
     "both": BOTH,
 }
-# What can be shown, in the order of the figures' columns, and how it is at first.
+FILLED = 0.75
+"""Opacity of areas: with less a class over bright grey has the colour of another."""
+# What can be shown, in the order of the figures' columns, and how it is at first: classes are
+# outlined, so that each has the colour of the legend, and what is wrong is marked.
 LAYERS: tuple[Mapping[str, Any], ...] = (
     {"name": "image", "title": "Image", "key": "i", "on": True, "opacity": 100},
-    {"name": "truth", "title": "Labelled", "key": "l", "on": False, "opacity": 40},
-    {"name": "predicted", "title": "Predicted", "key": "p", "on": True, "opacity": 40},
+    {"name": "truth", "title": "Labelled", "key": "l", "on": False, "opacity": 100},
+    {"name": "predicted", "title": "Predicted", "key": "p", "on": True, "opacity": 100},
     {"name": "overlay", "title": "One class", "key": "c", "on": False, "opacity": 100},
     {"name": "doubt", "title": "Doubt", "key": "d", "on": False, "opacity": 90},
-    {"name": "errors", "title": "Errors", "key": "e", "on": False, "opacity": 100},
+    {"name": "errors", "title": "Errors", "key": "e", "on": True, "opacity": 100},
 )
 
 
@@ -80,6 +83,7 @@ def viewer_html(slices: Slices, *, budget: int = 12_000_000) -> markupsafe.Marku
             "overlay": list(OVERLAY.values()),
         },
         "overlaid": _most_wrong(slices),
+        "filled": FILLED,
         "factor": factor,
         "pixel_size": slices.pixel_size and slices.pixel_size * factor,
         "unit": unit_sign(slices.unit),

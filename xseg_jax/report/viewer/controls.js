@@ -23,13 +23,13 @@ function startViewer(root) {
     slice: null, // what is painted; it follows the index when its pixels are there
     point: null,
     look: {
-      layers: {}, outlined: false, hidden: new Set(), overlaid: data.overlaid, range: [0, 255],
+      layers: {}, outlined: part("drawn").querySelector("[value=outlined]").checked, hidden: new Set(), overlaid: data.overlaid, range: [0, 255],
     },
   };
   const { look } = state;
   for (const [name, row] of layerRows) {
     const [box, slider] = row.querySelectorAll("input");
-    look.layers[name] = { on: box.checked, opacity: slider.value / 100, other: 1 };
+    look.layers[name] = { on: box.checked, opacity: slider.value / 100, other: data.filled };
   }
 
   // Slices are inflated when they are shown, and their neighbours ahead.
@@ -151,9 +151,9 @@ function startViewer(root) {
   function setLayer(name, change) {
     if (!layerRows.has(name)) return;
     Object.assign(look.layers[name], change);
-    // Areas of all classes would hide what is told of one.
+    // All classes, and what is wrong of any, would hide what is told of one.
     if (name === "overlay" && change.on) {
-      for (const other of ["predicted", "truth"]) look.layers[other].on = false;
+      for (const other of ["predicted", "truth", "errors"]) look.layers[other].on = false;
     }
     render();
   }
@@ -273,6 +273,6 @@ function startViewer(root) {
     part("facts").textContent = "cannot be shown: this browser is from before 2023";
     return;
   }
-  show(0);
+  show(data.worst.length ? data.worst[0] : 0); // What is wrong is to be seen first.
   root.viewer = { state, view, loaded, show }; // For whoever builds on it.
 }

@@ -1,0 +1,122 @@
+"""modes/segmented.py: what a segmented volume says of itself."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from configs import scan as scan_config
+from xseg_jax.errors import InputError
+from xseg_jax.modes import measure
+from xseg_jax.modes.segmented import images_of, label_map_of, maker_of, record_of
+
+MADE = {
+    "run": "/home/me/runs/scan", "step": 300, "input": "/home/me/data/scan.tif",
+    "classes": [{"value": v, "name": n} for v, n in ((0, "air"), (1, "clay"), (2, "quartz"))],
+}  # fmt: skip
+LUNGS = {"classes": [{"value": 0, "name": "background"}, {"value": 1, "name": "lung"}]}
+
+
+def config_of(**data):
+    config = scan_config.get_config()
+    config.update_from_flattened_dict({f"data.{name}": value for name, value in data.items()})
+    return config
+
+
+def radiographs(folder, names, record=None, sizes=(8,)):
+    """Label images with a lung in more and more of each."""
+    folder.mkdir()
+    for n, name in enumerate(names):
+        label_HW = np.zeros((10, sizes[n % len(sizes)]), np.uint8)
+        label_HW[: n + 1] = 1
+        tifffile.imwrite(folder / f"{name}.tif", label_HW)
+    if record is not None:
+        (folder / "prediction.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_a_record_stands_beside_a_volume_or_in_a_folder(tmp_path):
+    assert record_of(tmp_path / "a.tif") == {}
+    (tmp_path / "a.tif.json").write_text(json.dumps(MADE))
+    assert record_of(tmp_path / "a.tif") == MADE
+    folder = radiographs(tmp_path / "out", "ab", MADE)
+    assert record_of(folder) == MADE
+
+
+def test_the_run_and_the_scan_are_named_without_their_folders(tmp_path):
+    assert maker_of({"classes": []}) is None
+    assert maker_of(MADE) == {
+        "runs": [{"run": "scan", "step": 300}], "scan": "scan.tif", "network": "U-Net",
+    }  # fmt: skip
+    run = tmp_path / "scan_1"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"model": {"features": [4, 8]}}))
+    both = MADE | {"run": str(run), "others": [{"run": "/x/scan_2", "step": 5}]}
+    found = maker_of(both)
+    assert found is not None
+    assert found["network"] == "mean of 2 U-Nets of 4, 8 features"
+    assert [one["run"] for one in found["runs"]] == ["scan_1", "scan_2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "record", "kind", "independent"),
+    [
+        (("JP001", "JP002", "JP003"), None, "auto", False),
+        (("JP001", "JP002", "JP003"), {"planes": "image"}, "auto", True),
+        (("JP001", "JP002", "JP003"), {"planes": "slice"}, "auto", False),
+        (("JP001", "JP002", "JP003"), None, "group", True),
+        (("anna", "bert", "cleo"), None, "auto", True),
+    ],
+)
+def test_images_that_are_no_slices_are_known_where_something_says_so(
+    tmp_path, names, record, kind, independent
+):
+    folder = radiographs(tmp_path / "out", names, record)
+    found = images_of(config_of(**{"split.kind": kind}), folder, record_of(folder))
+    assert [path.stem for path in found] == (list(names) if independent else [])
+    assert images_of(config_of(), folder / f"{names[0]}.tif", {}) == []
+
+
+def test_values_that_are_ignored_are_no_classes():
+    planes = [np.array([[0, 1, 2]])]
+    whole = label_map_of(config_of(), "a.tif", MADE, planes)
+    assert whole.names == ("air", "clay", "quartz")
+    assert label_map_of(config_of(ignore="0"), "a.tif", MADE, planes).names == ("clay", "quartz")
+    assert label_map_of(config_of(ignore="0"), "a.tif", {}, planes).names == ("1", "2")
+
+
+@pytest.mark.parametrize("sizes", [(8,), (8, 12)])
+def test_areas_of_images_are_measured_and_nothing_of_a_volume(tmp_path, sizes, capsys):
+    folder = radiographs(tmp_path / "out", "abcdef", LUNGS, sizes)
+    true = radiographs(tmp_path / "true", "abcdef", None, sizes)
+    found = measure.run(folder, tmp_path / "measured", config=config_of(), labels=str(true))
+    rows = {(row["quantity"], row["phase"]): row for row in found["quantities"]}
+    assert set(rows) == {("area_fraction", "background"), ("area_fraction", "lung")}
+    wide = [sizes[n % len(sizes)] for n in range(6)]
+    share = sum((n + 1) * w for n, w in enumerate(wide)) / (10 * sum(wide))
+    lung = rows["area_fraction", "lung"]
+    assert (lung["value"], lung["against"]["error"]) == (pytest.approx(share), 0)
+    assert lung["interval"] == "95%, 6 images"
+    assert (found["independent"], found["prediction"]) == (True, None)
+    said = capsys.readouterr().out
+    assert "areas in 6 images" in said
+    assert "volume" not in said.replace("no slices of one volume", "")
+    with pytest.raises(InputError, match="labels have other sizes than the images"):
+        measure.run(
+            folder, tmp_path / "other", config=config_of(),
+            labels=str(radiographs(tmp_path / "more", "abcdefg", None, sizes)),
+        )  # fmt: skip
+
+
+def test_a_measurement_names_who_has_segmented(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 3, (20, 20, 20), np.uint8))
+    (tmp_path / "a.npy.json").write_text(json.dumps(MADE))
+    changes = {"data.ignore": "0"}
+    found = measure.run(
+        tmp_path / "a.npy", tmp_path / "out", config=config_of(ignore="0"), changes=changes,
+        quantities="fractions",
+    )  # fmt: skip
+    assert [row["phase"] for row in found["quantities"]] == ["clay", "quartz"]
+    assert found["prediction"]["runs"] == [{"run": "scan", "step": 300}]
+    assert "run:  scan (step 300), U-Net, has segmented scan.tif\n" in capsys.readouterr().out

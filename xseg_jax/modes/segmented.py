@@ -1,0 +1,163 @@
+"""What a segmented volume says of itself: its classes, who has segmented it, whether it is one."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xseg_jax.data.labels import IGNORED, LabelMap
+from xseg_jax.data.sources import Slices, open_sources
+from xseg_jax.errors import InputError
+from xseg_jax.modes.inputs import is_image
+from xseg_jax.modes.run import Config
+from xseg_jax.report.recipe_words import data_name, last_part
+from xseg_jax.scans.folders import is_store
+from xseg_jax.scans.scan import Region, Scan, open_scan
+from xseg_jax.training.runlog import read_json
+
+logger = logging.getLogger(__name__)
+
+PREDICTION = "prediction.json"
+"""Says what the values of a predicted folder of images mean."""
+GROUP = "group"
+"""The split of images that are no slices of one volume."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A label volume of a file as classes, read where it is asked for."""
+
+    scan: Scan
+    label_map: LabelMap
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Z, Y, X."""
+        return self.scan.shape
+
+    def __getitem__(self, region: Region) -> np.ndarray:
+        values_ZYX = self.scan.region(region).astype(np.int64)
+        return self.label_map.encode(values_ZYX, Path(self.scan.source))
+
+    def planes(self) -> Iterator[np.ndarray]:
+        """Classes (H, W) of each plane, in order."""
+        depth, height, width = self.shape
+        for z in range(depth):
+            yield self[slice(z, z + 1), slice(0, height), slice(0, width)][0]
+
+
+def record_of(source: Path) -> Mapping[str, Any]:
+    """What `predict` has written of a volume, beside it, or in a folder of images; else nothing."""
+    for about in (source.with_name(f"{source.name}.json"), source / PREDICTION):
+        if about.is_file():
+            found = read_json(about)
+            return found if isinstance(found, Mapping) else {}
+    return {}
+
+
+def maker_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Who has segmented a volume, without the folders above: None where nobody says so.
+
+    Args:
+      record: as `record_of` gives it.
+
+    Returns:
+      runs (a name and a step each), scan, and network, in words.
+    """
+    if not record.get("run"):
+        return None
+    runs = [record, *record.get("others", ())]
+    features = _features(Path(record["run"]))
+    of = f" of {', '.join(map(str, features))} features" if features else ""
+    return {
+        "runs": [{"run": last_part(one["run"]), "step": one["step"]} for one in runs],
+        "scan": data_name(record["input"]),
+        "network": f"U-Net{of}" if len(runs) == 1 else f"mean of {len(runs)} U-Nets{of}",
+    }
+
+
+def _features(run: Path) -> Sequence[int]:
+    """Of the run's network, while its folder is where it was."""
+    path = run / "config.json"
+    return read_json(path)["model"]["features"] if path.is_file() else ()
+
+
+def images_of(config: Config, source: Path, record: Mapping[str, Any]) -> list[Path]:
+    """Files of images that are no slices of one volume; none where they are, or nobody knows.
+
+    It is known where the run that has segmented them was split by groups, where
+    `config.data.split.kind` says so, and where no numbers in their names tell them apart.
+
+    Args:
+      config: of which `data` says how names are read.
+      source: what is measured.
+      record: as `record_of` gives it.
+    """
+    if not source.is_dir() or is_store(source):
+        return []
+    said = config.data.split.kind == GROUP or record.get("planes") == "image"
+    pattern = config.data.number_pattern
+    sources = open_sources(str(source), number_pattern=pattern, independent=said or None)
+    pictures = [one for one in sources if isinstance(one, Slices)]
+    if len(pictures) < max(2, len(sources)) or not all(map(is_image, pictures)):
+        return []
+    return [one.files[0] for one in pictures]
+
+
+def label_map_of(
+    config: Config, source: Path, record: Mapping[str, Any], planes: Iterable[np.ndarray]
+) -> LabelMap:
+    """What the values of a segmented volume mean: as given, as `predict` says, or as found.
+
+    Args:
+      config: of which `data` has classes, and values that are ignored.
+      source: named in errors.
+      record: as `record_of` gives it.
+      planes: label values, read where nobody says what they mean.
+
+    Raises:
+      InputError: as `LabelMap.parse`, or there are too many values.
+    """
+    data = config.data
+    if data.classes:
+        return LabelMap.parse(data.classes, data.ignore)
+    if classes := record.get("classes"):
+        ignored = LabelMap.ignored_values(data.ignore)
+        text = ",".join(
+            f"{row['value']}:{row['name']}" for row in classes if row["value"] not in ignored
+        )
+        return LabelMap.parse(text, data.ignore)
+    found: set[int] = set()
+    for plane_YX in planes:
+        found |= set(np.unique(plane_YX).tolist())
+        if len(found) > IGNORED:
+            raise InputError(
+                f"{source}: holds more than {IGNORED} values: it is no segmented volume; segment "
+                "it with --mode=predict, or name the classes with --config.data.classes"
+            )
+    label_map = LabelMap.guess(found, data.ignore)
+    logger.info("label values to classes: %s", label_map)
+    return label_map
+
+
+def class_images(files: Sequence[Path], label_map: LabelMap) -> list[np.ndarray]:
+    """Classes (H, W) of images that are no slices of one volume.
+
+    Raises:
+      InputError: one cannot be read, or holds a value that is in no class.
+    """
+    found = []
+    for file in files:
+        with open_scan(str(file)) as scan:
+            found += Labelled(scan, label_map).planes()
+    return found
+
+
+def values_of(files: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Label values (H, W) of images."""
+    for file in files:
+        with open_scan(str(file)) as scan:
+            yield scan.plane(0)
