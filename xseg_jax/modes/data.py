@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from xseg_jax.data.annotations import LabelledPlane
+from xseg_jax.data.appearance import Appearance
 from xseg_jax.data.builders import WHAT, PreparedPlanes
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.look import Look
 from xseg_jax.data.pairs import folder_of
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.prepare import prepare_phantom, prepare_scans
@@ -256,7 +256,7 @@ def find_facts(config: Config, planes: PreparedPlanes, split: Split, context: in
         grey_scales=grey_scales,
         context=context,
         # A shared grey scale tells foreign images by itself.
-        look=None if grey_scales.shared else Look.of(sampled, grey_scales),
+        appearance=None if grey_scales.shared else Appearance.of(sampled, grey_scales),
         thresholds=Thresholds.fit(train, grey_scales, len(names)),
         train_pixels=pixels_K,
         train_hashes=tuple(pixel_hash(item.image_HW) for item in train),

@@ -13,9 +13,9 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from xseg_jax.data.appearance import Appearance
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import LabelMap
-from xseg_jax.data.look import Look
 from xseg_jax.data.planes import Plane
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.baselines import Thresholds
@@ -32,8 +32,8 @@ from xseg_jax.training.steps import Augment
 logger = logging.getLogger(__name__)
 
 LATER_FIELDS = frozenset({
-    "leak.typical", "leak.leak", "leak.worry_from", "context", "look", "look.quantiles",
-    "look.roughness", "left_out",
+    "leak.typical", "leak.leak", "leak.worry_from", "context", "appearance", "appearance.quantiles",
+    "appearance.roughness", "left_out",
 })  # fmt: skip
 """Fields of `data.json` that earlier versions did not measure: their runs go on without."""
 
@@ -62,8 +62,8 @@ class DataFacts:
       leak: what `measure_leak` found.
       context: neighbours on each side that the network sees: what the config says, or 0 where the
         training planes have none. Runs of earlier versions do as the config says.
-      look: of the training images, where these have no common grey scale that tells as much; runs
-        of earlier versions do not know it.
+      appearance: of the training images, where these have no common grey scale that tells as much;
+        runs of earlier versions do not know it.
       left_out: labelled planes in gaps between the parts, or outside of their ranges; runs of
         earlier versions do not know it.
     """
@@ -81,7 +81,7 @@ class DataFacts:
     leak: dict[str, Any]
     voxel_size: VoxelSize | None = None
     context: int | None = None
-    look: Look | None = None
+    appearance: Appearance | None = None
     left_out: int | None = None
 
     @classmethod
@@ -98,13 +98,13 @@ class DataFacts:
                 "version for this run, or train again in another folder"
             )
         thresholds, voxel_size = fields["thresholds"], fields.get("voxel_size")
-        look = fields.get("look")
+        appearance = fields.get("appearance")
         return cls(**fields | {
             "label_map": LabelMap.from_json(fields["label_map"]),
             "grey_scales": GreyScales.from_json(fields["grey_scales"]),
             "thresholds": Thresholds(**thresholds) if thresholds else None,
             "voxel_size": VoxelSize.from_json(voxel_size) if voxel_size else None,
-            "look": Look(tuple(look["quantiles"]), look["roughness"]) if look else None,
+            "appearance": Appearance.from_json(appearance) if appearance else None,
         })  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:

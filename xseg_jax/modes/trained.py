@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from xseg_jax.data.appearance import Appearance
 from xseg_jax.data.intensity import GreyScales
 from xseg_jax.data.labels import LabelMap
-from xseg_jax.data.look import Look
 from xseg_jax.data.planes import Plane
 from xseg_jax.data.sources import Source, sample_evenly
 from xseg_jax.errors import InputError
@@ -163,7 +163,7 @@ class TrainedRun:
         first, *others = (replace(run, facts=facts_of(run)) for run in self.runs)
         there = replace(first, others=tuple(others))
         there.warn_of_missing(sources)
-        there.warn_of_look(sources)
+        there.warn_of_appearance(sources)
         return there
 
     @property
@@ -277,18 +277,18 @@ class TrainedRun:
                 len(alone), len(planes), source.plane_name(index),
             )  # fmt: skip
 
-    def warn_of_look(self, sources: Sequence[Source]) -> None:
+    def warn_of_appearance(self, sources: Sequence[Source]) -> None:
         """Warns of scans, and of independent images together, that training has not seen the like
         of, whatever their grey scale."""
         images = [one for one in sources if is_image(one)]
         together = [[one] for one in sources if not is_image(one)] + [images] * bool(images)
         for group, run in itertools.product(together, self.runs):
-            if not (seen := run.facts.look):
+            if not (seen := run.facts.appearance):
                 continue
             planes = [(source, index) for source in group for index in range(len(source))]
             sampled = [planes[place] for place in sample_evenly(len(planes))]
             looked_at = (source.plane(index, 0) for source, index in sampled)
-            found = Look.of(looked_at, run.facts.grey_scales)
+            found = Appearance.of(looked_at, run.facts.grey_scales)
             if differs := found.unlike(seen):
                 logger.warning(
                     "%s: %s. %s has not seen the like: score it on a labelled slice of them "

@@ -1,5 +1,6 @@
 """Tests of how images look, whatever their grey scale."""
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from xseg_jax.data.appearance import APART, Appearance
 from xseg_jax.data.intensity import GreyScales
-from xseg_jax.data.look import APART, Look
 from xseg_jax.data.planes import Place, Plane
 
 SCALES = GreyScales("image")
@@ -21,7 +22,7 @@ def plane(image_HW):
 
 
 def look(*images):
-    return Look.of([plane(one) for one in images], SCALES)
+    return Appearance.of([plane(one) for one in images], SCALES)
 
 
 def texture(seed, sigma=3.0):
@@ -60,9 +61,9 @@ def test_what_training_has_not_seen_is_told_with_its_numbers(change):
 
 
 def test_the_distance_is_that_of_the_quantiles():
-    one, other = Look((0.0, 1.0), 1.0), Look((0.0 + 0.3, 1.0 + 0.3), 1.0)
+    one, other = Appearance((0.0, 1.0), 1.0), Appearance((0.0 + 0.3, 1.0 + 0.3), 1.0)
     assert one.unlike(other).startswith("grey values lie 0.30 standard deviations")
-    near = Look((APART, 1.0), 1.0)  # Half of it on average.
+    near = Appearance((APART, 1.0), 1.0)  # Half of it on average.
     assert near.unlike(one) == ""
 
 
@@ -70,4 +71,4 @@ def test_an_image_without_any_change_is_compared_too():
     flat = look(np.ones((80, 80)))
     assert flat.roughness == 0.0
     assert look(texture(0)).unlike(flat)
-    assert Look(**asdict(flat)) == flat
+    assert Appearance.from_json(json.loads(json.dumps(asdict(flat)))) == flat

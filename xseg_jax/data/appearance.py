@@ -1,7 +1,8 @@
 """How network input looks, whatever its grey scale: what training has seen, and what it has not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ inverted, by 0.2 to 0.45; noise of 0.3 of the spread makes a clean scan 3.3 time
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """Measures of normalised images.
 
     Attributes:
@@ -31,7 +32,7 @@ class Look:
     roughness: float
 
     @classmethod
-    def of(cls, planes: Iterable[Plane], scales: GreyScales) -> "Look":
+    def of(cls, planes: Iterable[Plane], scales: GreyScales) -> "Appearance":
         """Measures the images of planes, one at least, normalised by their grey scales."""
         values, squares, count = [], 0.0, 0
         for plane in planes:
@@ -43,7 +44,12 @@ class Look:
         quantiles = np.quantile(np.concatenate(values), SHARES)
         return cls(tuple(quantiles.tolist()), float(np.sqrt(squares / max(count, 1))))
 
-    def unlike(self, trained_on: "Look") -> str:
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Appearance":
+        """Reads fields as JSON keeps them."""
+        return cls(tuple(fields["quantiles"]), fields["roughness"])
+
+    def unlike(self, trained_on: "Appearance") -> str:
         """How it differs from what a network was trained on; "" where it hardly does.
 
         The distance of two distributions is the mean difference of their quantiles (Wasserstein-1).
