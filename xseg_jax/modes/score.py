@@ -199,7 +199,7 @@ def score_and_report(
             "label_map": facts.label_map.to_json(),
         }
         | _provenance(trained)
-        | {"seconds": round(seconds(), 1)}
+        | {"seconds": seconds()}
     )
     if is_first_process():
         strongest = judged["against"] if judged else None
@@ -311,7 +311,7 @@ def report_untested(
             "label_map": trained.facts.label_map.to_json(),
         }
         | _provenance(trained)
-        | {"seconds": round(seconds(), 1)}
+        | {"seconds": seconds()}
     )
     _keep(output, results, results_table(results))
     return results
