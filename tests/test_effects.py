@@ -205,8 +205,8 @@ class Footprint(dict):
         return opened
 
     def facts(self, find):
-        def found(config, planes, split):
-            facts = find(config, planes, split)
+        def found(config, planes, split, context):
+            facts = find(config, planes, split, context)
             self["facts"] = facts.to_json()
             self["overlaid"] = score.overlaid_class(config, facts)
             self["tolerance"] = score.tolerance_of(config)
