@@ -412,7 +412,8 @@ TAKEN = {"evaluate": INFERENCE | LABELS | VOXELS | BESIDE, "predict": INFERENCE 
 
 
 # What the written config says; tests/test_inspect.py shows it.
-MEASURED = ["data.classes", "data.ignore", "data.number_pattern", *VOXELS]  # tests/test_measure.py
+# tests/test_measure.py
+MEASURED = ["data.classes", "data.ignore", "data.number_pattern", "data.split.kind", *VOXELS]
 WRITTEN = [*LABELS, "data.normalize", "data.context", "report.formats"] + [
     field for field in FIELDS if field.startswith("data.split.")
 ]
