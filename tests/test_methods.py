@@ -59,6 +59,17 @@ def test_every_choice_of_a_config_has_its_words():
     assert set(recipe_words.FLIPS) == set(FLIPS) - {"none"}
 
 
+def test_a_split_that_is_drawn_names_its_seed(tmp_path):
+    data = whole_run()["data.json"] | {"split_kind": "group"}
+    config = whole_run()["config.json"]
+    config["data"]["split"] |= {"kind": "group", "seed": 17}
+    text, _ = text_of(tmp_path / "drawn", **{"data.json": data, "config.json": config})
+    assert "groups of images that belong together, drawn by seed 17: " in text
+    del config["data"]["split"]["seed"]  # Of an earlier version.
+    text, _ = text_of(tmp_path / "earlier", **{"data.json": data, "config.json": config})
+    assert "groups of images that belong together: " in text
+
+
 def test_what_another_config_does_is_said(tmp_path):
     config = scan.get_config()
     config.data.update({"source": "folder", "images": "/home/somebody/cell.tif", "context": 1})

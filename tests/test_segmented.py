@@ -7,9 +7,11 @@ import pytest
 import tifffile
 
 from configs import scan as scan_config
+from xseg_jax.data.labels import LabelMap
 from xseg_jax.errors import InputError
 from xseg_jax.modes import measure
 from xseg_jax.modes.segmented import images_of, label_map_of, maker_of, record_of
+from xseg_jax.training.runlog import write_json
 
 MADE = {
     "run": "/home/me/runs/scan", "step": 300, "input": "/home/me/data/scan.tif",
@@ -84,6 +86,21 @@ def test_values_that_are_ignored_are_no_classes():
     assert whole.names == ("air", "clay", "quartz")
     assert label_map_of(config_of(ignore="0"), "a.tif", MADE, planes).names == ("clay", "quartz")
     assert label_map_of(config_of(ignore="0"), "a.tif", {}, planes).names == ("1", "2")
+
+
+def test_values_that_a_run_has_merged_are_one_class_of_its_labels_too(tmp_path):
+    known = LabelMap.parse("0:rest,1:lung,2:lung,3:heart", "9")
+    write_json(tmp_path / "data.json", {"label_map": known.to_json()})
+    written = [
+        {"value": value, "name": name} for value, name in ((0, "rest"), (1, "lung"), (3, "heart"))
+    ]
+    record = {"classes": written, "run": str(tmp_path)}
+    found = label_map_of(config_of(), "a.tif", record, [])
+    assert found.names == ("rest", "lung", "heart")
+    label_HW = np.array([[0, 1, 2, 3, 9]])
+    assert found.encode(label_HW, "a.tif").tolist() == [[0, 1, 1, 2, 255]]
+    moved = label_map_of(config_of(), "a.tif", record | {"run": str(tmp_path / "gone")}, [])
+    assert moved.encode(label_HW[:, [0, 1, 3]], "a.tif").tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("sizes", [(8,), (8, 12)])

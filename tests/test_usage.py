@@ -50,6 +50,15 @@ def test_help_fits_a_screen_and_ends_at_once():
             assert f"--{flag}" in done.stdout
 
 
+def test_what_each_flag_means_stands_where_help_says():
+    command = [sys.executable, "main.py", "--helpshort"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    for flag in (*options.TEXTS, *options.CHOICES, *options.NUMBERS):
+        assert f"--{flag}: " in done.stdout
+    for flag in options.SWITCHES:
+        assert f"--[no]{flag}: " in done.stdout
+
+
 def test_help_is_found_among_other_flags():
     assert commandline.help_in(["main.py", "--config=x", "-h"]) == usage.usage()
     assert commandline.help_in(["main.py", "--config=x", "--output=--help"]) is None

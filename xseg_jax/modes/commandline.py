@@ -19,6 +19,8 @@ from xseg_jax.modes import options
 from xseg_jax.modes.fields import help_on_fields
 from xseg_jax.modes.usage import usage
 
+flags.disclaim_key_flags()  # Those that are defined here are main.py's.
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 WORDS = {
     r"invalid literal for int\(\) with base 10: .*": "give a whole number",

@@ -1,7 +1,7 @@
 """What a segmented volume says of itself: its classes, who has segmented it, whether it is one."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,11 +125,16 @@ def label_map_of(
     if data.classes:
         return LabelMap.parse(data.classes, data.ignore)
     if classes := record.get("classes"):
-        ignored = LabelMap.ignored_values(data.ignore)
+        named = {str(row["value"]): row["name"] for row in classes}
+        merged, ignore = _of_run(record, set(named.values()))
+        ignore = data.ignore or ignore
+        ignored = LabelMap.ignored_values(ignore)
         text = ",".join(
-            f"{row['value']}:{row['name']}" for row in classes if row["value"] not in ignored
+            f"{value}:{name}"
+            for value, name in (named | merged).items()
+            if int(value) not in ignored
         )
-        return LabelMap.parse(text, data.ignore)
+        return LabelMap.parse(text, ignore)
     found: set[int] = set()
     for plane_YX in planes:
         found |= set(np.unique(plane_YX).tolist())
@@ -141,6 +146,18 @@ def label_map_of(
     label_map = LabelMap.guess(found, data.ignore)
     logger.info("label values to classes: %s", label_map)
     return label_map
+
+
+def _of_run(record: Mapping[str, Any], names: Container[str]) -> tuple[dict[str, str], str]:
+    """Class names of all label values that the run knows, which may be several a class, and those
+    that it ignores: labels that are compared with what it wrote have them too."""
+    data = Path(record.get("run") or "") / "data.json"
+    if not record.get("run") or not data.is_file():
+        return {}, ""
+    known = LabelMap.from_json(read_json(data)["label_map"])
+    named = zip(known.values, known.classes, strict=True)
+    # Colours are of label pictures; what is written has numbers.
+    return {value: name for value, name in named if name in names and value.isdigit()}, known.ignore
 
 
 def class_images(files: Sequence[Path], label_map: LabelMap) -> list[np.ndarray]:

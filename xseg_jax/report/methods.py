@@ -134,8 +134,9 @@ def _split(config: Json, data: Json) -> list[str]:
         how = f"by z, {listed(told)}"
     if kind == "group" and split["group_pattern"]:
         how += f" (by {split['group_pattern']} in their names)"
-    if kind in ("scan", "group", "random"):  # Earlier versions drew it by the run's own seed.
-        how += f", drawn by seed {split.get('seed', config['seed'])}"
+    # Earlier versions have no such field.
+    if kind in ("scan", "group", "random") and "seed" in split:
+        how += f", drawn by seed {split['seed']}"
     if kind == "none":
         said = [f"All {count(parts['train'], f'labelled {what}')} trained the network."]
     elif data["slabs"] is not None:
