@@ -119,11 +119,11 @@ def test_the_table_is_aligned_and_fits_a_terminal(found):
         ),
         (
             {"units": 1, "unit": "images", "planes": "image"},
-            "one image and one run of each: no interval is known, for 4 are the fewest",
+            "one image and one run of each: no interval is known without 4 parts, or 3 runs",
         ),
         (
-            {"seeds": 3, "units": 2, "unit": "slices"},
-            "2 slices and 3 runs of each: no interval is known, for 4 are the fewest",
+            {"seeds": 2, "units": 3, "unit": "slices"},
+            "3 slices and 2 runs of each: no interval is known without 4 parts, or 3 runs",
         ),
     ],
 )

@@ -6,8 +6,9 @@ Both are resampled together (the pigeonhole bootstrap of Owen 2007, doi:10.1214/
 unit fewer than there are, so that few units do not look too certain (Rao and Wu 1988,
 doi:10.1080/01621459.1988.10478591). The interval is Student's, with the degrees of freedom of
 Satterthwaite (1946, doi:10.2307/3002019); several comparisons are corrected as by Holm (1979).
-Neither seeds nor places that are fewer than `FEWEST` have an interval: two or three say hardly how
-far they differ, and an interval of them looks surer than it is.
+Fewer places than `FEWEST`, and fewer seeds than `FEWEST_SEEDS`, have no interval: two or three
+places say hardly how far they differ, for they are near each other, and an interval of them looks
+surer than it is. Seeds are drawn independently.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +19,8 @@ from scipy import stats
 
 REPLICATES = 2000
 LEVEL = 0.95
-FEWEST = 4
-"""Seeds, or blocks, that an interval needs."""
+FEWEST, FEWEST_SEEDS = 4, 3
+"""Blocks, or seeds, that an interval needs."""
 
 Score = Callable[[np.ndarray], np.ndarray]
 """Scores (...,) of sums with any trailing axes, as of confusion matrices (..., K, K); NaN where
@@ -90,8 +91,8 @@ def interval(
       bounds: that the score has by its nature; the interval is cut there.
 
     Returns:
-      The score; with fewer than `FEWEST` seeds and fewer than `FEWEST` blocks its error is unknown,
-      and the interval is infinite. NaN, and no interval, where it is defined in no block.
+      The score; with fewer than `FEWEST_SEEDS` seeds and fewer than `FEWEST` blocks its error is
+      unknown, and the interval is infinite. NaN, and no interval, where it is defined in no block.
     """
     found = _estimate([_Resampling(lambda sums: score(sums[0]), [sums_SBX], score)])
     if not found.known:
@@ -112,8 +113,8 @@ def difference(
       paired: whether seeds and blocks are the same in both, in the same order.
 
     Returns:
-      The difference, not corrected for other comparisons. With fewer than `FEWEST` seeds and fewer
-      than `FEWEST` blocks its error is unknown, and the interval is infinite.
+      The difference, not corrected for other comparisons. With fewer than `FEWEST_SEEDS` seeds and
+      fewer than `FEWEST` blocks its error is unknown, and the interval is infinite.
     """
     if paired:
         both = [base_SBX, variant_SBX]
@@ -151,7 +152,7 @@ class _Resampling:
         said_B = np.any([np.isfinite(score(array)).any(axis=0) for array in arrays_SBX], axis=0)
         arrays_SBX = [array[:, said_B] for array in arrays_SBX]
         seeds, blocks = arrays_SBX[0].shape[:2]
-        self.enough = max(seeds, blocks) >= FEWEST
+        self.enough = blocks >= FEWEST or seeds >= FEWEST_SEEDS
         if not blocks:
             self.estimate, self.variance, self.components = np.nan, np.nan, []
             return

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from xseg_jax.files import write_text
 from xseg_jax.report.leaks import noun
-from xseg_jax.report.numbers import FEWEST, count
+from xseg_jax.report.numbers import FEWEST, FEWEST_SEEDS, count
 from xseg_jax.report.paper import DOUBLE, FONT, LINES, PNG, SMALL, files_of, save_figure, tidy
 
 JSON, CSV, PICTURE = WRITTEN = ("compared.json", "compared.csv", "compared.png")
@@ -71,7 +71,8 @@ def footnote(facts: Mapping[str, Any]) -> str:
     over = f"{facts['units']} {facts['unit']}" if facts["units"] > 1 else f"one {noun(facts)}"
     if not has_intervals(facts):
         runs = "one run" if facts["seeds"] == 1 else count(facts["seeds"], "run")
-        return f"{over} and {runs} of each: no interval is known, for {FEWEST} are the fewest"
+        needed = f"{FEWEST} parts, or {FEWEST_SEEDS} runs"
+        return f"{over} and {runs} of each: no interval is known without {needed}"
     seeds = f"{facts['seeds']} seeds and " if facts["seeds"] > 1 else ""
     lines = [f"intervals: 95% over {seeds}{over}, corrected for the number of pairs (Holm)"]
     if facts["seeds"] < 2:
@@ -83,7 +84,7 @@ def footnote(facts: Mapping[str, Any]) -> str:
 
 def has_intervals(facts: Mapping[str, Any]) -> bool:
     """Whether there are blocks or seeds enough for intervals of what is in all of them."""
-    return max(facts["units"], facts["seeds"]) >= FEWEST
+    return facts["units"] >= FEWEST or facts["seeds"] >= FEWEST_SEEDS
 
 
 def comma_separated(pairs: Sequence[Row]) -> str:

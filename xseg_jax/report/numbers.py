@@ -8,8 +8,8 @@ DASH = "\N{EN DASH}"
 NONE = DASH
 """Stands where there is no number."""
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-FEWEST = 4
-"""Parts that an interval needs, as in `evaluation.statistics`."""
+FEWEST, FEWEST_SEEDS = 4, 3
+"""Parts, or seeds, that an interval needs, as in `evaluation.statistics`."""
 
 
 def decimals(value: float | None, digits: int = 4) -> int | None:

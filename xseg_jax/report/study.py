@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xseg_jax.files import write_text
-from xseg_jax.report.numbers import FEWEST
+from xseg_jax.report.numbers import FEWEST, FEWEST_SEEDS
 from xseg_jax.report.paper import PNG, files_of
 from xseg_jax.report.study_figure import Compared, draw
 
@@ -162,8 +162,8 @@ def footnote(compared: Compared, runs: Frame) -> str:
         f"Differences: 95% interval over seeds and {compared.units}, corrected for the number of "
         "variants (Holm); how: docs/ablations.md."
         if shown
-        else f"Differences have no interval, which needs {FEWEST} seeds or blocks, and here are "
-        f"{seeds} seeds and {compared.units}."
+        else f"Differences have no interval, which needs {FEWEST_SEEDS} seeds or {FEWEST} blocks, "
+        f"and here are {seeds} seeds and {compared.units}."
     )
     return (
         f"Mean and standard deviation of the {what} over {seeds} seeds. {differences} Minutes: "
