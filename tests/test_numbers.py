@@ -12,6 +12,7 @@ MINUS, NONE, TIMES = numbers.MINUS, numbers.NONE, numbers.TIMES
 
 def test_reports_leave_out_the_intervals_that_statistics_leave_out():
     assert numbers.FEWEST == statistics.FEWEST
+    assert numbers.FEWEST_SEEDS == statistics.FEWEST_SEEDS
 
 
 @pytest.mark.parametrize(
