@@ -81,6 +81,14 @@ def test_images_that_are_no_slices_say_so_and_reasons_stand_once():
     assert lines[-1] == "left out: surfaces, triple lines, for no volume"
 
 
+def test_what_there_is_hardly_any_of_has_no_error_and_is_named():
+    few = {"truth": 1e-9, "hardly_any": True} | dict.fromkeys(("error", "error_low", "error_high"))
+    rows = [ROW, ROW | {"phase": "ore", "axis": None, "against": few}]
+    said = measured_table(FOUND | {"quantities": rows})
+    assert [line.count("%") for line in said.splitlines()[3:5]] == [3, 0]
+    assert "hardly any of (below 0.1% of the largest): tortuosity factor of ore" in said
+
+
 def test_what_slices_tell_is_said_to_be_estimated():
     flat = FOUND | {"dimension": 2, "voxel_size": [None, 0.5, 0.25]}
     first = measured_table(flat).split("\n")[0]

@@ -3,13 +3,14 @@
 import numpy as np
 
 from xseg_jax.data.planes import Place
+from xseg_jax.evaluation.rows import HARDLY_ANY
 from xseg_jax.modes.tested import ClassTally, summary
 
 
 def row(label, error, phase="pore", others=None, truth=0.1, **baselines):
     beside = {name: {"error": one} for name, one in baselines.items()}
     against = {"truth": truth, "error": error, "baselines": beside}
-    return {"label": label, "phase": phase, "with": others, "axis": None, "against": against}
+    return {"quantity": label, "label": label, "phase": phase, "with": others, "axis": None, "against": against}
 
 
 def measured(*rows, dimension=2, planes=1):
@@ -76,9 +77,14 @@ def test_what_there_is_hardly_any_of_is_not_counted_and_named():
     )
     assert summary(measured(*rows), "network").splitlines()[1:] == [
         "  U-Net: interface 4.0% (clay/quartz)",
-        "  not counted, for there is hardly any (below 0.1% of the largest): "
+        "  no error is told of what there is hardly any of (below 0.1% of the largest): "
         "interface of clay/heavy",
     ]
+
+
+def test_the_share_that_is_hardly_any_is_the_one_that_is_said():
+    said = summary(measured(row("a", 0.1), row("a", 9.0, "ore", truth=1e-6)), "network")
+    assert f"(below {HARDLY_ANY:.1%} of the largest)" in said
 
 
 def test_what_is_of_all_phases_says_so():

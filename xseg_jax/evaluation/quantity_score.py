@@ -123,7 +123,7 @@ class QuantityScore:
 def error_sums(rows: Sequence[Row], baseline: str | None = None) -> np.ndarray:
     """What adds up over parts, (P, K, 2): value and truth of K numbers, for `mean_error`.
 
-    A number without a truth, or of which the truth is 0, counts nowhere. Where parts are too small
+    A number without a truth, or of which the truth is 0 or next to nothing, counts nowhere. Where parts are too small
     to have a value they add nothing. Without parts the whole is the only one.
 
     Args:
@@ -139,7 +139,7 @@ def error_sums(rows: Sequence[Row], baseline: str | None = None) -> np.ndarray:
         against = row["against"]
         mine = row if baseline is None else against["baselines"][baseline]
         value, truth = mine["value"], against["truth"]
-        if not truth:
+        if not truth or against.get("hardly_any"):
             continue
         parts = _numbers(mine.get("parts")), _numbers(against.get("truth_parts"))
         pair_P2 = np.stack(parts, axis=1) if len(parts[0]) else np.array([[value, truth]], float)

@@ -1,6 +1,7 @@
 """A quantity as a row of `measured.json`."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ import numpy as np
 from xseg_jax.evaluation.properties import TRUTH, Interval, Property
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.quantities import MEANINGS, Key, unit_of
+
+HARDLY_ANY = 0.001
+"""Of what is less than this share of the largest of its kind, relative errors mean nothing."""
 
 
 def to_json(one: Property, name: str, length: str, doubt: Interval | None = None) -> dict[str, Any]:
@@ -43,6 +47,38 @@ def to_json(one: Property, name: str, length: str, doubt: Interval | None = None
         "seconds": round(one.seconds, 2),
         "against": against,
     }
+
+
+def without_hardly_any(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without the relative errors of what there is hardly any of.
+
+    What is labelled in a few voxels, or is the rest of a sum that should vanish, has errors of
+    thousands of percent that hide all others. Of such rows "against" has "hardly_any" true, with
+    the values and no error.
+
+    Args:
+      rows: all of a volume, by `to_json`.
+    """
+    largest: dict[str, float] = {}
+    for row in rows:
+        truth = abs((row["against"] or {}).get("truth") or 0.0)
+        largest[row["quantity"]] = max(largest.get(row["quantity"], 0.0), truth)
+    told = []
+    for row in rows:
+        against = row["against"]
+        if against and against["truth"] is not None:
+            few = 0 < abs(against["truth"]) < HARDLY_ANY * largest[row["quantity"]]
+            against = against | {"hardly_any": few}
+            if few:
+                against = _without_error(against)
+                beside = against["baselines"].items()
+                against["baselines"] = {name: _without_error(one) for name, one in beside}
+        told.append(row | {"against": against})
+    return told
+
+
+def _without_error(against: dict[str, Any]) -> dict[str, Any]:
+    return against | dict.fromkeys(("error", "error_low", "error_high"))
 
 
 def of_key(key: Key, length: str) -> dict[str, Any]:

@@ -179,7 +179,8 @@ def _densities(sums: EdgeSums, steps_AT: np.ndarray) -> np.ndarray:
             "as planes"
         )
     per_edge_A = np.array(sums.spacing) / np.prod(sums.spacing) / sums.edges_A
-    return per_edge_A @ steps_AT / UNITS
+    # Senses that cancel may leave a rest on either side of 0.
+    return np.maximum(per_edge_A @ steps_AT / UNITS, 0.0)
 
 
 def _nothing(classes: int, spacing: tuple[float, float, float], with_allowed: bool) -> EdgeSums:

@@ -175,4 +175,5 @@ def triple_densities(sums: PlaneSums) -> np.ndarray:
     if not sums.places:
         raise InputError("points where three phases meet need four labelled pixels around them")
     y, x = sums.spacing
-    return 2 * sums.points_T / UNITS / (sums.places * y * x)
+    # Senses that cancel may leave a rest on either side of 0.
+    return np.maximum(2 * sums.points_T / UNITS / (sums.places * y * x), 0.0)

@@ -18,7 +18,7 @@ from xseg_jax.evaluation.properties import (
     measure_whole,
     parts_of,
 )
-from xseg_jax.evaluation.rows import to_json
+from xseg_jax.evaluation.rows import to_json, without_hardly_any
 from xseg_jax.measure.quantities import (
     FAMILIES,
     MEANINGS,
@@ -116,7 +116,7 @@ def measure(
         "dimension": 3,
         "independent": False,
         "phases": list(names),
-        "quantities": rows,
+        "quantities": without_hardly_any(rows),
         "curves": curves,
         "objects": matched,
         "representative": {"level": representative.LEVEL, "quantities": spreads},
@@ -162,7 +162,7 @@ def measure_slices(
         "dimension": 2,
         "independent": independent,
         "phases": list(names),
-        "quantities": [to_json(one, name, unit) for one in found],
+        "quantities": without_hardly_any([to_json(one, name, unit) for one in found]),
         "curves": [],
         "left_out": [
             {"quantity": family, "phase": None, "reason": why}

@@ -12,10 +12,12 @@ from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.planes import Place
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.properties import TRUTH
+from xseg_jax.evaluation.rows import without_hardly_any
 from xseg_jax.measure.quantities import FAMILIES
 from xseg_jax.modes.quantities import measure, measure_slices
 from xseg_jax.modes.run import Config
 from xseg_jax.report.numbers import count
+from xseg_jax.report.properties import hardly_any, phases_of
 from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
@@ -28,8 +30,6 @@ MOST_PIXELS = 1 << 30
 """Of the planes that are kept to be measured."""
 LARGE = 10.0
 """Relative errors from here on are told as multiples."""
-TINY = 0.001
-"""Of what is less than this share of the largest of its kind, relative errors mean nothing."""
 ACROSS = ((1, 2), (0, 2), (0, 1))
 """Axes within planes across z, y and x."""
 
@@ -153,20 +153,16 @@ def summary(measured: Mapping[str, Any], method: str, noun: str = "slice") -> st
       method: that was measured.
       noun: what planes are called.
     """
-    largest: dict[str, float] = {}
-    for row in measured["quantities"]:
-        largest[row["label"]] = max(largest.get(row["label"], 0.0), row["against"]["truth"] or 0.0)
-    rows = [row for row in measured["quantities"] if row["against"]["truth"]]
-    told = [row for row in rows if row["against"]["truth"] >= TINY * largest[row["label"]]]
+    rows = without_hardly_any(measured["quantities"])  # Those of earlier versions are not marked.
     worst: dict[str, dict[str, tuple[float, str]]] = {}
-    for row in told:
+    for row in rows:
         against = row["against"]
         errors = {method: against["error"]}
         errors |= {name: one["error"] for name, one in against["baselines"].items()}
         for name, error in errors.items():
             if error is not None:
                 of_method = worst.setdefault(name, {})
-                found = abs(error), _phases(row)
+                found = abs(error), phases_of(row)
                 of_method[row["label"]] = max(found, of_method.get(row["label"], found))
     what = "a volume" if measured["dimension"] == 3 else f"{count(measured['shape'][0], noun)}"
     if measured.get("independent"):  # Earlier versions took everything for slices of a volume.
@@ -177,19 +173,9 @@ def summary(measured: Mapping[str, Any], method: str, noun: str = "slice") -> st
             f"{label} {_in_words(error)} ({phases})" for label, (error, phases) in errors.items()
         )
         lines.append(f"  {'U-Net' if name == method else name}: {', '.join(found)}")
-    if left := [f"{row['label']} of {_phases(row)}" for row in rows if row not in told]:
-        lines.append(
-            f"  not counted, for there is hardly any (below {TINY:.1%} of the largest): "
-            f"{', '.join(left)}"
-        )
+    if left := hardly_any(rows):
+        lines.append(f"  {left}")
     return "\n".join(lines)
-
-
-def _phases(row: Mapping[str, Any]) -> str:
-    """What a quantity is of."""
-    phases = [name for name in (row["phase"], row["with"]) if name]
-    along = f" along {row['axis']}" if row["axis"] else ""
-    return (", ".join(phases).replace(", ", "/") or "all") + along
 
 
 def _in_words(error: float) -> str:

@@ -11,6 +11,7 @@ from xseg_jax.report.plots import Axis, Dot, Line, dot_chart, line_chart
 from xseg_jax.report.properties import (
     few_parts,
     fractions_of,
+    hardly_any,
     intervals_over,
     left_out,
     no_intervals,
@@ -90,6 +91,8 @@ def _hints(measured: Json) -> list[str]:
     said = [f"small: interval, {'; '.join(over)}"] if over else []
     if few := no_intervals(measured):
         said.append(f"small: values of the parts; {few}")
+    if none := hardly_any(measured["quantities"]):
+        said.append(none)
     if fractions:
         said.append(f"{fractions} where it is a class, unless its value is ignored")
     return [f"{one[0].upper()}{one[1:]}." for one in said]

@@ -49,6 +49,8 @@ def measured_table(found: Mapping[str, Any]) -> str:
     lines += [f"intervals: {part}" for part in intervals_over(found)]
     if note := no_intervals(found):
         lines.append(note)
+    if note := hardly_any(found["quantities"]):
+        lines.append(note)
     if note := fractions_of(found):
         lines.append(f"{note}; --config.data.ignore=VALUE leaves a value out")
     lines += object_lines(found)
@@ -105,6 +107,32 @@ def no_intervals(found: Mapping[str, Any]) -> str:
     if not counts:
         return ""
     return f"no interval of {' or '.join(map(str, counts))} parts: {FEWEST} are the fewest"
+
+
+def hardly_any(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What has no relative error, for it is next to nothing; "" where all have.
+
+    Args:
+      rows: of `measured.json`. Earlier versions did not mark them.
+    """
+    some = [
+        f"{row['label']} of {phases_of(row)}"
+        for row in rows
+        if (row["against"] or {}).get("hardly_any")
+    ]
+    if not some:
+        return ""
+    return (
+        "no error is told of what there is hardly any of (below 0.1% of the largest): "
+        f"{', '.join(some)}"
+    )
+
+
+def phases_of(row: Mapping[str, Any]) -> str:
+    """What a quantity is of, as "pore/metal along z"."""
+    phases = [name for name in (row["phase"], row["with"]) if name]
+    along = f" along {row['axis']}" if row["axis"] else ""
+    return (", ".join(phases).replace(", ", "/") or "all") + along
 
 
 def fractions_of(found: Mapping[str, Any]) -> str:
