@@ -123,8 +123,8 @@ class QuantityScore:
 def error_sums(rows: Sequence[Row], baseline: str | None = None) -> np.ndarray:
     """What adds up over parts, (P, K, 2): value and truth of K numbers, for `mean_error`.
 
-    A number without a truth, or of which the truth is 0 or next to nothing, counts nowhere. Where parts are too small
-    to have a value they add nothing. Without parts the whole is the only one.
+    A number without a truth, or of which the truth is 0 or next to nothing, counts nowhere. Where
+    parts are too small to have a value they add nothing. Without parts the whole is the only one.
 
     Args:
       rows: of `measured.json`, with what they stand against.

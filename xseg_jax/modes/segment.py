@@ -249,7 +249,8 @@ def _segment(job: Prediction, numbers: Sequence[int]) -> None:
 
 def _segment_images(job: Prediction, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Calibrated probabilities (M, H, W, K) of images by each run."""
-    return job.trained.segment_each(_plane(job, image_HWC, None) for image_HWC in images)
+    planes = (_plane(job, image_HWC, None) for image_HWC in images)
+    return job.trained.segment_each(planes, labels_alone=len(job.axes) == 1 and not job.maps)
 
 
 def _plane(job: Prediction, image_HWC: np.ndarray, axis: int | None) -> Plane:
@@ -258,7 +259,7 @@ def _plane(job: Prediction, image_HWC: np.ndarray, axis: int | None) -> Plane:
 
 
 def _estimate(job: Prediction, blocks: Sequence[Block]) -> None:
-    """Says how long it will take and how much memory, from one plane that is timed."""
+    """Says how long it will take and how much memory, from a plane a device that is timed."""
     trained, shape = job.trained, job.source.scan.shape
     margins = margins_of(job.axes, trained.context, trained.config.inference.overlap)
     outers = [block.widened(margins, shape) for block in blocks]
@@ -266,11 +267,11 @@ def _estimate(job: Prediction, blocks: Sequence[Block]) -> None:
     z = blocks[0].start[0]
     gray_ZYX = job.source.region(Block((z, 0, 0), (z + 1, *largest.shape[1:])).region)
     image_HWC = np.repeat(gray_ZYX[0][..., None], 2 * trained.context + 1, axis=-1)
-    times = []
+    times, devices = [], len(trained.parallel.devices)
     for _ in range(2):  # The first one compiles.
         began = time.perf_counter()
-        list(_segment_images(job, [image_HWC]))
-        times.append(time.perf_counter() - began)
+        list(_segment_images(job, [image_HWC] * devices))
+        times.append((time.perf_counter() - began) / devices)
     pixels = sum(
         block.shape[axis] * int(np.prod(outer.shape)) // outer.shape[axis]
         for block, outer in zip(blocks, outers, strict=True)
@@ -285,7 +286,7 @@ def _estimate(job: Prediction, blocks: Sequence[Block]) -> None:
         prediction_bytes(
             [n for a, n in enumerate(largest.shape) if a != axis],
             features=config.model.features, patch=config.model.get("patch", 1),
-            devices=len(trained.parallel.devices), **config.inference,
+            devices=devices, **config.inference,
         )
         for axis in job.axes
     )  # fmt: skip

@@ -209,9 +209,19 @@ class TrainedRun:
         others = tuple(other.turning() for other in self.others)
         return replace(self, predict=predict, others=others)
 
-    def segment_each(self, planes: Iterable[Plane]) -> Iterator[np.ndarray]:
+    def segment_each(
+        self, planes: Iterable[Plane], *, labels_alone: bool = False
+    ) -> Iterator[np.ndarray]:
         """Class probabilities (M, H, W, K) float32 of planes, in order, by each of M runs at its
-        own temperature."""
+        own temperature.
+
+        Args:
+          planes: of one size or several.
+          labels_alone: nothing but the most probable class is wanted; of one run it is the same at
+            any temperature, and none is applied.
+        """
+        if labels_alone and not self.others:
+            return (probability_HWK[None] for probability_HWK in self._alone(planes))
         copies = itertools.tee(planes, len(self.runs))
         found = (
             map(run.calibrated, run._alone(copy))
