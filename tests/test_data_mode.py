@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from configs import tiny
 from xseg_jax.data.planes import Place
+from xseg_jax.data.splits import Split
 from xseg_jax.errors import InputError
 from xseg_jax.modes import data, evaluate, fit, predict, train
 from xseg_jax.modes.inputs import sources_of, split_at, split_in_words
@@ -43,6 +45,25 @@ def config_of(root, prepared, **changes):
     config.data.split.gap = 1
     config.update_from_flattened_dict(changes)
     return config
+
+
+def test_parts_that_are_drawn_among_all_are_no_ranges(capsys):
+    """As if images between the first and the last of training had been tested as well."""
+    names = [f"chest_{n}" for n in range(7)]
+    fields = {"names": names, "label_map": "0 -> 0 lung", "__len__": lambda _: len(names)}
+    planes: Any = type("Planes", (), fields)()
+    drawn = Split((0, 2, 4, 6), (1,), (3, 5), kind="group")
+    data.say_split(tiny.get_config(), planes, drawn, 0)
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "train: 4 images, chest_0, chest_2 and 2 more, drawn among all",
+        "validation: 1 image, chest_1",
+        "test: 2 images, chest_3, chest_5",
+    ]
+    data.say_split(tiny.get_config(), planes, Split((0, 1, 2), (3,), (4, 5, 6), kind="z"), 0)
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "train: 3 slices, chest_0 to chest_2", "validation: 1 slice, chest_3",
+        "test: 3 slices, chest_4 to chest_6",
+    ]  # fmt: skip
 
 
 PARTS = {"train": range(6), "validation": (7,), "test": range(9, 12)}

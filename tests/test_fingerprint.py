@@ -194,6 +194,25 @@ def facts_of(label_DHW, names=("a", "b", "c")):
     return label_facts(names, planes, places, lambda index: label_DHW[index])
 
 
+def test_the_outline_of_a_core_does_not_make_labels_agree():
+    """Air has one class in all planes; pores within have the same class, and count."""
+    label_DHW = tomogram(depth=48, size=64)[1].copy()
+    y, x = np.ogrid[-32:32, -32:32]
+    air_HW = y**2 + x**2 >= 28**2
+    label_DHW[:, air_HW] = 0
+    found, pores = facts_of(label_DHW), label_DHW[:, ~air_HW]
+    assert found.frame == pytest.approx(air_HW.mean(), abs=0.01)
+    shares = [(pores == k).mean() for k in range(3)]
+    assert found.chance == pytest.approx(sum(share**2 for share in shares), abs=0.01)
+    assert found.shares[0] == pytest.approx((label_DHW == 0).mean())
+    far = [agree for distance, agree in found.across.items() if distance >= 24]
+    assert np.mean(far) == pytest.approx(found.chance, abs=0.04)
+    assert found.across_forgotten is not None
+    # So few planes may be alike by chance.
+    few = facts_of(label_DHW[:7])
+    assert few.frame == 0
+
+
 def test_labels_are_counted_and_their_agreement_falls_to_chance():
     label_DHW = tomogram(depth=48, size=64)[1].copy()
     label_DHW[:, :8] = 255

@@ -30,6 +30,7 @@ ARRIVES = {
     "output": "somewhere",
     "runs": "here,there",
     "labels": "somewhere",
+    "within": "somewhere",
     "quantities": "fractions",
     "meshes": "ply",
     "degrade": "blur",

@@ -1,5 +1,7 @@
 """From what a user names to scans, and what is said of them."""
 
+import logging
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,7 +11,14 @@ from hypothesis import strategies as st
 from configs import scan, tiny
 from xseg_jax.data.sources import open_sources
 from xseg_jax.errors import InputError
-from xseg_jax.modes.inputs import describe_phantom, describe_sources, images_in, sources_of
+from xseg_jax.modes.inputs import (
+    describe_phantom,
+    describe_sources,
+    images_in,
+    kind_of_scored,
+    say_if_images,
+    sources_of,
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
@@ -51,6 +60,40 @@ def test_a_phantom_is_described_by_its_config():
     assert describe_phantom(config) == "synthetic tomogram, 20 slices of 48 x 48, uint16"
     config.data.phantom.z_step = 3
     assert describe_phantom(config) == "synthetic tomogram, 14 slices of 48 x 48, uint16"
+
+
+@pytest.mark.parametrize(
+    ("independent", "kind", "expected"),
+    [(True, "z", "group"), (True, "group", "group"), (False, "z", "z"), (False, "none", "none"),
+     (False, "group", "z")],
+)  # fmt: skip
+def test_what_is_scored_is_what_it_is_and_not_what_was_trained_on(
+    write_folder, tmp_path, independent, kind, expected
+):
+    images, _ = write_folder(tmp_path, 3)
+    assert kind_of_scored(open_sources(str(images), independent=independent), kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((1, 4, 9, 30), True),
+        ((5, 10, 15, 20), False),  # Every fifth was labelled.
+        ((5, 6, 7, 8, 321, 322, 323, 324), False),
+        ((3, 9), False),
+        ((1, 10**12, 10**15), True),
+    ],
+)
+def test_images_whose_numbers_follow_no_step_may_be_no_slices(
+    write, tmp_path, caplog, numbers, said
+):
+    for number in numbers:
+        write(tmp_path / f"JPCLN{number:03d}.png", np.zeros((8, 8), np.uint8))
+    with caplog.at_level(logging.INFO, "xseg_jax"):
+        say_if_images(open_sources(str(tmp_path)))
+    assert ("say so with --config.data.split.kind=group" in caplog.text) == said
+    say_if_images(open_sources(str(tmp_path), independent=True))
+    assert caplog.text.count("kind=group") == said
 
 
 def test_the_folder_above_images_is_as_good_as_theirs(write_folder, tmp_path):

@@ -168,6 +168,46 @@ def test_what_is_ignored_counts_nowhere(volumes, tmp_path):
     assert found["left_out"][0]["quantity"] == "triple_lines"
 
 
+def test_nothing_outside_of_a_mask_is_measured(volumes, tmp_path):
+    """As if what lies outside were not labelled: pores within stay, and have no wall there."""
+    true_ZYX = tifffile.imread(volumes / "true.tif")
+    y, x = np.ogrid[-20:20, -20:20]
+    inside_YX = y**2 + x**2 < 15**2
+    around_ZYX = np.where(inside_YX, true_ZYX, 0)  # A core in air that has the value of pores.
+    np.save(tmp_path / "core.npy", around_ZYX)
+    np.save(tmp_path / "mask.npy", np.broadcast_to(inside_YX, true_ZYX.shape).astype(np.uint8))
+    np.save(tmp_path / "marked.npy", np.where(inside_YX, true_ZYX, 7))
+    some = {"quantities": f"{QUICK},connectivity,tortuosity"}
+    mask = str(tmp_path / "mask.npy")
+    labels = str(tmp_path / "core.npy")
+    found = run(tmp_path / "core.npy", tmp_path / "a", within=mask, labels=labels, **some)
+    ignored = run(tmp_path / "marked.npy", tmp_path / "b", changes={"data.ignore": "7"}, **some)
+    assert [row["value"] for row in found["quantities"]] == [
+        row["value"] for row in ignored["quantities"]
+    ]
+    errors = {row["against"]["error"] for row in found["quantities"]}
+    assert errors <= {0.0, None}
+    expected = (true_ZYX == 0)[:, inside_YX].mean()
+    assert found["quantities"][0]["value"] == pytest.approx(expected)
+    assert found["within"] == mask
+    with pytest.raises(InputError, match="within: nothing there, "):
+        run(
+            tmp_path / "core.npy", tmp_path / "b", within=mask, changes={"data.ignore": "7"}, **some
+        )
+
+
+def test_a_mask_of_something_else_is_refused(volumes, tmp_path):
+    source = volumes / "segmented.tif"
+    np.save(tmp_path / "small.npy", np.ones((36, 40, 39), np.uint8))
+    np.save(tmp_path / "empty.npy", np.zeros((36, 40, 40), np.uint8))
+    with pytest.raises(
+        InputError, match=r"small.npy: has \(36, 40, 39\) voxels, but .* \(36, 40, 40"
+    ):
+        run(source, tmp_path / "out", within=str(tmp_path / "small.npy"))
+    with pytest.raises(InputError, match=r"empty.npy: is 0 everywhere"):
+        run(source, tmp_path / "out", within=str(tmp_path / "empty.npy"))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -218,6 +258,13 @@ def test_probabilities_of_a_prediction_say_what_doubt_leaves_open(volumes, tmp_p
     one = rows["volume_fraction", "pore"]
     assert one["doubt_low"] < one["value"] < one["doubt_high"]
     assert rows["largest_cluster", "pore"]["doubt_low"] is None
+    np.save(tmp_path / "mask.npy", (labels_ZYX == 0).astype(np.uint8))
+    within = run(
+        path, tmp_path / "within", quantities="fractions", within=str(tmp_path / "mask.npy")
+    )
+    rows = {r["phase"]: r for r in within["quantities"]}
+    assert rows["pore"]["value"] == 1
+    assert rows["pore"]["doubt_low"] < 1
     other = run(
         path, tmp_path / "renamed", quantities="fractions",
         changes={"data.classes": "0:a,128:b,255:c"},

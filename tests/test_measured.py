@@ -40,8 +40,9 @@ def test_rows_have_value_interval_and_error():
     assert (second["of"], second["unit"], second["truth"]) == ("of pore with metal", "µm⁻¹", NONE)
     assert found["hints"] == [
         "Small: interval, 95%, 8 blocks of z.",
-        "Fractions are of all labelled voxels, air around a sample included where it is a class, "
-        "unless its value is ignored.",
+        "Fractions are of all labelled voxels, also of air around a sample where it has a class; "
+        "--mode=measure --within=MASK measures within the sample, --config.data.ignore=VALUE "
+        "without a class.",
     ]
     assert found["words"] == (
         f"Measured in three dimensions on 8 {TIMES} 32 {TIMES} 32 voxels (z, y, x); voxels of 0.05 "

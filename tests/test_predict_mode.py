@@ -1,5 +1,6 @@
 """--mode=predict, in this process."""
 
+import glob
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from xseg_jax.data.checks import CheckedPlanes, check
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.sources import open_sources
 from xseg_jax.errors import InputError
+from xseg_jax.modes import images as folder_of_images
 from xseg_jax.modes import predict, train
 from xseg_jax.training.runlog import read_json, write_json
 
@@ -43,12 +45,16 @@ def images(tmp_path_factory, write):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """What a prediction has written: labels, and maps in folders beside."""
+    beside = folder.parent.glob(f"{glob.escape(folder.name)}_*/*")
+    maps = {f"{path.parent.name[len(folder.name) + 1 :]}/{path.name}": path for path in beside}
+    labels = {path.name: path for path in folder.iterdir()}
+    return {name: path.read_bytes() for name, path in (labels | maps).items()}
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(trained, images, tmp_path_factory):
-    output = tmp_path_factory.mktemp("whole")
+    output = tmp_path_factory.mktemp("whole") / "out"
     predict.run(trained, images, output, probabilities=True)
     return files(output)
 
@@ -59,7 +65,8 @@ def test_an_interrupted_prediction_ends_with_the_same_bytes(
     trained, images, uninterrupted, tmp_path, monkeypatch, done
 ):
     """After so many files, a label or the probabilities of an image each."""
-    write_image, written = predict.write_image, []
+    write_image, written = folder_of_images.write_image, []
+    output = tmp_path / "out"
 
     def dies(path, array, **about):
         if len(written) == done:
@@ -67,18 +74,20 @@ def test_an_interrupted_prediction_ends_with_the_same_bytes(
         written.append(path)
         write_image(path, array, **about)
 
-    monkeypatch.setattr(predict, "write_image", dies)
+    monkeypatch.setattr(folder_of_images, "write_image", dies)
     with pytest.raises(KeyboardInterrupt):
-        predict.run(trained, images, tmp_path, probabilities=True)
-    assert len(files(tmp_path)) == done + (2 if done else 1)  # And two of what was done.
-    monkeypatch.setattr(predict, "write_image", write_image)
-    predict.run(trained, images, tmp_path, probabilities=True)
-    assert len(files(tmp_path)) == 2 * len(SIZES) + 2
-    assert files(tmp_path) == uninterrupted
+        predict.run(trained, images, output, probabilities=True)
+    pictures = [name for name in files(output) if name.endswith(".tif")]
+    assert len(pictures) == done
+    monkeypatch.setattr(folder_of_images, "write_image", write_image)
+    predict.run(trained, images, output, probabilities=True)
+    assert files(output) == uninterrupted
+    assert len(uninterrupted) == 2 * len(SIZES) + 3  # A claim, and a record of each folder.
 
 
 def test_predictions_say_what_they_hold(trained, images, uninterrupted, tmp_path):
     for name, data in uninterrupted.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     names = ["pore", "ceramic", "metal"]
     told = read_json(tmp_path / "prediction.json")
@@ -87,7 +96,7 @@ def test_predictions_say_what_they_hold(trained, images, uninterrupted, tmp_path
     with tifffile.TiffFile(tmp_path / "slice_0.tif") as tiff:
         assert tiff.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE
         assert json.loads(tiff.pages[0].description)["classes"] == told["classes"]
-    with tifffile.TiffFile(tmp_path / "slice_0_probabilities.tif") as tiff:
+    with tifffile.TiffFile(tmp_path / "probabilities" / "slice_0.tif") as tiff:
         assert json.loads(tiff.pages[0].description)["channels"] == names
         assert tiff.series[0].shape == (3, *SIZES[0])
         np.testing.assert_array_equal(
@@ -104,8 +113,28 @@ def test_a_prediction_of_an_earlier_version_goes_on(trained, some, tmp_path):
         {key: before[key] for key in before if key != "classes"},
     )
     predict.run(trained, some, tmp_path / "out")
-    with pytest.raises(InputError, match="probabilities: False there, True here"):
-        predict.run(trained, some, tmp_path / "out", probabilities=True)
+    assert "classes" in read_json(tmp_path / "out" / "prediction.json")
+
+
+def test_maps_can_be_added_later_and_are_no_labels(trained, some, tmp_path):
+    """Whoever measures the folder, or takes it for labels, finds labels alone."""
+    output, at_once = tmp_path / "out", tmp_path / "at once"
+    predict.run(trained, some, output)
+    labels = {name: made for name, made in files(output).items() if name.startswith("slice")}
+    predict.run(trained, some, output, uncertainty=True)
+    predict.run(trained, some, output, probabilities=True)
+    predict.run(trained, some, output)
+    predict.run(trained, some, at_once, probabilities=True, uncertainty=True)
+    found, whole = files(output), files(at_once)
+    assert labels.items() <= found.items()
+    assert found.keys() == whole.keys()
+    assert all(made == whole[name] for name, made in found.items() if name.endswith(".tif"))
+    told = read_json(output / "prediction.json")
+    assert told | {"run": ""} == read_json(at_once / "prediction.json") | {"run": ""}
+    assert [len(source) for source in open_sources(str(output))] == [3]
+    assert sorted(path.name for path in tmp_path.glob("out*")) == [
+        "out", "out_probabilities", "out_uncertainty",
+    ]  # fmt: skip
 
 
 def test_predicted_labels_are_labels(trained, some, tmp_path):
@@ -123,12 +152,16 @@ def test_predicted_labels_are_labels(trained, some, tmp_path):
             np.testing.assert_array_equal(held, value_HW.ravel())
 
 
-@pytest.mark.parametrize("kept", ["slice_0.tif", "slice_3.tif", "slice_5_probabilities.tif"])
+@pytest.mark.parametrize("kept", ["slice_0.tif", "slice_3.tif", "probabilities/slice_5.tif"])
 def test_files_of_somebody_else_are_not_taken_for_labels(trained, images, tmp_path, write, kept):
-    mine = write(tmp_path / "hand" / kept, np.eye(9, dtype=np.uint8)).read_bytes()
-    with pytest.raises(InputError, match=rf"{kept}: is there already and was not written by a pre"):
-        predict.run(trained, images, tmp_path / "hand", probabilities=True)
-    assert files(tmp_path / "hand") == {kept: mine}
+    output = tmp_path / "hand"
+    output.mkdir()
+    folder, name = kept.rpartition("/")[::2]
+    path = output.with_name(f"hand_{folder}" if folder else "hand") / name
+    mine = write(path, np.eye(9, dtype=np.uint8)).read_bytes()
+    with pytest.raises(InputError, match=rf"{name}: is there already and was not written by a pre"):
+        predict.run(trained, images, output, probabilities=True)
+    assert files(output) == {kept: mine}
 
 
 @pytest.fixture
@@ -156,20 +189,21 @@ def test_an_image_that_changed_is_segmented_anew_and_no_other(
     assert f"segmented anew: 1, {some}/slice_2.tif for one" in caplog.text
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     changed = {name for name, content in files(output).items() if before[name] != content}
-    beside = {"slice_2_probabilities.tif"} if probabilities else set()
-    assert changed == {"slice_2.tif", "predictions.jsonl"} | beside
+    beside = {f"probabilities/{name}" for name in ("slice_2.tif", "predictions.jsonl")}
+    assert changed == {"slice_2.tif", "predictions.jsonl"} | (beside if probabilities else set())
     assert tifffile.imread(output / "slice_2.tif").shape == (90, 100)
 
 
-@pytest.mark.parametrize("name", ["slice_0.tif", "slice_4_probabilities.tif"])
+@pytest.mark.parametrize("name", ["out/slice_0.tif", "out_probabilities/slice_4.tif"])
 @pytest.mark.parametrize("image_changed", [False, True])
 def test_labels_corrected_by_hand_are_not_overwritten(
     trained, images, some, tmp_path, name, image_changed
 ):
     output = tmp_path / "out"
     predict.run(trained, some, output, probabilities=True)
-    array = tifffile.imread(output / name)
-    tifffile.imwrite(output / name, array[..., ::-1].copy(), photometric="minisblack")
+    path = tmp_path / name
+    array = tifffile.imread(path)
+    tifffile.imwrite(path, array[..., ::-1].copy(), photometric="minisblack")
     if image_changed:
         for image in ("slice_0.tif", "slice_4.tif"):
             (some / image).write_bytes((images / "slice_3.tif").read_bytes())
@@ -179,9 +213,9 @@ def test_labels_corrected_by_hand_are_not_overwritten(
     ):
         predict.run(trained, some, output, probabilities=True)
     assert files(output) == before
-    (output / name).rename(tmp_path / name)
+    path.rename(tmp_path / "moved.tif")
     predict.run(trained, some, output, probabilities=True)
-    assert (tifffile.imread(output / name).shape == array.shape) != image_changed
+    assert (tifffile.imread(path).shape == array.shape) != image_changed
 
 
 def test_a_file_put_beside_the_labels_later_is_not_taken_for_one(trained, some, tmp_path, write):
@@ -211,9 +245,8 @@ def test_labels_of_images_that_are_gone_are_named(trained, some, tmp_path, caplo
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["a", "a_probabilities"], r"would both be called a_probabilities\.tif; rename one"),
-        (["x" * 240], r"would have a name of 258 bytes, and 255 is the most; rename the image"),
-        (["漢" * 80], r"would have a name of 258 bytes"),
+        (["x" * 252], r"would have a name of 256 bytes, and 255 is the most; rename the image"),
+        (["漢" * 84], r"would have a name of 256 bytes"),
     ],
 )
 def test_names_that_cannot_be_written_are_refused_before(trained, some, tmp_path, names, said):
@@ -246,18 +279,14 @@ def test_images_are_not_overwritten(trained, images, tmp_path, link):
 
 
 def test_a_smaller_machine_takes_smaller_tiles(trained, images, tmp_path):
-    predict.run(
-        trained,
-        images,
-        tmp_path,
-        probabilities=True,
-        changes={"inference.tile": 32, "inference.overlap": 8},
-    )
-    assert len(files(tmp_path)) == 2 * len(SIZES) + 2
+    output = tmp_path / "out"
+    small = {"inference.tile": 32, "inference.overlap": 8}
+    predict.run(trained, images, output, probabilities=True, changes=small)
+    assert len(files(output)) == 2 * len(SIZES) + 3
     with pytest.raises(InputError, match=r"inference\.tile: 32 there, 64 here"):
-        predict.run(trained, images, tmp_path, probabilities=True)
+        predict.run(trained, images, output, probabilities=True)
     with pytest.raises(InputError, match=r"config\.inference: tile=33"):
-        predict.run(trained, images, tmp_path, probabilities=True, changes={"inference.tile": 33})
+        predict.run(trained, images, output, probabilities=True, changes={"inference.tile": 33})
 
 
 @pytest.mark.rounding
@@ -284,7 +313,7 @@ def test_another_grey_scale_of_the_scan_segments_all_of_it_anew(
     predict.run(tmp_path / "run", folder, tmp_path / "whole", probabilities=True)
     found, whole = files(tmp_path / "output"), files(tmp_path / "whole")
     for number in range(4):
-        name = f"slice_{number}_probabilities.tif"
+        name = f"probabilities/slice_{number}.tif"
         assert found[name] == whole[name]
         assert number == 3 or found[name] != before[name]
 
@@ -307,12 +336,12 @@ def test_probabilities_are_written_at_the_temperature_of_the_run(
             label = (tmp_path / folder / f"slice_{number}.tif").read_bytes()
             assert label == uninterrupted[f"slice_{number}.tif"]
         scaled_KHW, as_is_KHW = (
-            tifffile.imread(tmp_path / folder / f"slice_{number}_probabilities.tif")
+            tifffile.imread(tmp_path / f"{folder}_probabilities" / f"slice_{number}.tif")
             for folder in ("scaled", "as it is")
         )
         power_KHW = as_is_KHW ** (1 / 2.5)
         np.testing.assert_allclose(scaled_KHW, power_KHW / power_KHW.sum(axis=0), rtol=1e-5)
         np.testing.assert_array_equal(scaled_KHW.argmax(axis=0), as_is_KHW.argmax(axis=0))
     # A folder holds probabilities of one temperature.
-    with pytest.raises(InputError, match=r"temperature: 2\.5 there, None here"):
+    with pytest.raises(InputError, match=r"temperature: 2\.5 there, nothing here"):
         predict.run(run, some, tmp_path / "scaled", probabilities=True)

@@ -32,8 +32,9 @@ def test_a_line_a_quantity_with_its_interval_and_error():
     assert lines[4].split()[:7] == ["volume", "fraction", "along", "z", "YSZ", "not", "defined"]
     assert lines[-3:] == [
         "intervals: 95%, 8 parts",
-        "fractions are of all labelled voxels, air around a sample included; "
-        "--config.data.ignore=VALUE leaves a value out",
+        "fractions are of all labelled voxels, also of air around a sample where it has a class; "
+        "--mode=measure --within=MASK measures within the sample, --config.data.ignore=VALUE "
+        "without a class",
         "left out: tortuosity, for it was not asked for",
     ]
 

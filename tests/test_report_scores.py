@@ -33,8 +33,7 @@ def test_a_verdict_that_is_no_victory(low, high, words):
 
 
 @pytest.mark.parametrize(
-    ("units", "low", "tested"),
-    [(1, None, "one slice was"), (2, None, "2 slices were"), (3, -0.03, "3 slices were")],
+    ("units", "low", "tested"), [(1, None, "1 slice"), (2, None, "2 slices"), (3, -0.03, "3 slices")]
 )
 def test_of_few_slices_the_verdict_has_no_interval(units, low, tested):
     found = with_intervals(results())
@@ -45,8 +44,10 @@ def test_of_few_slices_the_verdict_has_no_interval(units, low, tested):
     for one in (found, found["baselines"]["forest"]):
         one["intervals"] |= few
     said = scores.verdict(found)
+    miou, beside = (scores.score(one["miou"]) for one in (found, found["baselines"]["forest"]))
     assert said["words"] == (
-        f"The U-Net beside the forest: {tested} tested, and no interval is known"
+        f"A mean IoU of {miou}, and of {beside} for the forest: on {tested}, too few for an "
+        "interval"
     )
     assert said["detail"].startswith("The difference in mean IoU is \u22120.0200 (\u22120.0100")
     assert "interval" not in said["detail"]

@@ -81,7 +81,7 @@ def test_claim_names_the_fields_that_differ_and_keeps_the_file(tmp_path):
         claim(path, other)
     assert str(caught.value) == (
         f"{path}: this folder holds another run; choose another folder or remove it. Fields "
-        "that differ: data.crop: 64 there, None here; loss: None there, 'dice' here; "
+        "that differ: data.crop: 64 there, nothing here; loss: nothing there, 'dice' here; "
         "seed: 0 there, 1 here"
     )
     claim(path, CONFIG)

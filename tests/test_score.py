@@ -245,7 +245,7 @@ def test_a_run_of_an_earlier_version_is_scored_beside_what_it_has(trained, scan,
     assert results["boundaries"]["tolerance"] == 2.0
     # Training there says which field is new.
     config = tiny.get_config()
-    with pytest.raises(InputError, match=r"report\.baselines: None there"):
+    with pytest.raises(InputError, match=r"report\.baselines: nothing there"):
         train.run(config, earlier)
 
 

@@ -10,7 +10,14 @@ from xseg_jax.modes.tested import ClassTally, summary
 def row(label, error, phase="pore", others=None, truth=0.1, **baselines):
     beside = {name: {"error": one} for name, one in baselines.items()}
     against = {"truth": truth, "error": error, "baselines": beside}
-    return {"quantity": label, "label": label, "phase": phase, "with": others, "axis": None, "against": against}
+    return {
+        "quantity": label,
+        "label": label,
+        "phase": phase,
+        "with": others,
+        "axis": None,
+        "against": against,
+    }
 
 
 def measured(*rows, dimension=2, planes=1):

@@ -104,7 +104,7 @@ class Progress:
         todo = self.total - self.done
         left = todo / rate if rate > 0 else float("inf") if todo else 0.0
         slow = 0 < rate < 0.1
-        per = f"{rate * 3600:.0f} {self.unit}s/h" if slow else f"{rate:.1f} {self.unit}s/s"
+        per = f"{rate * 60:.1f} {self.unit}s/min" if slow else f"{rate:.1f} {self.unit}s/s"
         logger.info(
             "%s: %d of %d %ss, %s, %.0f s left %s",
             self.task, self.done, self.total, self.unit, per, left, self.note,

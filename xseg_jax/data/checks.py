@@ -110,7 +110,7 @@ def each(
 ) -> list[T]:
     """Results of a function over planes in order, read by several threads behind a bar."""
     results = []
-    with ThreadPoolExecutor(READERS) as pool, Progress(task, len(planes), "slice") as progress:
+    with ThreadPoolExecutor(READERS) as pool, Progress(task, len(planes), "image") as progress:
         for result in pool.map(function, planes):
             results.append(result)
             progress.advance()

@@ -195,7 +195,7 @@ def fingerprint(source: Source, *, ordered: bool = True) -> Fingerprint:
     before: dict[int, np.ndarray] = {}
     shapes: set[tuple[int, ...]] = set()
     block = 1
-    with Progress(f"Looking at {source.name}", len(indices), "slice") as progress:
+    with Progress(f"Looking at {source.name}", len(indices), "image") as progress:
         for index in indices:
             name = names[index] = source.plane_name(index)
             progress.advance()
@@ -289,7 +289,7 @@ def _drift(looks: Sequence[Look], std: float) -> tuple[float, float, float] | No
 def _rings(source: Source, looks: Sequence[Look]) -> tuple[float, float] | None:
     places = np.linspace(0, len(looks) - 1, min(RING_PLANES, len(looks))).round().astype(int)
     images = []
-    with Progress("Looking for rings", len(places), "slice") as progress:
+    with Progress("Looking for rings", len(places), "image") as progress:
         for place in places.tolist():
             image_HW = source.image(looks[place].index)
             images += [image_HW] if min(image_HW.shape) >= LEAST_FOR_RINGS else []

@@ -1,5 +1,6 @@
 """What labels say before anybody has trained on them: classes, and how far labels are alike."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +18,8 @@ COMPARED_PIXELS = 256
 DISTANCES = 40
 PAIRS = 16
 """Pairs of planes that are compared at a distance."""
+LEAST_PLANES = 8
+"""Planes in which a pixel has to have one class so that it is taken for the frame of a scan."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class LabelFacts:
       planes: names of the labelled planes.
       places: numbers of the labelled planes by scan and axis, as in "scan, z"; None has no number.
       shape: least rows and columns of a labelled plane.
+      frame: share of the pixels whose class is the same in all planes, as that of the air around a
+        core; they are left out of all that follows.
       across: distance in planes to the share of pixels that agree.
       within: distance in pixels, within planes, to the same.
       chance: agreement of pixels that have nothing in common.
@@ -45,6 +50,7 @@ class LabelFacts:
     planes: tuple[str, ...]
     places: dict[str, tuple[int | None, ...]]
     shape: tuple[int, int]
+    frame: float
     across: dict[int, float]
     within: dict[int, float]
     chance: float
@@ -60,6 +66,7 @@ class LabelFacts:
             "labelled_planes": self.planes,
             "numbers": self.places,
             "smallest_plane": self.shape,
+            "frame": self.frame,
             "agreement_by_planes": self.across,
             "agreement_by_pixels": self.within,
             "chance": self.chance,
@@ -86,20 +93,25 @@ def label_facts(
     counts_V = np.zeros(IGNORED + 1, np.int64)
     swaps = Swaps(names)
     small: list[np.ndarray] = []
+    steps: list[int] = []
     shapes, within = [], {}
-    with Progress("Comparing labels", len(planes), "slice") as progress:
+    with Progress("Comparing labels", len(planes), "image") as progress:
         for index in range(len(planes)):
             label_HW = label_of(index)
             shapes.append(label_HW.shape)
             counts_V += np.bincount(label_HW.ravel(), minlength=IGNORED + 1)
-            step = max(1, max(label_HW.shape) // COMPARED_PIXELS)
-            small.append(label_HW[::step, ::step].copy())
+            steps.append(max(1, max(label_HW.shape) // COMPARED_PIXELS))
+            small.append(label_HW[:: steps[-1], :: steps[-1]].copy())
             swaps.add(label_HW)
-            _add_shifted(within, small[-1], step)
             progress.advance()
     counts_K = counts_V[: len(names)]
     shares_K = counts_K / max(int(counts_K.sum()), 1)
-    chance = float((shares_K**2).sum())
+    frame = _leave_out_frame(places, small)
+    for label_hw, step in zip(small, steps, strict=True):
+        _add_shifted(within, label_hw, step)
+    compared_V = sum(np.bincount(one.ravel(), minlength=IGNORED + 1) for one in small)
+    compared_K = np.asarray(compared_V)[: len(names)]
+    chance = float(((compared_K / max(int(compared_K.sum()), 1)) ** 2).sum())
     across = _across(places, small)
     inside = {d: agree / total for d, (agree, total) in sorted(within.items()) if total}
     numbers: dict[str, list[int | None]] = {}
@@ -112,6 +124,7 @@ def label_facts(
         planes=tuple(planes),
         places={scan: tuple(one) for scan, one in numbers.items()},
         shape=(min(shape[0] for shape in shapes), min(shape[1] for shape in shapes)),
+        frame=frame,
         across=across,
         within=inside,
         chance=chance,
@@ -119,6 +132,27 @@ def label_facts(
         within_forgotten=forgotten_after(inside, chance),
         swaps=swaps.found(),
     )
+
+
+def _leave_out_frame(places: Sequence[Place], small: Sequence[np.ndarray]) -> float:
+    """Takes the labels off pixels that have one class in all planes of a scan: its outline would
+    make planes agree at any distance. Returns their share of all labelled pixels."""
+    groups: dict[tuple[object, ...], list[np.ndarray]] = {}
+    for place, label_hw in zip(places, small, strict=True):
+        groups.setdefault((place.scan, place.axis, label_hw.shape), []).append(label_hw)
+    labelled = sum(int((label_hw != IGNORED).sum()) for label_hw in small)
+    frame = 0
+    for planes in groups.values():
+        count_hw = sum((label_hw != IGNORED).astype(int) for label_hw in planes)
+        least_hw = functools.reduce(np.minimum, planes)  # What is not labelled is the largest.
+        most_hw = functools.reduce(
+            np.maximum, (np.where(one == IGNORED, least_hw, one) for one in planes)
+        )
+        same_hw = (least_hw == most_hw) & (np.asarray(count_hw) >= LEAST_PLANES)
+        for label_hw in planes:
+            frame += int((same_hw & (label_hw != IGNORED)).sum())
+            label_hw[same_hw] = IGNORED
+    return frame / max(labelled, 1)
 
 
 def _add_shifted(within: dict[int, tuple[int, int]], label_hw: np.ndarray, step: int) -> None:

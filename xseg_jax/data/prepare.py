@@ -63,7 +63,7 @@ def prepare_scans(
 
     def make(target: dict[str, Any]) -> XrayPlanes:
         def read() -> Iterator[Plane]:
-            with Progress("Preparing data", len(planes), "slice") as progress:
+            with Progress("Preparing data", len(planes), "image") as progress:
                 for plane in CheckedPlanes(planes, checked, context):
                     yield plane
                     progress.advance()

@@ -132,7 +132,7 @@ def resemblance(source: Slices) -> tuple[float, float] | None:
         return None
     chosen = near[:: -(-len(near) // 24)]
     pairs = []
-    with Progress(f"Comparing images of {source.name}", len(chosen), "pair") as progress:
+    with Progress(f"Comparing pairs of {source.name}", len(chosen), "pair") as progress:
         for index in chosen:
             pair = [thumbnail(source.image(one)) for one in (index, index + 1)]
             pairs.append(pair)

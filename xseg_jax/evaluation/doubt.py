@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from xseg_jax.evaluation.parts import Region, all_of
-from xseg_jax.evaluation.properties import Interval, sums_of
+from xseg_jax.evaluation.properties import ClassVolume, Interval, sums_of
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.quantities import Additive, Key, Spacing
 
@@ -66,7 +66,7 @@ def masks(
 
 def intervals_of_doubt(
     family: Additive,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[ClassVolume],
     names: Sequence[str],
     spacing: Spacing,
     advance: Callable[[], None] = lambda: None,
@@ -76,7 +76,7 @@ def intervals_of_doubt(
 
     Args:
       family: whose sums are taken of each mask.
-      drawn: two masks or more, of `masks`.
+      drawn: two masks or more, as `masks` gives them.
       names: of the phases.
       spacing: (z, y, x) edge lengths of a voxel.
       advance: is called after each mask.

@@ -25,6 +25,7 @@ from scipy import stats
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.parts import Region, all_of, halves_of, said_of, sides_of, subvolumes
 from xseg_jax.evaluation.statistics import FEWEST, LEVEL
+from xseg_jax.files import counted
 from xseg_jax.measure.fractions import fraction_sums
 from xseg_jax.measure.lattice import slabs
 from xseg_jax.measure.planes import plane_sums
@@ -159,7 +160,10 @@ def measure_planes(
         for name, some in slices.items()
     }
     parts = len(ends) * len(quarters)
-    return _of_sums(plane_values, sums, names, f"{parts} parts, quarters of slices", began)
+    said = f"{parts} parts, quarters of {counted(len(first), 'slice')}"
+    if len(first) < FEWEST:
+        said += " (how the scan changes along z they cannot tell)"
+    return _of_sums(plane_values, sums, names, said, began)
 
 
 def measure_images(

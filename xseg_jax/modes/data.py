@@ -217,16 +217,34 @@ def say_split(config: Config, planes: PreparedPlanes, split: Split, unlabelled: 
     print(f"split: {describe(split)}")
     what = noun_of_split(split)
     for part, indices in split.parts().items():
-        members = [planes.names[index] for index in indices]
-        if members:
-            to = f" to {members[-1]}" if members[1:] else ""
-            print(f"{part}: {counted(len(members), what)}, {members[0]}{to}")
+        if indices:
+            among = _named([planes.names[index] for index in indices], mixed=_mixed(split, part))
+            print(f"{part}: {counted(len(indices), what)}, {among}")
     if split.between:
         by = "train_slices" if config.data.train_slices else "split.between"
         many = counted(len(split.between), what)
         print(f"between: {many} held out ({by}), scored but not trained on")
     if said := not_used(config, split, len(planes), unlabelled):
         print(f"not used: {said}")
+
+
+def _mixed(split: Split, part: str) -> bool:
+    """Whether planes of other parts lie between the first and the last of a part."""
+    if split.slabs is not None:  # Parts are cut from the same planes.
+        return False
+    mine = split.parts()[part]
+    others = {index for name, some in split.parts().items() if name != part for index in some}
+    return not others.isdisjoint(range(min(mine), max(mine) + 1))
+
+
+def _named(members: Sequence[str], *, mixed: bool) -> str:
+    """The planes of a part in short: "a to f" says that all between are of that part."""
+    if len(members) == 1:
+        return members[0]
+    if not mixed:
+        return f"{members[0]} to {members[-1]}"
+    more = f" and {len(members) - 2} more, drawn among all" if members[2:] else ""
+    return f"{members[0]}, {members[1]}{more}"
 
 
 def find_facts(config: Config, planes: PreparedPlanes, split: Split, context: int) -> DataFacts:

@@ -15,7 +15,14 @@ from xseg_jax.errors import InputError
 from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, strengths_of
 from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
-from xseg_jax.modes.inputs import describe_sources, find_planes, sources_of, voxel_size_of
+from xseg_jax.modes.inputs import (
+    describe_sources,
+    find_planes,
+    kind_of_scored,
+    say_if_images,
+    sources_of,
+    voxel_size_of,
+)
 from xseg_jax.modes.lines import devices_of, first_lines, last_lines
 from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.report import write_reports
@@ -42,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 CLAIM = "evaluation.json"
 """Says which run scored which folder."""
+OTHER = "this folder holds another evaluation; choose another --output or remove it"
 DEGRADED = "degraded.json"
 WRITTEN = (
     "results.json", SLICES, BOUNDARIES, "figures", DEGRADED, "degraded.csv", WARNINGS, SHOWN, PAGE,
@@ -87,7 +95,7 @@ def run(
     counted = {field: value for field, value in changes.items() if field not in DRAWN}
     made_by = trained.made_by(source) | {"labels": labels, "changes": counted}
     made_by |= {"tta": True} if tta else {}
-    refuse_other(output / CLAIM, made_by)
+    refuse_other(output / CLAIM, made_by, meaning=OTHER)
     if not (output / CLAIM).exists():
         refuse_foreign((output / name for name in WRITTEN), "an evaluation", "--output")
     label_map = trained.facts.label_map.with_values(
@@ -101,6 +109,7 @@ def run(
     baselines = fit_baselines(trained)
     config = trained.config
     sources = sources_of(config, images)
+    say_if_images(sources)
     voxel_size = voxel_size_of(sources, changes.get("data.voxel_size"))
     if voxel_size:
         trained.warn_of_voxels(images, voxel_size)
@@ -111,7 +120,9 @@ def run(
         devices=devices_of(trained.parallel),
     )
     trained = trained.on(sources, label_map)
-    trained = replace(trained, facts=replace(trained.facts, voxel_size=voxel_size))
+    kind = kind_of_scored(sources, trained.facts.split_kind)
+    facts = replace(trained.facts, voxel_size=voxel_size, split_kind=kind)
+    trained = replace(trained, facts=facts)
     one_type = config.data.normalize == "volume"
     checked = check(planes, label_map, context=trained.context, one_type=one_type, fixed=True)
     trained.check_pixel_type(planes[0].where, checked.dtype)

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 CLAIM = "prediction.json"
 """Says which run segmented which folder, and how."""
+OTHER = "this folder holds what was predicted otherwise; choose another --output or remove it"
 CHANNELS, TEMPERATURE = "probability_channels", "temperature"
 MEANING = frozenset({"classes", CHANNELS, "planes"})
 """What it says of values, channels and planes; claims of earlier versions do not."""
@@ -106,7 +107,7 @@ def claim_of(path: Path, made_by: Mapping[str, Any]) -> dict[str, Any]:
     claimed = dict(made_by) | kept
     # What has no maps yet has no temperature.
     free = MEANING | ADDED | (frozenset() if had_maps else {TEMPERATURE})
-    refuse_other(path, claimed, free=free)
+    refuse_other(path, claimed, free=free, meaning=OTHER)
     return claimed
 
 

@@ -1,7 +1,9 @@
 """From config fields and flags to scans and their labelled planes. No TensorFlow."""
 
 import contextlib
+import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -69,6 +71,33 @@ def refuse_unclear(sources: Sequence[Source]) -> None:
 def is_image(source: Source) -> bool:
     """Whether a scan is one file of one slice."""
     return isinstance(source, Slices) and len(source) == 1
+
+
+def kind_of_scored(sources: Sequence[Source], split_kind: str) -> str:
+    """How what is scored would be divided: other images than those of the run may be no slices.
+
+    Args:
+      sources: that are scored.
+      split_kind: of the run.
+    """
+    if len(sources) > 1 and all(map(is_image, sources)):
+        return "group"
+    return "z" if split_kind == "group" and len(sources[0]) > 1 else split_kind
+
+
+def say_if_images(sources: Sequence[Source]) -> None:
+    """Says that files are taken for slices of one scan, where their numbers follow no step."""
+    for source in sources:
+        if not isinstance(source, Slices) or len(source) < 3:
+            continue
+        numbers = [number for number in source.numbers if number is not None]
+        steps = Counter(b - a for a, b in itertools.pairwise(numbers))
+        if steps.total() > 1 and max(steps.values()) <= steps.total() / 2:
+            logger.info(
+                "%s: %d files, numbered from %d to %d without a step, are taken for slices of one "
+                "scan; of images that are none say so with --config.data.split.kind=group",
+                source.name, len(source), min(numbers), max(numbers),
+            )  # fmt: skip
 
 
 def describe_phantom(config: Config) -> str:

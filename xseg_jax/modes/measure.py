@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.sources import Volume
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import properties
@@ -26,10 +27,13 @@ from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.segmented import (
     Labelled,
+    Within,
+    check_mask,
     class_images,
     images_of,
     label_map_of,
     maker_of,
+    planes_of,
     record_of,
     values_of,
 )
@@ -49,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 CLAIM = "measurement.json"
 """Says what was measured."""
+OTHER = "this folder holds the measurement of something else; choose another --output or remove it"
 RESULT = "measured.json"
 WRITTEN = (RESULT, "measured.csv", representative.FILE, PAGE)
 MESHES = {"ply": write_ply, "stl": write_stl}
@@ -61,6 +66,7 @@ def run(
     *,
     config: Config,
     labels: str | None = None,
+    within: str | None = None,
     quantities: str | None = None,
     meshes: str | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -72,6 +78,7 @@ def run(
       output: folder where they are written, made if missing.
       config: of which `data` says what label values mean.
       labels: the true volume, of the same shape.
+      within: a mask of the sample, of the same shape: where it is 0 nothing is measured.
       quantities: names of families, "fractions,surfaces"; all where None.
       meshes: "ply", "stl" or both: the surface of each phase.
       changes: dotted fields that the command line gave.
@@ -97,9 +104,18 @@ def run(
             )
         values = values_of(images) if images else (scan.plane(z) for z in range(scan.shape[0]))
         label_map = label_map_of(config, source, record, values)
-        volumes = {SEGMENTED: Labelled(scan, label_map)}
+        volumes: dict[str, ClassVolume] = {SEGMENTED: Labelled(scan, label_map)}
         if true:
             volumes[properties.TRUTH] = Labelled(true, label_map)
+        mask = within and stack.enter_context(open_scan(within, number_pattern=pattern))
+        if mask:
+            if images:
+                raise InputError(
+                    f"--within={within}: is of a volume, and {source} is images that are no slices "
+                    "of one; leave it out"
+                )
+            check_mask(mask, scan.shape, source)
+            volumes = {name: Within(one, mask) for name, one in volumes.items()}
         flat = bool(images) or not _is_volume(scan)
         if flat and formats:
             raise InputError(
@@ -112,11 +128,12 @@ def run(
             "input": str(source.resolve()),
             "input_changed": newest_change(Path(str(source).partition("::")[0])),
             "labels": labels,
+            "within": within,
             "quantities": list(chosen),
             "meshes": list(formats),
             "changes": dict(changes or {}),
         }
-        refuse_other(output / CLAIM, made_by)
+        refuse_other(output / CLAIM, made_by, meaning=OTHER)
         if not (output / CLAIM).exists():
             written = [*WRITTEN, *_files_of_phases(label_map.names, formats)]
             refuse_foreign((output / name for name in written), "a measurement", "--output")
@@ -124,17 +141,23 @@ def run(
         what = f"{count(len(images), 'image')}, no slices of one volume" if images else what
         maker = maker_of(record)
         first_lines(
-            data=f"{source}, {what}", labels=labels, run=maker and _said(maker), voxels=voxel_size
+            data=f"{source}, {what}",
+            labels=labels,
+            within=within,
+            run=maker and _said(maker),
+            voxels=voxel_size,
         )
         with working_in(output, "--output"):
             claim(output / CLAIM, made_by)
             names = label_map.names
             if not flat:
-                drawn = _masks(source, names)
+                drawn: list[ClassVolume] = [*_masks(source, names)]
+                if mask:
+                    drawn = [Within(one, mask) for one in drawn]
                 result, found = measure(volumes, names, voxel_size, chosen, drawn=drawn)
             else:
                 result = _measure_flat(
-                    images, volumes, voxel_size, chosen, Path(labels) if labels else None
+                    images, volumes, label_map, voxel_size, chosen, Path(labels) if labels else None
                 )
                 found = Found({})
             for phase, table in found.tables.items():
@@ -142,7 +165,8 @@ def run(
                 write_text(output / _table_of(phase), text, "this table")
             for k, phase in enumerate(names):
                 _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
-            result |= {"input": str(source), "labels": labels, "seconds": _since(began)}
+            result |= {"input": str(source), "labels": labels, "within": within}
+            result |= {"seconds": _since(began)}
             result |= {"prediction": maker, "meshes": list(formats), "warnings": heard()}
             result |= provenance()
             write_json(output / RESULT, result)
@@ -162,7 +186,8 @@ def run(
 
 def _measure_flat(
     images: Sequence[Path],
-    volumes: Mapping[str, Labelled],
+    volumes: Mapping[str, ClassVolume],
+    label_map: LabelMap,
     voxel_size: VoxelSize | None,
     chosen: Sequence[str],
     labels: Path | None,
@@ -172,9 +197,8 @@ def _measure_flat(
     Raises:
       InputError: there are other labels than images, or of another size.
     """
-    label_map = volumes[SEGMENTED].label_map
     if not images:
-        planes = {name: list(one.planes()) for name, one in volumes.items()}
+        planes = {name: list(planes_of(one)) for name, one in volumes.items()}
         return measure_slices(planes, label_map.names, voxel_size, chosen)
     planes = {SEGMENTED: class_images(images, label_map)}
     if labels:

@@ -20,6 +20,7 @@ TEXTS = {
     "input": "Scan or folder to inspect, evaluate or predict; measure: a segmented volume.",
     "labels": "inspect, evaluate, measure: labels of --input, where it holds none.",
     "output": "What is written: a folder; predict: or a volume, as labels.tif or labels.ome.zarr.",
+    "within": "measure: a mask of the sample, of --input's shape; 0 is outside, and not measured.",
     "quantities": "measure: all, or names, as fractions,surfaces,tortuosity.",
     "meshes": "measure: surfaces of the phases too: ply, stl.",
     "runs": "compare: runs or evaluations, runs/a,runs/b; seeds of one are runs/a1+runs/a2.",
@@ -52,7 +53,7 @@ FLAGS = {
     "evaluate": ("config", "workdir", "input", "labels", "output", "degrade", "tta", *PROCESSES),
     "inspect": ("config", "input", "labels", "output"),
     "predict": ("config", "workdir", "input", "output", *VOLUMES, *PROCESSES),
-    "measure": ("config", "input", "labels", "output", "quantities", "meshes"),
+    "measure": ("config", "input", "labels", "within", "output", "quantities", "meshes"),
     "sweep": ("config", "workdir", "executor", "jobs", "slurm"),
     "report": ("workdir",),
     "compare": ("runs", "output"),
@@ -74,7 +75,7 @@ OPTIONS = {
     "evaluate": ("labels", "degrade", "tta"),
     "inspect": ("labels", "config"),
     "predict": VOLUMES,
-    "measure": ("labels", "quantities", "meshes", "config"),
+    "measure": ("labels", "within", "quantities", "meshes", "config"),
     "sweep": ("executor", "jobs", "slurm"),
     "report": (),
     "compare": (),
@@ -84,8 +85,9 @@ OPTIONS = {
 MAY_DIFFER = {
     "evaluate": (
         "inference", "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",
-        "data.labelled", "data.voxel_size", "report.baselines", "report.tolerance", "report.page",
-        "report.quantities", "report.overlay_class", "report.formats",
+        "data.labelled", "data.voxel_size", "data.split.kind", "report.baselines",
+        "report.tolerance", "report.page", "report.quantities", "report.overlay_class",
+        "report.formats",
     ),
     "inspect": (
         "data.classes", "data.ignore", "data.number_pattern", "data.skip_unlabelled",

@@ -8,7 +8,7 @@ import numpy as np
 
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import object_matches, properties, representative
-from xseg_jax.evaluation.doubt import Drawn, intervals_of_doubt
+from xseg_jax.evaluation.doubt import intervals_of_doubt
 from xseg_jax.evaluation.parts import subvolumes
 from xseg_jax.evaluation.properties import (
     ClassVolume,
@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 SEGMENTED = "segmented"
 """The name of the volume that is measured."""
-VOXEL = "voxel"
-"""The unit of length where no voxel size is known."""
+VOXEL, PIXEL = "voxel", "pixel"
+"""The unit of length where no voxel size is known, of volumes and of slices."""
 NO_NEIGHBOURS = "slices that are no neighbours have none"
 NO_SLICES = "images that are no slices of one volume have none"
 """Why a family is left out."""
@@ -49,7 +49,7 @@ def measure(
     voxel_size: VoxelSize | None,
     chosen: Sequence[str],
     name: str = SEGMENTED,
-    drawn: Sequence[Drawn] = (),
+    drawn: Sequence[ClassVolume] = (),
 ) -> tuple[dict[str, Any], Found]:
     """Quantities of a volume beside those of others, as `measured.json` holds them.
 
@@ -149,7 +149,7 @@ def measure_slices(
       independent: they are no slices of one volume.
     """
     y, x = (voxel_size.size[axis] if voxel_size else 1.0 for axis in axes)
-    unit = voxel_size.unit if voxel_size else VOXEL
+    unit = voxel_size.unit if voxel_size else PIXEL
     known, why = (OF_IMAGES, NO_SLICES) if independent else (OF_PLANES, NO_NEIGHBOURS)
     told = {quantity for family in chosen for quantity in known.get(family, ())}
     rows = measure_images(planes, names) if independent else measure_planes(planes, names, (y, x))

@@ -20,7 +20,7 @@ import numpy as np
 from xseg_jax import locks
 from xseg_jax.data.planes import Place, Plane
 from xseg_jax.errors import InputError
-from xseg_jax.files import saving
+from xseg_jax.files import counted, saving
 from xseg_jax.inference.blocks import Block, chunks_of
 from xseg_jax.inference.cost import prediction_bytes
 from xseg_jax.inference.ranking import write_ranks
@@ -38,6 +38,7 @@ from xseg_jax.modes.folders import agree, refuse_foreign, working_in
 from xseg_jax.modes.run import GreyScaleWatch
 from xseg_jax.modes.volume import DONE, SHARES, Prediction, identity_of, write_middle
 from xseg_jax.progress import Progress
+from xseg_jax.report.numbers import duration
 from xseg_jax.scans.write import label_dtype, open_with, write_volume
 from xseg_jax.scans.write_zarr import ZarrStore
 from xseg_jax.training.parallel import wait_for_processes
@@ -291,10 +292,10 @@ def _estimate(job: Prediction, blocks: Sequence[Block]) -> None:
         for axis in job.axes
     )  # fmt: skip
     logger.info(
-        "estimated: %.1f minutes and %.1f GiB of memory, %d planes in %d blocks",
-        pixels * times[-1] / image_HWC[..., 0].size / 60,
+        "estimated: %s and %.1f GiB of memory, %s in %s",
+        duration(max(1.0, pixels * times[-1] / image_HWC[..., 0].size)),
         (held + voxels * per_voxel) / 2**30,
-        planes_to_segment(blocks, job.axes), len(blocks),
+        counted(planes_to_segment(blocks, job.axes), "plane"), counted(len(blocks), "block"),
     )  # fmt: skip
 
 

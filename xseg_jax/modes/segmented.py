@@ -1,6 +1,7 @@
 """What a segmented volume says of itself: its classes, who has segmented it, whether it is one."""
 
 import logging
+import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.data.sources import Slices, open_sources
 from xseg_jax.errors import InputError
+from xseg_jax.evaluation.properties import ClassVolume
 from xseg_jax.modes.inputs import is_image
 from xseg_jax.modes.run import Config
 from xseg_jax.report.recipe_words import data_name, last_part
@@ -42,11 +44,52 @@ class Labelled:
         values_ZYX = self.scan.region(region).astype(np.int64)
         return self.label_map.encode(values_ZYX, Path(self.scan.source))
 
-    def planes(self) -> Iterator[np.ndarray]:
-        """Classes (H, W) of each plane, in order."""
-        depth, height, width = self.shape
-        for z in range(depth):
-            yield self[slice(z, z + 1), slice(0, height), slice(0, width)][0]
+
+@dataclass(frozen=True)
+class Within:
+    """A volume of classes within a mask: what lies outside, where the mask is 0, has no class."""
+
+    volume: ClassVolume
+    mask: Scan
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Z, Y, X."""
+        return self.volume.shape
+
+    def __getitem__(self, region: Region) -> np.ndarray:
+        inside_ZYX = self.mask.region(region) != 0
+        return np.where(inside_ZYX, self.volume[region], np.uint8(IGNORED))
+
+
+def planes_of(volume: ClassVolume) -> Iterator[np.ndarray]:
+    """Classes (H, W) of each plane, in order."""
+    depth, height, width = volume.shape
+    for z in range(depth):
+        yield volume[slice(z, z + 1), slice(0, height), slice(0, width)][0]
+
+
+def check_mask(mask: Scan, shape: tuple[int, ...], source: Path) -> None:
+    """Refuses a mask of another volume, or of nothing; says how much lies within.
+
+    Raises:
+      InputError: its shape is not `shape`, or it is 0 everywhere.
+    """
+    if mask.shape != shape:
+        raise InputError(
+            f"--within={mask.source}: has {mask.shape} voxels, but {source} has {shape}; give a "
+            "mask of this volume"
+        )
+    inside = sum(int(np.count_nonzero(mask.plane(z))) for z in range(shape[0]))
+    if not inside:
+        raise InputError(
+            f"--within={mask.source}: is 0 everywhere, so that nothing lies within; give a mask "
+            "that is not 0 in the sample"
+        )
+    logger.info(
+        "within %s lie %.1f%% of the voxels; nothing is measured of the others", mask.source,
+        100 * inside / math.prod(shape),
+    )  # fmt: skip
 
 
 def record_of(source: Path) -> Mapping[str, Any]:
@@ -169,7 +212,7 @@ def class_images(files: Sequence[Path], label_map: LabelMap) -> list[np.ndarray]
     found = []
     for file in files:
         with open_scan(str(file)) as scan:
-            found += Labelled(scan, label_map).planes()
+            found += planes_of(Labelled(scan, label_map))
     return found
 
 

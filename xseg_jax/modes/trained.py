@@ -18,7 +18,7 @@ from xseg_jax.data.planes import Plane
 from xseg_jax.data.sources import Source, sample_evenly
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.calibration import Fit, calibrate
-from xseg_jax.files import paths_in
+from xseg_jax.files import counted, paths_in
 from xseg_jax.inference.predict import Predictor
 from xseg_jax.inference.symmetric import Predict, averaged, symmetries_of
 from xseg_jax.modes.inputs import is_image
@@ -38,6 +38,8 @@ from xseg_jax.training.runlog import read_json
 
 logger = logging.getLogger(__name__)
 
+FEW = 4
+"""Planes below which a scan's own grey scale may be far from that of the whole scan."""
 CALIBRATION = "calibration.json"
 """The temperature of a run, and the step of the checkpoint that it was fitted for."""
 
@@ -147,10 +149,12 @@ class TrainedRun:
     def on(self, sources: Sequence[Source] = (), label_map: LabelMap | None = None) -> "TrainedRun":
         """The run with the grey scales of other scans, and label values of other labels.
 
-        Warns of scans that lack neighbours, or do not look as those of training.
+        Warns of scans that lack neighbours, are too few planes for a grey scale of their own, or do
+        not look as those of training.
         """
         by_scan = {}
         if any(run.facts.grey_scales.kind == "scan" for run in self.runs):
+            self._warn_of_few(sources)
             by_scan = {source.name: source.grey_scale() for source in sources}
 
         def facts_of(run: TrainedRun) -> DataFacts:
@@ -165,6 +169,23 @@ class TrainedRun:
         there.warn_of_missing(sources)
         there.warn_of_appearance(sources)
         return there
+
+    def _warn_of_few(self, sources: Sequence[Source]) -> None:
+        """Warns of scans whose own grey scale, of so few planes, is not that of the whole scan."""
+        for run in self.runs:
+            scales = run.facts.grey_scales
+            planes = sum(len(names) for names in run.facts.split.values())
+            if scales.kind != "scan" or planes < FEW * max(1, len(scales.by_scan)):
+                continue
+            few = [source for source in sources if len(source) < FEW]
+            if few:
+                logger.warning(
+                    "%s: its grey scale is measured on %s alone, and %s was trained with that of "
+                    "whole scans (config.data.normalize=scan): the whole scan would be segmented "
+                    "otherwise. Give all of it, or train with --config.data.normalize=volume",
+                    few[0].name, counted(len(few[0]), "plane"), run.workdir,
+                )  # fmt: skip
+                return
 
     @property
     def runs(self) -> tuple["TrainedRun", ...]:

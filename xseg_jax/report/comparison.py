@@ -129,9 +129,11 @@ def draw(
     _panel(right, names, of_pair, said, "difference", "0.3")
     right.axvline(0, color="0.5", linewidth=1)
     left.set_yticks(range(len(names)), names[::-1])
-    over = f"95% over {facts['units']} {facts['unit']}" if has_intervals(facts) else "no interval"
+    known = has_intervals(facts)
+    over = f"95% over {facts['units']} {facts['unit']}" if known else "no interval"
     left.set_xlabel(f"score ({over})", fontsize=FONT)
-    right.set_xlabel("difference (corrected)", fontsize=FONT)
+    corrected = ", interval corrected for their number" * (known and len(couples) > 1)
+    right.set_xlabel(f"difference{corrected}", fontsize=FONT)
     save_figure(figure, path, formats)
 
 
@@ -154,13 +156,10 @@ def _panel(
             len(names) - 1 - names.index(label(row)) + 0.35 - step * (place + 0.5) for row in known
         ]
         x = [row[key] for row in known]
-        ends = [
-            [0.0 if row[end] is None else abs(row[end] - row[key]) for row in known]
-            for end in ("low", "high")
-        ]
-        axes.errorbar(
-            x, y, xerr=ends, fmt=marker, color=colour, markersize=3.5, capsize=2, lw=1, label=title
-        )  # fmt: skip
+        axes.plot(x, y, marker, color=colour, markersize=3.5, label=title)
+        for row, height in zip(known, y, strict=True):
+            if row["low"] is not None:
+                axes.plot([row["low"], row["high"]], [height] * 2, "|-", color=colour, lw=1)
     axes.locator_params(axis="x", nbins=5)
     tidy(axes)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=SMALL)

@@ -7,6 +7,8 @@ from xseg_jax.files import counted
 
 MOST_LINES = 12
 """Suspicions that are printed of one scan; the file has all."""
+LEAST_FRAME = 0.01
+"""Share of labelled pixels that have one class in all planes, from which on that is said."""
 
 
 def words(found: Mapping[str, Any]) -> str:
@@ -123,7 +125,10 @@ def _of_labels(labels: Mapping[str, Any], noun: str) -> list[str]:
     ):  # fmt: skip
         if table:
             lines.append(f"  labels agree, by distance in {what}: {_some(table)}")
-    lines.append(f"  by chance: {labels['chance']:.2f}")
+    framed = f", without the {labels['frame']:.0%} that have one class in all" * (
+        labels["frame"] >= LEAST_FRAME
+    )
+    lines.append(f"  by chance: {labels['chance']:.2f}{framed}")
     return lines
 
 

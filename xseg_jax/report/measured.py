@@ -94,7 +94,7 @@ def _hints(measured: Json) -> list[str]:
     if none := hardly_any(measured["quantities"]):
         said.append(none)
     if fractions:
-        said.append(f"{fractions} where it is a class, unless its value is ignored")
+        said.append(fractions)
     return [f"{one[0].upper()}{one[1:]}." for one in said]
 
 
@@ -110,7 +110,7 @@ def _words(measured: Json) -> str:
     size = f" {TIMES} ".join(str(n) for n in measured["shape"][first:])
     axes, voxels = ("y, x", "pixels") if flat else ("z, y, x", "voxels")
     unit = measured["unit"]
-    if unit == "voxel":
+    if unit in ("voxel", "pixel"):
         known = f"no voxel size is known, and lengths are in {voxels}"
     else:
         edges = f" {TIMES} ".join(f"{edge:.4g}" for edge in measured["voxel_size"][first:])

@@ -101,9 +101,9 @@ def _front_matter(folder: RunFolder) -> str:
             f"      type: {json.dumps(_dataset(folder))}",
             "    metrics:",
             "    - type: accuracy",
-            f"      value: {json.dumps(results['accuracy'])}",
+            f"      value: {results['accuracy']:.4f}",
             "    - type: mean_iou",
-            f"      value: {json.dumps(results['miou'])}",
+            f"      value: {results['miou']:.4f}",
         ]
     return "\n".join(lines) + "\n"
 

@@ -52,7 +52,7 @@ def measured_table(found: Mapping[str, Any]) -> str:
     if note := hardly_any(found["quantities"]):
         lines.append(note)
     if note := fractions_of(found):
-        lines.append(f"{note}; --config.data.ignore=VALUE leaves a value out")
+        lines.append(note)
     lines += object_lines(found)
     if found.get("representative"):
         said = [f"  {line}" for line in representative.lines(found)]
@@ -141,8 +141,15 @@ def fractions_of(found: Mapping[str, Any]) -> str:
     if not names & {"volume_fraction", "area_fraction"}:
         return ""
     what = "voxels" if found["dimension"] == 3 else "pixels"
-    around = "background" if found.get("independent") else "air around a sample"
-    return f"fractions are of all labelled {what}, {around} included"
+    if found.get("within"):
+        return f"fractions are of the labelled {what} within {Path(found['within']).name}"
+    if found.get("independent"):
+        return f"fractions are of all labelled {what}, background included where it is a class"
+    return (
+        f"fractions are of all labelled {what}, also of air around a sample where it has a class; "
+        "--mode=measure --within=MASK measures within the sample, --config.data.ignore=VALUE "
+        "without a class"
+    )
 
 
 def left_out(some: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -58,8 +58,11 @@ def verdict(results: Json) -> dict[str, str]:
     detail = f"The difference in mean IoU is {signed(found['difference'], places=4)}"
     if low is None or too_few(found):
         n, what = found["units"], noun(results)
-        tested = f"one {what} was" if n == 1 else f"{count(n, what)} were"
-        words = f"The U-Net beside {against}: {tested} tested, and no interval is known"
+        beside = score(results["baselines"][found["against"]]["miou"])
+        words = (
+            f"A mean IoU of {score(results['miou'])}, and of {beside} for {against}: on "
+            f"{count(n, what)}, too few for an interval"
+        )
         detail += of_parts(found).replace("-", MINUS)
         low = None
     elif low <= 0 <= high:

@@ -35,6 +35,13 @@ RUNTIME_FIELDS = frozenset({
 is held to its content, see `data.json`."""
 
 
+IN_WORDS = {
+    "fingerprint": "the data that it was trained on, or how they were read (fingerprint)",
+    "input_changed": "when the input was changed, or its size",
+}
+"""Fields whose values say nothing to a person."""
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes a whole file or none.
 
@@ -86,12 +93,17 @@ def refuse_other(
         return
     old, new = flatten(read_json(path)), flatten(json.loads(json.dumps(value)))
     differ = sorted(
-        f"{key}: {old.get(key)!r} there, {new.get(key)!r} here"
+        IN_WORDS.get(key) or f"{key}: {_or_nothing(old, key)} there, {_or_nothing(new, key)} here"
         for key in (old.keys() | new.keys()) - free
         if old.get(key) != new.get(key)
     )
     if differ:
         raise InputError(f"{path}: {meaning}. Fields that differ: {'; '.join(differ)}")
+
+
+def _or_nothing(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key)
+    return "nothing" if value is None else repr(value)
 
 
 def claim(path: Path, value: Mapping[str, Any], *, free: frozenset[str] = frozenset()) -> None:
