@@ -129,7 +129,7 @@ def test_file_formats_are_known_in_scans_only():
     found = files_importing("PIL", "imagecodecs", "tifffile")
     # Prediction writes; what it writes is no matter of what files show.
     assert {path for path in found if not path.startswith("xseg_jax/scans/")} == {
-        "xseg_jax/modes/predict.py"
+        "xseg_jax/modes/images.py"
     }
     rooms = files_importing("jax", "flax", "tensorflow", "ml_collections")
     assert not [path for path in rooms if path.startswith("xseg_jax/scans/")]

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import shutil
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,15 +247,24 @@ def test_labels_of_images_that_are_gone_are_named(trained, some, tmp_path, caplo
 @pytest.mark.parametrize(
     ("names", "said"),
     [
+        (
+            ["a", "b", "a"],
+            r"place 2: .* for it and for place 0 would both be called a\.tif; rename",
+        ),
         (["x" * 252], r"would have a name of 256 bytes, and 255 is the most; rename the image"),
         (["漢" * 84], r"would have a name of 256 bytes"),
     ],
 )
-def test_names_that_cannot_be_written_are_refused_before(trained, some, tmp_path, names, said):
-    for name in names:
-        (some / f"{name}.tif").write_bytes((some / "slice_0.tif").read_bytes())
+def test_names_that_cannot_be_written_are_refused(names, said, tmp_path):
+    images: Any = [SimpleNamespace(name=one, where=f"place {n}") for n, one in enumerate(names)]
     with pytest.raises(InputError, match=said):
-        predict.run(trained, some, tmp_path / "out", probabilities=True)
+        folder_of_images.check_names(images, tmp_path)
+
+
+def test_planes_of_a_scan_whose_names_are_too_long_are_refused_before(trained, tmp_path):
+    tifffile.imwrite(tmp_path / f"{'x' * 249}.tif", np.zeros((20, 32, 32), np.uint16))
+    with pytest.raises(InputError, match=r"_z00\.tif in .* would have a name of 257 bytes"):
+        predict.run(trained, tmp_path / f"{'x' * 249}.tif", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -33,7 +33,8 @@ def test_a_verdict_that_is_no_victory(low, high, words):
 
 
 @pytest.mark.parametrize(
-    ("units", "low", "tested"), [(1, None, "1 slice"), (2, None, "2 slices"), (3, -0.03, "3 slices")]
+    ("units", "low", "tested"),
+    [(1, None, "1 slice"), (2, None, "2 slices"), (3, -0.03, "3 slices")],
 )
 def test_of_few_slices_the_verdict_has_no_interval(units, low, tested):
     found = with_intervals(results())

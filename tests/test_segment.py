@@ -231,7 +231,7 @@ def test_a_run_twice_is_that_run_and_another_one_changes_the_labels(runs, scan, 
     files = sorted((tmp_path / "folder").glob("scan_z*[0-9].tif"))
     found = np.stack([tifffile.imread(file) for file in files])
     np.testing.assert_array_equal(found, labels(tmp_path / "a.tif"))
-    assert len(list((tmp_path / "folder").glob("*_disagreement_of_runs.tif"))) == SHAPE[0]
+    assert len(list((tmp_path / "folder_disagreement_of_runs").glob("*.tif"))) == SHAPE[0]
     predict.run(f"{runs[0]},{runs[1]}", scan, tmp_path / "b.tif", uncertainty=True)
     ranks = (tmp_path / "b.tif.next.csv").read_text()
     assert ranks == (tmp_path / "folder" / "next.csv").read_text()

@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import binary_opening
+from skimage.morphology import disk
 
 from xseg_jax.data.labels import IGNORED
 from xseg_jax.data.planes import AXES, Place
-from xseg_jax.data.resemblance import forgotten_after
+from xseg_jax.data.resemblance import forgotten_after, touching_border
 from xseg_jax.data.symmetry import Swap, Swaps
 from xseg_jax.progress import Progress
 
@@ -18,6 +20,8 @@ COMPARED_PIXELS = 256
 DISTANCES = 40
 PAIRS = 16
 """Pairs of planes that are compared at a distance."""
+THICK = 8
+"""Radius, in the pixels that are compared, of the disk that fits everywhere into a frame."""
 LEAST_PLANES = 8
 """Planes in which a pixel has to have one class so that it is taken for the frame of a scan."""
 
@@ -149,6 +153,10 @@ def _leave_out_frame(places: Sequence[Place], small: Sequence[np.ndarray]) -> fl
             np.maximum, (np.where(one == IGNORED, least_hw, one) for one in planes)
         )
         same_hw = (least_hw == most_hw) & (np.asarray(count_hw) >= LEAST_PLANES)
+        # Beyond the border it goes on. What is thin is a grain that is as long as the planes.
+        pad = 2 * THICK
+        thick_hw = binary_opening(np.pad(same_hw, pad, mode="edge"), disk(THICK))
+        same_hw = touching_border(thick_hw[pad:-pad, pad:-pad])
         for label_hw in planes:
             frame += int((same_hw & (label_hw != IGNORED)).sum())
             label_hw[same_hw] = IGNORED

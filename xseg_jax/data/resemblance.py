@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_opening, binary_propagation, label
+from scipy.ndimage import binary_dilation, binary_opening, binary_propagation
 from skimage.filters import threshold_otsu
 from skimage.morphology import disk
 from skimage.transform import resize
@@ -48,11 +48,14 @@ def air_around(small_hw: np.ndarray) -> np.ndarray:
     # Beyond the border there is air, too; what is thick there touches it.
     wide_hw = np.pad(dark_hw, 8, mode="edge")
     thick_hw = binary_opening(wide_hw, disk(4))[8:-8, 8:-8] & dark_hw
-    pieces_hw, _ = label(thick_hw)  # pyright: ignore[reportGeneralTypeIssues]
-    edge = np.concatenate([pieces_hw[0], pieces_hw[-1], pieces_hw[:, 0], pieces_hw[:, -1]])
-    outside = [piece for piece in np.unique(edge) if piece]
-    air_hw = np.isin(pieces_hw, outside)
-    return binary_propagation(air_hw, mask=dark_hw & thick_hw)
+    return touching_border(thick_hw)
+
+
+def touching_border(mask_hw: np.ndarray) -> np.ndarray:
+    """The pieces of a mask that reach the border of the plane."""
+    border_hw = np.ones_like(mask_hw)
+    border_hw[1:-1, 1:-1] = False
+    return binary_propagation(mask_hw & border_hw, mask=mask_hw)
 
 
 def beside_air(air_hw: np.ndarray) -> np.ndarray:
