@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from planes import plane
+from planes_seen import Arrays
 
 from xseg_jax.data.intensity import GreyScales, Normalizer
 from xseg_jax.modes.run import GreyScaleWatch
@@ -47,3 +48,22 @@ def test_each_run_of_an_ensemble_says_that_images_are_unlike_its_own(caplog, ord
     else:
         assert said[0].startswith("0.tif: grey values have mean 99.5")
         assert said[1:] == [f"grey values of {warned} images in all are unlike training's"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "trained_on", "planes", "warned"),
+    [("scan", 40, 1, True), ("scan", 40, 4, False), ("scan", 3, 1, False), ("volume", 40, 1, False)],
+)
+def test_a_scan_of_hardly_any_planes_has_no_grey_scale_of_its_own(
+    caplog, kind, trained_on, planes, warned
+):
+    """What one slice gives is not what the scan gives that it is from."""
+    scales = GreyScales(kind, None, {"scan": Normalizer(0.0, 1.0)})
+    facts = SimpleNamespace(grey_scales=scales, split={"train": ["z"] * trained_on, "test": []})
+    run = SimpleNamespace(facts=facts, workdir=Path("runs/a"))
+    there = SimpleNamespace(runs=[run])
+    TrainedRun.warn_of_few(there, [Arrays(np.zeros((planes, 8, 8), np.float32))])
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == warned
+    if warned:
+        assert said[0].startswith("scan: its grey scale is measured on 1 plane alone, and runs/a")

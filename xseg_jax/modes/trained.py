@@ -154,7 +154,7 @@ class TrainedRun:
         """
         by_scan = {}
         if any(run.facts.grey_scales.kind == "scan" for run in self.runs):
-            self._warn_of_few(sources)
+            self.warn_of_few(sources)
             by_scan = {source.name: source.grey_scale() for source in sources}
 
         def facts_of(run: TrainedRun) -> DataFacts:
@@ -170,7 +170,7 @@ class TrainedRun:
         there.warn_of_appearance(sources)
         return there
 
-    def _warn_of_few(self, sources: Sequence[Source]) -> None:
+    def warn_of_few(self, sources: Sequence[Source]) -> None:
         """Warns of scans whose own grey scale, of so few planes, is not that of the whole scan."""
         for run in self.runs:
             scales = run.facts.grey_scales
