@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xseg_jax.evaluation.doubt import intervals_of_doubt, masks
+from xseg_jax.evaluation.doubt import intervals_of_doubt, masks, masks_for
 from xseg_jax.measure.quantities import FAMILIES, Key
 
 NAMES = ("pore", "solid", "metal")
@@ -33,6 +33,25 @@ def test_where_the_network_is_certain_nothing_is_open():
         interval = found[Key("volume_fraction", name)]
         share = (label_ZYX == k).mean()
         assert (interval.low, interval.value, interval.high) == pytest.approx((share,) * 3)
+
+
+@pytest.mark.parametrize("family", ["connectivity", "tortuosity"])
+def test_what_sees_a_whole_volume_has_its_doubt_too(family):
+    """A channel that is certain in half of its width: if wide it conducts better."""
+    share_ZYX = np.zeros((8, 24, 24), np.uint8)
+    share_ZYX[:, 6:18] = 128
+    share_ZYX[:, 9:15] = 255
+    drawn = masks(reading(np.stack([255 - share_ZYX, share_ZYX])), share_ZYX.shape, 2)
+    found = intervals_of_doubt(FAMILIES[family], drawn, ("solid", "pore"), CUBE)
+    assert len(masks_for(FAMILIES[family], drawn)) == 4
+    if family == "connectivity":
+        whole = found[Key("percolating_fraction", "pore", axis="x")]
+        assert (whole.low, whole.value, whole.high) == (1, 1, 1)  # It crosses in any case.
+    else:
+        conducts = found[Key("effective_diffusivity", "pore", axis="x")]
+        assert 0 <= conducts.low < 6 / 24 + 1e-6 < conducts.value < 12 / 24 < conducts.high <= 1
+        straight = found[Key("tortuosity", "pore", axis="x")]
+        assert (straight.low, straight.high) == pytest.approx((1, 1), abs=0.01)
 
 
 def test_more_doubt_leaves_more_open():

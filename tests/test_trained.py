@@ -52,7 +52,12 @@ def test_each_run_of_an_ensemble_says_that_images_are_unlike_its_own(caplog, ord
 
 @pytest.mark.parametrize(
     ("kind", "trained_on", "planes", "warned"),
-    [("scan", 40, 1, True), ("scan", 40, 4, False), ("scan", 3, 1, False), ("volume", 40, 1, False)],
+    [
+        ("scan", 40, 1, True),
+        ("scan", 40, 4, False),
+        ("scan", 3, 1, False),
+        ("volume", 40, 1, False),
+    ],
 )
 def test_a_scan_of_hardly_any_planes_has_no_grey_scale_of_its_own(
     caplog, kind, trained_on, planes, warned

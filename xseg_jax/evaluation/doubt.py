@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from xseg_jax.evaluation.parts import Region, all_of
-from xseg_jax.evaluation.properties import ClassVolume, Interval, sums_of
+from xseg_jax.evaluation.parts import Region, all_of, subvolumes
+from xseg_jax.evaluation.properties import ClassVolume, Interval, possible, sums_of
 from xseg_jax.evaluation.statistics import LEVEL
-from xseg_jax.measure.quantities import Additive, Key, Spacing
+from xseg_jax.measure.quantities import Additive, Key, Spacing, Whole
 
-DRAWS = 8
+DRAWS, WHOLE_DRAWS = 8, 4
+"""Masks; the second of what has to see a whole volume, which takes long."""
 LEAST = 0.25 / 255
 """Probability of what is written as 0 of 255."""
 
@@ -65,7 +66,7 @@ def masks(
 
 
 def intervals_of_doubt(
-    family: Additive,
+    family: Additive | Whole,
     drawn: Sequence[ClassVolume],
     names: Sequence[str],
     spacing: Spacing,
@@ -75,22 +76,44 @@ def intervals_of_doubt(
     that holds one more mask with a probability of 95%.
 
     Args:
-      family: whose sums are taken of each mask.
+      family: that is measured of each mask.
       drawn: two masks or more, as `masks` gives them.
       names: of the phases.
       spacing: (z, y, x) edge lengths of a voxel.
       advance: is called after each mask.
     """
     rows = []
-    for one in drawn:
-        sums = sums_of(family, one, len(names), spacing, all_of(one.shape))
-        rows.append(family.values(sums, names))
+    for one in masks_for(family, drawn):
+        rows.append(_values(family, one, names, spacing))
         advance()
     count = len(rows)
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * math.sqrt(1 + 1 / count)
     found = {}
     for key in rows[0]:
         value_D = np.array([row[key] for row in rows])
+        if not np.isfinite(value_D).all():  # Not defined where a phase is torn, or is not there.
+            found[key] = Interval(math.nan)
+            continue
         mean, half = float(value_D.mean()), quantile * float(value_D.std(ddof=1))
-        found[key] = Interval(mean, mean - half, mean + half)
+        found[key] = possible(Interval(mean, mean - half, mean + half), key.quantity)
     return found
+
+
+def masks_for(family: Additive | Whole, drawn: Sequence[ClassVolume]) -> Sequence[ClassVolume]:
+    """The masks that a family is measured of."""
+    return drawn if isinstance(family, Additive) else drawn[:WHOLE_DRAWS]
+
+
+def _values(
+    family: Additive | Whole, volume: ClassVolume, names: Sequence[str], spacing: Spacing
+) -> dict[Key, float]:
+    """Quantities of a mask, as those of a volume are taken: what is too large is a mean."""
+    if isinstance(family, Additive):
+        sums = sums_of(family, volume, len(names), spacing, all_of(volume.shape))
+        return family.values(sums, names)
+    whole, parts = subvolumes(volume.shape)
+    each = [
+        family.found(np.ascontiguousarray(volume[region]), names, spacing).values
+        for region in ([all_of(volume.shape)] if whole else parts)
+    ]
+    return {key: float(np.mean([one[key] for one in each])) for key in each[0]}

@@ -359,7 +359,7 @@ def _property(
                 # doi:10.1111/j.2517-6161.1954.tb00159.x).
                 known = not true.low <= 0 <= true.high and name not in nowhere
                 error[name] = _within(one, least, math.inf) if known else Interval(one.value)
-    of = {name: _within(one, meaning.least, meaning.largest) for name, one in found.items()}
+    of = {name: possible(one, key.quantity) for name, one in found.items()}
     return Property(key, of, error, parts if freedom + 1 >= FEWEST else "", seconds, of_parts)
 
 
@@ -369,6 +369,11 @@ def _interval(value_N: np.ndarray, spread: Spread, freedom: int) -> Interval:
         return Interval(value)
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * spread(value_N)
     return Interval(value, value - half, value + half)
+
+
+def possible(found: Interval, quantity: str) -> Interval:
+    """An interval of a quantity without numbers that it cannot be, as shares above 1."""
+    return _within(found, MEANINGS[quantity].least, MEANINGS[quantity].largest)
 
 
 def _within(found: Interval, least: float, largest: float) -> Interval:

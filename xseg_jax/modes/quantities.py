@@ -8,7 +8,7 @@ import numpy as np
 
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation import object_matches, properties, representative
-from xseg_jax.evaluation.doubt import intervals_of_doubt
+from xseg_jax.evaluation.doubt import WHOLE_DRAWS, intervals_of_doubt, masks_for
 from xseg_jax.evaluation.parts import subvolumes
 from xseg_jax.evaluation.properties import (
     ClassVolume,
@@ -59,7 +59,7 @@ def measure(
       voxel_size: None where it is not known.
       chosen: names of families.
       name: of the volume that is measured.
-      drawn: masks of the network's doubt, which sums are taken of too.
+      drawn: masks of the network's doubt, which are measured too.
 
     Returns:
       What `measured.json` holds, and the tables of objects.
@@ -76,9 +76,15 @@ def measure(
         else:
             wanted.append(family)
     _estimate(volumes, wanted, name)
+    if drawn and (slow := [one for one in wanted if not isinstance(FAMILIES[one], Additive)]):
+        logger.info(
+            "%s: also of %d masks of the network's doubt, as long again for each; leave out with "
+            "--quantities what takes too long", ", ".join(slow), WHOLE_DRAWS,
+        )  # fmt: skip
     parts = len(volumes) * sum(parts_of(FAMILIES[one], shape) for one in wanted)
     cubes = sum(map(len, representative.cubes_of(shape, spacing)))
-    parts += (len(drawn) + cubes) * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
+    parts += cubes * sum(isinstance(FAMILIES[one], Additive) for one in wanted)
+    parts += sum(len(masks_for(FAMILIES[one], drawn)) for one in wanted)
     true = volumes.get(properties.TRUTH) if "objects" in wanted else None
     parts += object_matches.steps(shape, len(names)) if true is not None else 0
     with Progress("Measuring", parts, "part") as progress:
@@ -89,14 +95,14 @@ def measure(
                 sizes = representative.over_sizes(
                     kind, volumes[name], names, spacing, advance=progress.advance
                 )
-                if drawn:
-                    doubt = intervals_of_doubt(kind, drawn, names, spacing, progress.advance)
             else:
                 found, first = measure_whole(
                     kind, volumes, names, spacing, advance=progress.advance
                 )
                 curves += list(_curves(first, name, unit))
                 tables |= first[name].tables
+            if drawn:
+                doubt = intervals_of_doubt(kind, drawn, names, spacing, progress.advance)
             found.sort(key=lambda one: (order[one.key.quantity], "zyx".find(one.key.axis or "")))
             rows += [to_json(one, name, unit, doubt.get(one.key)) for one in found]
             spread = (
