@@ -20,7 +20,7 @@ LEFT_RIGHT = Swap("horizontal", ("left", "right"), 0.9, 0.1)
 def facts(side=256, within=65, swaps=(), labelled=47):
     names = tuple(f"a{place}" for place in range(labelled))
     return LabelFacts(
-        ("rest", "lung"), (0.5, 0.5), 1.0, names, {}, (side, side), {}, {}, 0.5, None, within,
+        ("rest", "lung"), (0.5, 0.5), 1.0, names, {}, (side, side), 0.0, {}, {}, 0.5, None, within,
         tuple(swaps),
     )  # fmt: skip
 
