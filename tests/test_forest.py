@@ -1,5 +1,6 @@
 """The forest is scikit-learn's on scikit-image's features, whatever shares the work."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +78,15 @@ def test_it_is_the_forest_of_scikit_learn_with_any_number_of_threads(slices, sam
         found_HW = Forest(sample, threads=threads)(values_HW)
         assert found_HW.dtype == np.uint8
         np.testing.assert_array_equal(found_HW, expected_HW)
+
+
+def test_warnings_of_the_process_stay_as_they_are(sample):
+    """Threads of scikit-learn that set them aside leave them so now and then."""
+    before = list(warnings.filters)
+    values_HW = textured(1, shape=(200, 200), seed=9)[0].image_HW
+    for _ in range(3):
+        Forest(sample, threads=8)(values_HW)
+    assert list(warnings.filters) == before
 
 
 def test_it_sees_texture_that_no_threshold_sees(slices, sample):

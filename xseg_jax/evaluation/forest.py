@@ -8,6 +8,8 @@ forest (Breiman 2001, doi:10.1023/A:1010933404324) tells its class.
 Pixels, trees and leaves are few enough for seconds; docs/forest.md has what was measured.
 """
 
+import functools
+import operator
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -145,17 +147,17 @@ class Forest:
         from sklearn.ensemble import RandomForestClassifier
 
         self._threads = threads or cores()
-        # A warm start draws the random numbers that fitting all trees at once would.
+        # A warm start draws the random numbers that fitting all trees at once would. In one thread:
+        # scikit-learn's set the warnings of the whole process aside, each for itself, and now and
+        # then leave them so.
         forest = RandomForestClassifier(
-            min_samples_leaf=LEAF, warm_start=True, random_state=0, n_jobs=self._threads
+            min_samples_leaf=LEAF, warm_start=True, random_state=0, n_jobs=1
         )
         with Progress("Fitting the forest", TREES, "tree") as progress:
             for done in range(0, TREES, TREES_AT_A_TIME):
                 forest.set_params(n_estimators=done + TREES_AT_A_TIME)
                 forest.fit(sample.features_PF, sample.class_P)
                 progress.advance(TREES_AT_A_TIME)
-        # Pixels are what threads share below: votes of trees would be added as threads end.
-        forest.set_params(n_jobs=1)
         self._forest: Any = forest  # Its methods have no types.
 
     def __call__(self, values_HW: np.ndarray) -> np.ndarray:
@@ -165,10 +167,16 @@ class Forest:
             for rows in strips(values_HW.shape):
                 features_PF = features(values_HW, rows)
                 parts = np.array_split(features_PF, min(self._threads, len(features_PF)))
-                votes_PK = np.concatenate(list(pool.map(self._forest.predict_proba, parts)))
+                votes_PK = np.concatenate(list(pool.map(self._votes, parts)))
                 class_P = self._forest.classes_[votes_PK.argmax(axis=1)]
                 class_HW[rows] = class_P.reshape(-1, values_HW.shape[1])
         return class_HW
+
+    def _votes(self, features_PF: np.ndarray) -> np.ndarray:
+        """What `predict_proba` gives, (P, K) float64, tree by tree and without its threads."""
+        trees = self._forest.estimators_
+        votes_PK = functools.reduce(operator.add, (t.tree_.predict(features_PF) for t in trees))
+        return votes_PK / len(trees)
 
 
 def _spread(pixels_M: np.ndarray, labelled_M: np.ndarray) -> list[int]:
