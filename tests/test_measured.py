@@ -71,6 +71,12 @@ def test_images_that_are_no_slices_have_no_words_of_a_volume():
     assert "voxel" not in words
 
 
+def test_a_mask_stands_where_fractions_are_told():
+    found = measured.quantities(MEASURED | {"within": "/data/sample.tif"})
+    assert "(z, y, x), within sample.tif; voxels of" in found["words"]
+    assert found["hints"][-1] == "Fractions are of the labelled voxels within sample.tif."
+
+
 def test_charts_of_errors_and_of_curves():
     found = measured.quantities(MEASURED)
     (errors,) = found["errors"]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from xseg_jax.colours import class_rgb
@@ -115,11 +116,13 @@ def _words(measured: Json) -> str:
     else:
         edges = f" {TIMES} ".join(f"{edge:.4g}" for edge in measured["voxel_size"][first:])
         known = f"{voxels} of {edges} {unit_words(unit)} ({axes})"
+    # Earlier versions knew no masks.
+    within = f", within {Path(mask).name}" if (mask := measured.get("within")) else ""
     if flat:
         slices = count(measured["shape"][0], "slice")
-        said = f"Estimated for the volume from {slices} of {size} {voxels}"
+        said = f"Estimated for the volume from {slices} of {size} {voxels}{within}"
         return f"{said}, as if it were the same in all directions; {known}."
-    return f"Measured in three dimensions on {size} voxels ({axes}); {known}."
+    return f"Measured in three dimensions on {size} voxels ({axes}){within}; {known}."
 
 
 def _of(one: Json) -> list[str]:
