@@ -408,12 +408,13 @@ BESIDE = {
     "report.formats": ("png", "svg"),
 }  # fmt: skip
 VOXELS = {"data.voxel_size": "2 um"}
-TAKEN = {"evaluate": INFERENCE | LABELS | VOXELS | BESIDE, "predict": INFERENCE | VOXELS}
+SPLIT = {"data.split.kind": "group"}
+TAKEN = {"evaluate": INFERENCE | LABELS | SPLIT | VOXELS | BESIDE, "predict": INFERENCE | VOXELS}
 
 
 # What the written config says; tests/test_inspect.py shows it.
 # tests/test_measure.py
-MEASURED = ["data.classes", "data.ignore", "data.number_pattern", "data.split.kind", *VOXELS]
+MEASURED = ["data.classes", "data.ignore", "data.number_pattern", *SPLIT, *VOXELS]
 WRITTEN = [*LABELS, "data.normalize", "data.context", "report.formats"] + [
     field for field in FIELDS if field.startswith("data.split.")
 ]
@@ -443,7 +444,7 @@ def trained(tmp_path_factory, place, no_pictures):
 
 
 # Field to the folder that shows its effect.
-SHOWN_BY = dict.fromkeys(INFERENCE | BESIDE | VOXELS, "scan") | {
+SHOWN_BY = dict.fromkeys(INFERENCE | BESIDE | SPLIT | VOXELS, "scan") | {
     "data.classes": "scan",
     "data.ignore": "odd",
     "data.number_pattern": "numbered",

@@ -112,9 +112,13 @@ def test_an_evaluation_is_claimed_and_another_refused(trained, scan, tmp_path, w
     again = evaluate.run(trained, scan, output, changes={"report.formats": ("png", "svg")})
     assert again["confusion"] == first["confusion"]
     assert json.loads((output / "evaluation.json").read_text()) == claimed
+    with pytest.raises(
+        InputError, match=r"holds no labels or masks; say where labels are with --labels"
+    ):
+        evaluate.run(trained, scan / "images", tmp_path / "nowhere")
     before = files(output)
     write_folder(tmp_path / "other", 2, shape=(48, 48), dtype="u2", values=(0, 1, 2), seed=1)
-    with pytest.raises(InputError, match=r"evaluation\.json: .* another folder .*input: "):
+    with pytest.raises(InputError, match=r"evaluation\.json: .* another --output .*input: "):
         evaluate.run(trained, tmp_path / "other", output)
     assert files(output) == before
     (output / "evaluation.json").unlink()  # As an earlier version left it.

@@ -9,7 +9,7 @@ from typing import Any
 
 from xseg_jax.data.checks import CheckedPlanes, check
 from xseg_jax.data.labels import IGNORED
-from xseg_jax.data.pairs import folder_of
+from xseg_jax.data.pairs import FOLDERS, folder_of
 from xseg_jax.data.sources import Source
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.degrade import Segmenters, choose, score_degraded, strengths_of
@@ -103,6 +103,10 @@ def run(
     )
     images = str(source)
     if labels is None:
+        names = FOLDERS["labels"]
+        if not any((source / name).is_dir() for name in names):
+            holds = f"holds no {' or '.join(names)}"
+            raise InputError(f"--input={source}: {holds}; say where labels are with --labels")
         images, labels = (str(folder_of(source, kind)) for kind in ("images", "labels"))
     tolerance_of(trained.config)  # Before the work, not after it.
     formats = formats_of(trained.config)
