@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from configs import scan, tiny
 from xseg_jax.data.sources import open_sources
@@ -14,9 +15,10 @@ from xseg_jax.errors import InputError
 from xseg_jax.modes.inputs import (
     describe_phantom,
     describe_sources,
+    each_image,
     images_in,
+    independent_images,
     kind_of_scored,
-    say_if_images,
     sources_of,
 )
 
@@ -74,26 +76,21 @@ def test_what_is_scored_is_what_it_is_and_not_what_was_trained_on(
     assert kind_of_scored(open_sources(str(images), independent=independent), kind) == expected
 
 
-@pytest.mark.parametrize(
-    ("numbers", "said"),
-    [
-        ((1, 4, 9, 30), True),
-        ((5, 10, 15, 20), False),  # Every fifth was labelled.
-        ((5, 6, 7, 8, 321, 322, 323, 324), False),
-        ((3, 9), False),
-        ((1, 10**12, 10**15), True),
-    ],
-)
-def test_images_whose_numbers_follow_no_step_may_be_no_slices(
-    write, tmp_path, caplog, numbers, said
-):
-    for number in numbers:
-        write(tmp_path / f"JPCLN{number:03d}.png", np.zeros((8, 8), np.uint8))
+@pytest.mark.parametrize("alike", [True, False])
+def test_images_that_resemble_others_as_the_next_are_no_slices(write, tmp_path, caplog, alike):
+    """As inspection takes them; numbers in names alone would make blocks of z of patients."""
+    noise = np.random.default_rng(0).normal(1000, 100, (24, 64, 64))
+    images = gaussian_filter(noise, (4, 4, 4)) if alike else noise
+    folder = tmp_path / "images"
+    for n, image_HW in enumerate(images):
+        write(folder / f"JPCLN{n:03d}.tif", image_HW.astype(np.float32))
+    sources = open_sources(str(folder))
     with caplog.at_level(logging.INFO, "xseg_jax"):
-        say_if_images(open_sources(str(tmp_path)))
-    assert ("say so with --config.data.split.kind=group" in caplog.text) == said
-    say_if_images(open_sources(str(tmp_path), independent=True))
-    assert caplog.text.count("kind=group") == said
+        assert independent_images(sources, str(folder)) != alike
+    assert ("images are taken for independent" in caplog.text) != alike
+    each = each_image(sources)
+    assert [one.name for one in each] == [f"JPCLN{n:03d}" for n in range(24)]
+    assert not independent_images(each, str(folder))  # They are known to be.
 
 
 def test_the_folder_above_images_is_as_good_as_theirs(write_folder, tmp_path):

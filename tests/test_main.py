@@ -74,8 +74,11 @@ def test_train_leaves_a_whole_run(tiny):
         assert baseline["pixels"] == results["pixels"]
     assert f"U-Net {results['accuracy']:.4f}" in said
     calibration = results["calibration"]
-    errors = (calibration[key] for key in ("ece_before", "ece", "temperature"))
-    line = "calibration: expected error {:.4f}, {:.4f} with temperature {:.2f} (fitted on 1 valid"
+    errors = (calibration[key] for key in ("temperature", "ece_before", "ece"))
+    line = (
+        "calibration: temperature {:.2f} (fitted on 1 validation slice): expected error {:.4f}, "
+        "and {:.4f} with it"
+    )
     assert line.format(*errors) in said
     kept = json.loads((run / "calibration.json").read_text())
     assert kept["temperature"] == calibration["temperature"]

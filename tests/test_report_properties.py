@@ -87,7 +87,7 @@ def test_what_there_is_hardly_any_of_has_no_error_and_is_named():
     rows = [ROW, ROW | {"phase": "ore", "axis": None, "against": few}]
     said = measured_table(FOUND | {"quantities": rows})
     assert [line.count("%") for line in said.splitlines()[3:5]] == [3, 0]
-    assert "hardly any of (below 0.1% of the largest): volume fraction of ore" in said
+    assert "hardly any of (below 1% of the largest): volume fraction of ore" in said
 
 
 def test_what_slices_tell_is_said_to_be_estimated():

@@ -46,8 +46,9 @@ def test_of_few_slices_the_verdict_has_no_interval(units, low, tested):
         one["intervals"] |= few
     said = scores.verdict(found)
     miou, beside = (scores.score(one["miou"]) for one in (found, found["baselines"]["forest"]))
+    each = "worse in each of" if units == 2 else "on"
     assert said["words"] == (
-        f"A mean IoU of {miou}, and of {beside} for the forest: on {tested}, too few for an "
+        f"The U-Net has a mean IoU of {miou}, the forest {beside}: {each} {tested}, too few for an "
         "interval"
     )
     assert said["detail"].startswith("The difference in mean IoU is \u22120.0200 (\u22120.0100")

@@ -77,6 +77,18 @@ def test_columns_are_aligned_and_fit_a_terminal():
             "the mean IoU of U-Net minus that of the forest is +0.0123 (+0.0020, -0.0174 in each "
             "image); no interval is known: 2 images, and 4 are the fewest",
         ),
+        (
+            {
+                "difference": -0.4,
+                "low": None,
+                "high": None,
+                "units": 2,
+                "unit": "slices",
+                "parts": [-0.3, -0.5],
+            },
+            "the mean IoU of U-Net minus that of the forest is -0.4000 (-0.3000, -0.5000 in each "
+            "slice), worse in each; no interval is known: 2 slices, and 4 are the fewest",
+        ),
         (  # Of an earlier version.
             {"low": 0.001, "high": 0.0256, "units": 3, "unit": "slices"},
             "the mean IoU of U-Net minus that of the forest is +0.0123; no interval is known: 3 "
@@ -163,12 +175,18 @@ CALIBRATION = {
     [
         (
             {},
-            "expected error 0.0123, 0.0040 with temperature 1.31 (fitted on 12 validation slices); "
-            "at boundaries 0.0801, 0.0300",
+            "temperature 1.31 (fitted on 12 validation slices): expected error 0.0123, and 0.0040 "
+            "with it; at boundaries 0.0801, and 0.0300 with it",
+        ),
+        (
+            {"boundary": {"pixels": 70, "ece_before": 0.0691, "ece": 0.226}},
+            "temperature 1.31 (fitted on 12 validation slices): expected error 0.0123, and 0.0040 "
+            "with it; at boundaries 0.0691, and 0.2260 with it (worse)",
         ),
         (
             {"fitted": {"slices": 1}, "boundary": {"pixels": 0, "ece_before": None, "ece": None}},
-            "expected error 0.0123, 0.0040 with temperature 1.31 (fitted on 1 validation slice)",
+            "temperature 1.31 (fitted on 1 validation slice): expected error 0.0123, and 0.0040 "
+            "with it",
         ),
         (
             {

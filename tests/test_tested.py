@@ -67,10 +67,10 @@ def test_a_tally_of_images_measures_areas_alone():
     assert [one["quantity"] for one in found["left_out"]] == ["surfaces", "tortuosity"]
 
 
-def test_what_is_many_times_the_truth_is_told_as_a_multiple():
+def test_what_is_many_times_the_truth_is_a_percentage_too():
     said = summary(measured(row("interface", 6055.78, forest=-1.0, thresholding=9.99)), "network")
     assert said.splitlines()[1:] == [
-        "  U-Net: interface 6,057 times as much (pore)",
+        "  U-Net: interface 605,578% (pore)",
         "  forest: interface 100.0% (pore)",
         "  thresholding: interface 999.0% (pore)",
     ]
@@ -84,14 +84,14 @@ def test_what_there_is_hardly_any_of_is_not_counted_and_named():
     )
     assert summary(measured(*rows), "network").splitlines()[1:] == [
         "  U-Net: interface 4.0% (clay/quartz)",
-        "  no error is told of what there is hardly any of (below 0.1% of the largest): "
+        "  no error is told of what there is hardly any of (below 1% of the largest): "
         "interface of clay/heavy",
     ]
 
 
 def test_the_share_that_is_hardly_any_is_the_one_that_is_said():
     said = summary(measured(row("a", 0.1), row("a", 9.0, "ore", truth=1e-6)), "network")
-    assert f"(below {HARDLY_ANY:.1%} of the largest)" in said
+    assert f"(below {HARDLY_ANY:.0%} of the largest)" in said
 
 
 def test_what_is_of_all_phases_says_so():

@@ -131,7 +131,8 @@ def measure_planes(
 ) -> list[Property]:
     """Quantities of a volume that single slices let estimate, with intervals over parts of them.
 
-    A part is a quarter of the slices in the first or the second half of them.
+    A part is a quarter of the slices in the first or the second half of them; fewer slices than
+    `FEWEST` have no parts, for quarters of one place do not tell how others differ.
 
     Args:
       slices: classes (H, W) uint8 of the same places by name, in order; `TRUTH` as for volumes.
@@ -143,7 +144,7 @@ def measure_planes(
     """
     began = time.monotonic()
     first = next(iter(slices.values()))
-    ends = [(0, len(first) // 2), (len(first) // 2, len(first))] if len(first) > 1 else [(0, 1)]
+    ends = [(0, len(first) // 2), (len(first) // 2, len(first))] if len(first) >= FEWEST else []
 
     def of_slices(some: Sequence[np.ndarray], quarter: tuple[int, int] | None) -> Any:
         chosen = [one if quarter is None else _quarter(one, quarter) for one in some]
@@ -161,8 +162,6 @@ def measure_planes(
     }
     parts = len(ends) * len(quarters)
     said = f"{parts} parts, quarters of {counted(len(first), 'slice')}"
-    if len(first) < FEWEST:
-        said += " (how the scan changes along z they cannot tell)"
     return _of_sums(plane_values, sums, names, said, began)
 
 

@@ -10,7 +10,7 @@ from xseg_jax.evaluation.properties import TRUTH, Interval, Property
 from xseg_jax.evaluation.statistics import LEVEL
 from xseg_jax.measure.quantities import MEANINGS, Key, unit_of
 
-HARDLY_ANY = 0.001
+HARDLY_ANY = 0.01
 """Of what is less than this share of the largest of its kind, relative errors mean nothing."""
 
 

@@ -17,9 +17,10 @@ from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import (
     describe_sources,
+    each_image,
     find_planes,
+    independent_images,
     kind_of_scored,
-    say_if_images,
     sources_of,
     voxel_size_of,
 )
@@ -113,7 +114,8 @@ def run(
     baselines = fit_baselines(trained)
     config = trained.config
     sources = sources_of(config, images)
-    say_if_images(sources)
+    if "data.split.kind" not in changes and independent_images(sources, images):
+        sources = each_image(sources)
     voxel_size = voxel_size_of(sources, changes.get("data.voxel_size"))
     if voxel_size:
         trained.warn_of_voxels(images, voxel_size)

@@ -16,7 +16,7 @@ from typing import Any
 from xseg_jax.errors import InputError, SaveError
 from xseg_jax.files import user_path
 from xseg_jax.modes.lines import first_lines, last_lines
-from xseg_jax.report.run_folder import SLICES, TEXT
+from xseg_jax.report.run_folder import RESULTS, SLICES, TEXT
 from xseg_jax.report.table import results_table
 from xseg_jax.training.runlog import RUNTIME_FIELDS, flatten, read_json, refuse_other, write_json
 
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 Config = Any
 
-RESULTS = "results.json"
 INPUTS = "inputs.json"
 """What the data of a run are, in words, and what their files were when they were read."""
 PAGE = "report.html"

@@ -1,9 +1,7 @@
 """From config fields and flags to scans and their labelled planes. No TensorFlow."""
 
 import contextlib
-import itertools
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from xseg_jax.data.annotations import LabelledPlane, Labels
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.pairs import FOLDERS, folder_of
 from xseg_jax.data.planes import Place
+from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source, Volume, open_sources
 from xseg_jax.data.splits import PARTS, Split, hold_out, split_planes
 from xseg_jax.errors import InputError
@@ -85,19 +84,33 @@ def kind_of_scored(sources: Sequence[Source], split_kind: str) -> str:
     return "z" if split_kind == "group" and len(sources[0]) > 1 else split_kind
 
 
-def say_if_images(sources: Sequence[Source]) -> None:
-    """Says that files are taken for slices of one scan, where their numbers follow no step."""
-    for source in sources:
-        if not isinstance(source, Slices) or len(source) < 3:
-            continue
-        numbers = [number for number in source.numbers if number is not None]
-        steps = Counter(b - a for a, b in itertools.pairwise(numbers))
-        if steps.total() > 1 and max(steps.values()) <= steps.total() / 2:
-            logger.info(
-                "%s: %d files, numbered from %d to %d without a step, are taken for slices of one "
-                "scan; of images that are none say so with --config.data.split.kind=group",
-                source.name, len(source), min(numbers), max(numbers),
-            )  # fmt: skip
+def independent_images(sources: Sequence[Source], images: str) -> bool:
+    """Whether slices of one folder resemble their neighbours no more than others; says so.
+
+    Args:
+      sources: where nobody has said what they are.
+      images: what was given, for the notice.
+    """
+    if len(sources) != 1 or not isinstance(sources[0], Slices):
+        return False
+    likeness = resemblance(sources[0])
+    if likeness is None or likeness[0] - likeness[1] >= UNLIKE:
+        return False
+    logger.info(
+        "%s: images are taken for independent: they correlate with the next one by %.2f, with "
+        "others by %.2f; --config.data.split.kind=z takes them for slices", images, *likeness,
+    )  # fmt: skip
+    return True
+
+
+def each_image(sources: Sequence[Source]) -> list[Source]:
+    """The files of folders of slices as images of their own, each a scan."""
+    return [
+        Slices(file.stem, [file], [None])
+        for source in sources
+        if isinstance(source, Slices)
+        for file in source.files
+    ]
 
 
 def describe_phantom(config: Config) -> str:

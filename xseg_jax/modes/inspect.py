@@ -18,7 +18,6 @@ from xseg_jax.data.images import label_values
 from xseg_jax.data.label_facts import LabelFacts, label_facts
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.pairs import FOLDERS, folder_of
-from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source
 from xseg_jax.errors import InputError
 from xseg_jax.files import content_hash, one_line, user_path, write_text
@@ -27,8 +26,10 @@ from xseg_jax.model.unet import UNet
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import (
     describe_sources,
+    each_image,
     find_planes,
     images_in,
+    independent_images,
     is_image,
     refuse_unclear,
     sources_of,
@@ -104,7 +105,7 @@ def run(
     # What labels cannot be used is refused before the scan is read.
     planes = _find(config, sources, labels, independent) if labels else []
     said = f"; {len(planes)} labelled by {labels}" if labels else ""
-    shown = _each_image(sources) if independent else sources
+    shown = each_image(sources) if independent else sources
     first_lines(data=f"{images}, {describe_sources(shown)}{said}")
     prints = _fingerprints(sources, independent)
     by_names = config.data.split.kind == "auto" and not independent
@@ -234,24 +235,9 @@ def _open(config: Config, images: str) -> tuple[list[Source], bool]:
     if len(sources) > 1 and all(map(is_image, sources)):
         return _as_images(sources), True
     refuse_unclear(sources)
-    if len(sources) == 1 and isinstance(sources[0], Slices) and config.data.split.kind == "auto":
-        likeness = resemblance(sources[0])
-        if likeness and likeness[0] - likeness[1] < UNLIKE:
-            logger.info(
-                "%s: images are taken for independent: they correlate with the next one by %.2f, "
-                "with others by %.2f; --config.data.split.kind=z takes them for slices",
-                images, *likeness,
-            )  # fmt: skip
-            return _as_images(sources), True
+    if config.data.split.kind == "auto" and independent_images(sources, images):
+        return _as_images(sources), True
     return sources, False
-
-
-def _each_image(sources: Sequence[Source]) -> list[Source]:
-    """Independent images, each a scan of its own."""
-    return [
-        Slices(file.stem, [file], [None])
-        for source in sources if isinstance(source, Slices) for file in source.files
-    ]  # fmt: skip
 
 
 def _as_images(sources: Sequence[Source]) -> list[Source]:
@@ -277,7 +263,7 @@ def _find(
     config: Config, sources: Sequence[Source], labels: str, independent: bool
 ) -> list[LabelledPlane]:
     """The labelled planes; each of independent images is a scan of its own, as in training."""
-    return find_planes(config, _each_image(sources) if independent else sources, labels)
+    return find_planes(config, each_image(sources) if independent else sources, labels)
 
 
 def _measure_labels(config: Config, planes: Sequence[LabelledPlane]) -> Labelled:

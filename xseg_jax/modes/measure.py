@@ -35,6 +35,7 @@ from xseg_jax.modes.segmented import (
     maker_of,
     planes_of,
     record_of,
+    refuse_map,
     values_of,
 )
 from xseg_jax.modes.volume import newest_change
@@ -78,7 +79,8 @@ def run(
       output: folder where they are written, made if missing.
       config: of which `data` says what label values mean.
       labels: the true volume, of the same shape.
-      within: a mask of the sample, of the same shape: where it is 0 nothing is measured.
+      within: a mask of the sample, of the same shape or of one plane: where it is 0 nothing is
+        measured.
       quantities: names of families, "fractions,surfaces"; all where None.
       meshes: "ply", "stl" or both: the surface of each phase.
       changes: dotted fields that the command line gave.
@@ -89,6 +91,7 @@ def run(
       SaveError: `output` cannot be written to.
     """
     began = time.monotonic()
+    refuse_map(source)
     chosen = choose(quantities)
     formats = _formats(meshes)
     with ExitStack() as stack:
@@ -166,7 +169,7 @@ def run(
             for k, phase in enumerate(names):
                 _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
             result |= {"input": str(source), "labels": labels, "within": within}
-            result |= {"seconds": _since(began)}
+            result |= {"ignore": label_map.ignore, "seconds": _since(began)}
             result |= {"prediction": maker, "meshes": list(formats), "warnings": heard()}
             result |= provenance()
             write_json(output / RESULT, result)

@@ -20,7 +20,7 @@ TEXTS = {
     "input": "Scan or folder to inspect, evaluate or predict; measure: a segmented volume.",
     "labels": "inspect, evaluate, measure: labels of --input, where it holds none.",
     "output": "What is written: a folder; predict: or a volume, as labels.tif or labels.ome.zarr.",
-    "within": "measure: a mask of the sample, of --input's shape; 0 is outside, and not measured.",
+    "within": "measure: a mask of the sample, of --input's shape or one plane; 0 is outside.",
     "quantities": "measure: all, or names, as fractions,surfaces,tortuosity.",
     "meshes": "measure: surfaces of the phases too: ply, stl.",
     "runs": "compare: runs or evaluations, runs/a,runs/b; seeds of one are runs/a1+runs/a2.",

@@ -11,9 +11,9 @@ from xseg_jax.errors import InputError
 from xseg_jax.evaluation.boundaries import BoundarySums, read_sums
 from xseg_jax.modes.evaluate import CLAIM
 from xseg_jax.modes.score import BLOCKS, BOUNDARIES, NETWORK, SLICES
+from xseg_jax.report.run_folder import RESULTS
 from xseg_jax.training.runlog import RUNTIME_FIELDS, flatten, read_json
 
-RESULTS = "results.json"
 AGAIN = "score both on the same labels with --mode=evaluate, and compare these folders"
 NAMED = 3
 """Slices and fields that a line names."""

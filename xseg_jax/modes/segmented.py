@@ -13,6 +13,7 @@ from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.data.sources import Slices, open_sources
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.properties import ClassVolume
+from xseg_jax.inference.volume import BETWEEN_AXES, BETWEEN_RUNS, PROBABILITIES, UNCERTAINTY
 from xseg_jax.modes.inputs import is_image
 from xseg_jax.modes.run import Config
 from xseg_jax.report.recipe_words import data_name, last_part
@@ -22,6 +23,7 @@ from xseg_jax.training.runlog import read_json
 
 logger = logging.getLogger(__name__)
 
+MAPS = (PROBABILITIES, UNCERTAINTY, BETWEEN_AXES, BETWEEN_RUNS)
 PREDICTION = "prediction.json"
 """Says what the values of a predicted folder of images mean."""
 GROUP = "group"
@@ -47,7 +49,10 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Within:
-    """A volume of classes within a mask: what lies outside, where the mask is 0, has no class."""
+    """A volume of classes within a mask: what lies outside, where the mask is 0, has no class.
+
+    A mask of one plane is that of all planes.
+    """
 
     volume: ClassVolume
     mask: Scan
@@ -58,7 +63,9 @@ class Within:
         return self.volume.shape
 
     def __getitem__(self, region: Region) -> np.ndarray:
-        inside_ZYX = self.mask.region(region) != 0
+        z, y, x = region
+        planes = slice(0, 1) if self.mask.shape[0] == 1 else z
+        inside_ZYX = self.mask.region((planes, y, x)) != 0
         return np.where(inside_ZYX, self.volume[region], np.uint8(IGNORED))
 
 
@@ -73,14 +80,14 @@ def check_mask(mask: Scan, shape: tuple[int, ...], source: Path) -> None:
     """Refuses a mask of another volume, or of nothing; says how much lies within.
 
     Raises:
-      InputError: its shape is not `shape`, or it is 0 everywhere.
+      InputError: its shape is neither `shape` nor that of one plane, or it is 0 everywhere.
     """
-    if mask.shape != shape:
+    if mask.shape not in (shape, (1, *shape[1:])):
         raise InputError(
             f"--within={mask.source}: has {mask.shape} voxels, but {source} has {shape}; give a "
-            "mask of this volume"
+            "mask of this volume, or of one of its planes for all"
         )
-    inside = sum(int(np.count_nonzero(mask.plane(z))) for z in range(shape[0]))
+    inside = sum(int(np.count_nonzero(mask.plane(z))) for z in range(mask.shape[0]))
     if not inside:
         raise InputError(
             f"--within={mask.source}: is 0 everywhere, so that nothing lies within; give a mask "
@@ -88,8 +95,22 @@ def check_mask(mask: Scan, shape: tuple[int, ...], source: Path) -> None:
         )
     logger.info(
         "within %s lie %.1f%% of the voxels; nothing is measured of the others", mask.source,
-        100 * inside / math.prod(shape),
+        100 * inside / math.prod(mask.shape),
     )  # fmt: skip
+
+
+def refuse_map(source: Path) -> None:
+    """Refuses a folder of maps that `predict` has written beside one of labels.
+
+    Raises:
+      InputError: names the folder of labels.
+    """
+    for name in MAPS:
+        labels = source.with_name(source.name.removesuffix(f"_{name}"))
+        if labels != source and (labels / PREDICTION).is_file():
+            raise InputError(
+                f"{source}: holds the {name} of {labels}, and no labels; give {labels}"
+            )
 
 
 def record_of(source: Path) -> Mapping[str, Any]:

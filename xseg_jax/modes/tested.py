@@ -28,8 +28,6 @@ FEWEST = 16
 """Neighbouring planes that are measured as a volume; fewer are slices."""
 MOST_PIXELS = 1 << 30
 """Of the planes that are kept to be measured."""
-LARGE = 10.0
-"""Relative errors from here on are told as multiples."""
 ACROSS = ((1, 2), (0, 2), (0, 1))
 """Axes within planes across z, y and x."""
 
@@ -179,5 +177,5 @@ def summary(measured: Mapping[str, Any], method: str, noun: str = "slice") -> st
 
 
 def _in_words(error: float) -> str:
-    """An absolute relative error; what is many times the truth cannot be too little."""
-    return f"{error:.1%}" if error < LARGE else f"{1 + error:,.0f} times as much"
+    """An absolute relative error."""
+    return f"{error:.1%}" if error < 10 else f"{error:,.0%}"

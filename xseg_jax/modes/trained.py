@@ -31,6 +31,7 @@ from xseg_jax.modes.run import (
     neighbours_of,
     read_config,
 )
+from xseg_jax.report.run_folder import RESULTS
 from xseg_jax.scans.voxels import VoxelSize
 from xseg_jax.training.checkpoint import Checkpoints
 from xseg_jax.training.parallel import Parallel
@@ -115,6 +116,12 @@ class TrainedRun:
                     f"{first.workdir} has {', '.join(mine)}; runs that segment together need the "
                     "same"
                 )
+        for run in (first, *others):
+            if not (run.workdir / RESULTS).exists():
+                logger.warning(
+                    "%s: has not ended its training, and was not tested: this is its network of "
+                    "step %d; the command that began it goes on", run.workdir, run.step,
+                )  # fmt: skip
         return replace(first, others=tuple(others))
 
     @classmethod

@@ -196,6 +196,11 @@ def plan(
         scan.geometry = replace(scan.geometry, voxel_size=known.size, unit=known.unit)
         trained.warn_of_voxels(scan.source, known)
     if scan.numbers and scan.numbers[-1] - scan.numbers[0] + 1 != len(scan.numbers):
+        if trained.facts.split_kind == "group":
+            raise InputError(
+                f"{source}: the images that {trained.workdir} was trained on are no slices of one "
+                "scan; choose a folder as --output, without a suffix, for a label image each"
+            )
         gaps = scan.numbers[-1] - scan.numbers[0] + 1 - len(scan.numbers)
         raise InputError(
             f"{source}: {gaps} slices between {scan.numbers[0]} and {scan.numbers[-1]} are "

@@ -18,7 +18,7 @@ from xseg_jax.report.recipe_words import (
     training,
 )
 from xseg_jax.report.run_folder import RunFolder
-from xseg_jax.report.scores import methods_of, verdict
+from xseg_jax.report.scores import methods_of, seen_in_training, verdict
 from xseg_jax.report.sources import IN_TEXT, SOURCES, Cited, of_quantities
 from xseg_jax.report.table import too_few
 
@@ -183,10 +183,16 @@ def _evaluated(evaluation: Json, results: Json) -> list[str]:
     run = last_part(evaluation["run"])
     runs = 1 + len(evaluation.get("others") or ())
     mean = f", and {count(runs - 1, 'other')}, whose mean was taken" if runs > 1 else ""
-    return [
+    said = [
         f"The network of the run {run} (step {evaluation['step']}){mean} was scored on "
         f"{count(results['slices'], 'labelled image')} of {data_name(evaluation['input'])}."
     ]
+    if seen := len(seen_in_training(results)):
+        said.append(
+            f"{seen} of them had trained it, so that these scores are no test of what it makes of "
+            "images that it does not know."
+        )
+    return said
 
 
 def _scoring(folder: RunFolder, cite: Cited) -> list[str]:

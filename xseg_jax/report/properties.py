@@ -104,6 +104,9 @@ def intervals_over(found: Mapping[str, Any]) -> list[str]:
 def no_intervals(found: Mapping[str, Any]) -> str:
     """Why values of parts stand in place of intervals; "" where none do."""
     counts = sorted({len(few_parts(row)) for row in found["quantities"]} - {0})
+    slices = found["shape"][0]
+    if not counts and found["dimension"] == 2 and slices < FEWEST:
+        return f"no interval of {count(slices, 'slice')}: {FEWEST} are the fewest"
     if not counts:
         return ""
     return f"no interval of {' or '.join(map(str, counts))} parts: {FEWEST} are the fewest"
@@ -123,7 +126,7 @@ def hardly_any(rows: Sequence[Mapping[str, Any]]) -> str:
     if not some:
         return ""
     return (
-        "no error is told of what there is hardly any of (below 0.1% of the largest): "
+        "no error is told of what there is hardly any of (below 1% of the largest): "
         f"{', '.join(some)}"
     )
 
@@ -141,6 +144,11 @@ def fractions_of(found: Mapping[str, Any]) -> str:
     if not names & {"volume_fraction", "area_fraction"}:
         return ""
     what = "voxels" if found["dimension"] == 3 else "pixels"
+    if found.get("ignore"):  # Earlier versions did not keep it.
+        return (
+            f"fractions are of the labelled {what} without the value {found['ignore']}, and what "
+            "touches it has no surface there"
+        )
     if found.get("within"):
         return f"fractions are of the labelled {what} within {Path(found['within']).name}"
     if found.get("independent"):

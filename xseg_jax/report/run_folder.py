@@ -12,6 +12,7 @@ from xseg_jax.report.numbers import count
 
 Json = Mapping[str, Any]
 
+RESULTS = "results.json"
 SLICES = "slices.npz"
 """Images, labels and classes that the viewer shows."""
 TEXT = "results.txt"
@@ -53,10 +54,10 @@ class RunFolder:
         Raises:
           InputError: there are no results, or a file is no JSON.
         """
-        results = _json(folder / "results.json")
+        results = _json(folder / RESULTS)
         if results is None:
             raise InputError(
-                f"{folder / 'results.json'}: no such file; --workdir must be the folder of a "
+                f"{folder / RESULTS}: no such file; --workdir must be the folder of a "
                 "finished run, or of an evaluation; a run that was stopped is finished by the "
                 "command that began it"
             )

@@ -1,6 +1,6 @@
 """Scores of a run beside its baselines, as data for a page: a verdict, a table, a chart."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xseg_jax.colours import class_rgb
@@ -8,7 +8,7 @@ from xseg_jax.report.leaks import leak_line, noun
 from xseg_jax.report.measured import unit_words
 from xseg_jax.report.numbers import DASH, MINUS, count, number, score, signed
 from xseg_jax.report.plots import Axis, Dot, dot_chart
-from xseg_jax.report.table import MACRO, THE, of_parts, of_too_few, too_few, verdict_line
+from xseg_jax.report.table import MACRO, THE, in_each, of_parts, of_too_few, too_few, verdict_line
 
 Json = Mapping[str, Any]
 Section = dict[str, Any]
@@ -28,6 +28,11 @@ def methods_of(results: Json) -> dict[str, Json]:
     """Scores of the network and of each baseline that is defined, by name."""
     defined = {name: found for name, found in results["baselines"].items() if found}
     return {NETWORK: results, **defined}
+
+
+def seen_in_training(results: Json) -> Sequence[str]:
+    """Names of scored images that had trained the network; none of a run's own test."""
+    return (results.get("leak") or {}).get("trained_on") or ()
 
 
 def verdict(results: Json) -> dict[str, str]:
@@ -60,8 +65,8 @@ def verdict(results: Json) -> dict[str, str]:
         n, what = found["units"], noun(results)
         beside = score(results["baselines"][found["against"]]["miou"])
         words = (
-            f"A mean IoU of {score(results['miou'])}, and of {beside} for {against}: on "
-            f"{count(n, what)}, too few for an interval"
+            f"The U-Net has a mean IoU of {score(results['miou'])}, {against} {beside}: "
+            f"{in_each(found)}{count(n, what)}, too few for an interval"
         )
         detail += of_parts(found).replace("-", MINUS)
         low = None
@@ -72,6 +77,8 @@ def verdict(results: Json) -> dict[str, str]:
     if low is not None:
         ends = " to ".join(signed(end, places=4) for end in (low, high))
         detail += f" (95% interval {ends}, over {found['units']} {found['unit']})"
+    if seen := len(seen_in_training(results)):
+        words += f"; {seen} of {count(results['slices'], noun(results))} had trained the network"
     line = verdict_line(dict(found), noun(results))
     return {"words": words, "detail": f"{detail}.", "line": f"{line[0].upper()}{line[1:]}."}
 

@@ -111,7 +111,9 @@ def verdict_line(verdict: dict[str, Any], what: str = "slice") -> str:
         said = f"the mean IoU of U-Net minus that of {against} is {difference:+.4f}"
         if verdict["units"] == 1:
             return f"{said}; one {what} alone was tested, so that no interval is known"
-        return f"{said}{of_parts(verdict)}; no interval is known: {of_too_few(verdict)}"
+        each = in_each(verdict).removesuffix(" of ")
+        worse = "" if each == "on " else f", {each}"
+        return f"{said}{of_parts(verdict)}{worse}; no interval is known: {of_too_few(verdict)}"
     over = f"over {verdict['units']} {verdict['unit']}"
     if low <= 0 <= high:
         return (
@@ -141,6 +143,14 @@ def of_too_few(found: dict[str, Any]) -> str:
     return f"{count(units, found['unit'].removesuffix('s'))}, and {FEWEST} are the fewest"
 
 
+def in_each(verdict: dict[str, Any]) -> str:
+    """Whether the network is better or worse in all of a few parts, as "worse in each of "."""
+    each = [one for one in verdict.get("parts") or () if one is not None]
+    if len(each) < 2 or not (min(each) > 0 or max(each) < 0):
+        return "on "
+    return f"{'better' if min(each) > 0 else 'worse'} in each of "
+
+
 def of_parts(verdict: dict[str, Any], show: str = "+.4f") -> str:
     """The difference in each of a few parts; "" where an earlier version kept none."""
     each = [format(one, show) for one in verdict.get("parts") or () if one is not None]
@@ -150,17 +160,24 @@ def of_parts(verdict: dict[str, Any], show: str = "+.4f") -> str:
 def calibration_line(calibration: dict[str, Any], what: str = "slice") -> str:
     """How far off the network's probabilities are, before and with the temperature, in words."""
 
-    def errors(part: dict[str, Any]) -> str:
-        values = [part["ece_before"], part["ece"]]
-        return ", ".join(f"{value:.4f}" for value in values if value is not None)
+    temperature = calibration["temperature"]
 
-    said, temperature = f"expected error {errors(calibration)}", calibration["temperature"]
+    def errors(part: dict[str, Any]) -> str:
+        before, after = part["ece_before"], part["ece"]
+        if before is None or after is None:
+            return f"{after if before is None else before:.4f}"
+        return f"{before:.4f}, and {after:.4f} with it"
+
+    said = f"expected error {errors(calibration)}"
     if temperature is not None:
         slices = calibration["fitted"]["slices"]
         of = f"{slices} validation {what}{'s' * (slices > 1)}"
-        said += f" with temperature {temperature:.2f} (fitted on {of})"
-    if calibration["boundary"]["pixels"]:
-        said += f"; at boundaries {errors(calibration['boundary'])}"
+        said = f"temperature {temperature:.2f} (fitted on {of}): {said}"
+    boundary = calibration["boundary"]
+    if boundary["pixels"]:
+        said += f"; at boundaries {errors(boundary)}"
+        if None not in (boundary["ece"], boundary["ece_before"]):
+            said += " (worse)" * (boundary["ece"] > boundary["ece_before"])
     if temperature is None:
         said += f"; without a temperature: {calibration['reason']}"
     return said
