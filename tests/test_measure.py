@@ -165,6 +165,7 @@ def test_what_is_ignored_counts_nowhere(volumes, tmp_path):
     )  # fmt: skip
     fractions = [r["value"] for r in found["quantities"] if r["quantity"] == "volume_fraction"]
     assert sum(fractions) == pytest.approx(1)
+    assert found["ignore"] == "255"
     assert found["left_out"][0]["quantity"] == "triple_lines"
 
 
@@ -190,6 +191,11 @@ def test_nothing_outside_of_a_mask_is_measured(volumes, tmp_path):
     expected = (true_ZYX == 0)[:, inside_YX].mean()
     assert found["quantities"][0]["value"] == pytest.approx(expected)
     assert found["within"] == mask
+    np.save(tmp_path / "circle.npy", inside_YX[None].astype(np.uint8))
+    circle = run(tmp_path / "core.npy", tmp_path / "c", within=str(tmp_path / "circle.npy"), **some)
+    assert [row["value"] for row in circle["quantities"]] == [
+        row["value"] for row in found["quantities"]
+    ]
     with pytest.raises(InputError, match="within: nothing there, "):
         run(
             tmp_path / "core.npy", tmp_path / "b", within=mask, changes={"data.ignore": "7"}, **some

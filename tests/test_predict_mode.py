@@ -139,6 +139,15 @@ def test_maps_can_be_added_later_and_are_no_labels(trained, some, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_run_that_has_not_ended_says_so(trained, some, tmp_path, caplog):
+    run = shutil.copytree(trained, tmp_path / "run")
+    predict.run(run, some, tmp_path / "before")
+    assert "has not ended" not in caplog.text
+    (run / "results.json").unlink()
+    predict.run(run, some, tmp_path / "after")
+    assert f"{run}: has not ended its training, and was not tested: this is its" in caplog.text
+
+
 def test_predicted_labels_are_labels(trained, some, tmp_path):
     """Read by value, with named classes and without, as those of a person are."""
     predict.run(trained, some, tmp_path / "out")

@@ -10,7 +10,15 @@ from configs import scan as scan_config
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.errors import InputError
 from xseg_jax.modes import measure
-from xseg_jax.modes.segmented import images_of, label_map_of, maker_of, record_of
+from xseg_jax.modes.segmented import (
+    images_of,
+    label_map_of,
+    maker_of,
+    own_test,
+    record_of,
+    refuse_map,
+    trained_on,
+)
 from xseg_jax.training.runlog import write_json
 
 MADE = {
@@ -137,3 +145,42 @@ def test_a_measurement_names_who_has_segmented(tmp_path, capsys):
     assert [row["phase"] for row in found["quantities"]] == ["clay", "quartz"]
     assert found["prediction"]["runs"] == [{"run": "scan", "step": 300}]
     assert "run:  scan (step 300), U-Net, has segmented scan.tif\n" in capsys.readouterr().out
+
+
+def test_what_the_run_was_off_by_in_its_own_test_is_told(tmp_path):
+    """An interval over places does not say what the segmentation does."""
+    against = {"truth": 0.04, "error": -0.864, "baselines": {"forest": {"error": 0.1}}}
+    row = {"quantity": "volume_fraction", "label": "volume fraction", "phase": "clay", "with": None,
+           "axis": None, "against": against}  # fmt: skip
+    write_json(
+        tmp_path / "measured.json", {"dimension": 2, "shape": [2, 8, 8], "quantities": [row]}
+    )
+    assert own_test({"run": str(tmp_path)}) == (
+        "in the run's own test, largest error of a phase, from 2 slices: U-Net: volume fraction "
+        "86.4% (clay)"
+    )
+    assert own_test({"run": str(tmp_path / "gone")}) == own_test({}) == ""
+
+
+def test_labels_of_the_scan_that_trained_the_network_are_no_test(tmp_path):
+    (tmp_path / "scan" / "images").mkdir(parents=True)
+    data = {"images": "", "root": str(tmp_path / "scan")}
+    write_json(tmp_path / "config.json", {"data": data})
+    write_json(tmp_path / "data.json", {"split": {"train": ["a", "b"], "test": ["c"]}})
+    record = {"run": str(tmp_path), "input": str((tmp_path / "scan" / "images").resolve())}
+    assert trained_on(record) == 2
+    assert trained_on(record | {"input": "/elsewhere"}) == 0
+    assert trained_on({}) == 0
+    write_json(tmp_path / "config.json", {"data": {"images": "", "root": ""}})  # A phantom.
+    assert trained_on(record) == 0
+
+
+def test_maps_are_no_labels(tmp_path):
+    labels = radiographs(tmp_path / "out", "ab", LUNGS)
+    for name in ("uncertainty", "probabilities", "disagreement_of_runs"):
+        with pytest.raises(
+            InputError, match=rf"out_{name}: holds the {name} of .*out, and no labels"
+        ):
+            refuse_map(tmp_path / f"out_{name}")
+    refuse_map(labels)
+    refuse_map(tmp_path / "mine_uncertainty")

@@ -25,7 +25,6 @@ from xseg_jax.modes.inputs import (
     voxel_size_of,
 )
 from xseg_jax.modes.lines import devices_of, first_lines, last_lines
-from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.report import write_reports
 from xseg_jax.modes.run import DRAWN, GreyScaleWatch, formats_of, pixel_hash
 from xseg_jax.modes.score import (
@@ -36,6 +35,7 @@ from xseg_jax.modes.score import (
     score_and_report,
     tolerance_of,
 )
+from xseg_jax.modes.tested import MEASURED
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress

@@ -99,7 +99,7 @@ def run(
     """
     changes = dict(changes or {})
     images, labels = _paths(source, labels)
-    _check_output(output, images)
+    own = _check_output(output, images)
     formats = formats_of(config)
     sources, independent = _open(config, images)
     # What labels cannot be used is refused before the scan is read.
@@ -160,7 +160,7 @@ def run(
     }
     with working_in(output, "--output"):
         if is_first_process():
-            _write(output, found, choices, panels, labelled, formats)
+            _write(output, found, choices, panels, labelled, formats, own)
     print(words(found))
     last_lines(
         results=output / RECORD,
@@ -212,21 +212,28 @@ def _absolute(path: str) -> str:
     return f"{whole}::{inside}" if inside else whole
 
 
-def _check_output(output: Path, images: str) -> None:
-    """Refuses a folder that is part of the input, and files that inspection did not write."""
+def _check_output(output: Path, images: str) -> str | None:
+    """Refuses a folder that is part of the input, and files that inspection did not write.
+
+    Returns:
+      What the config had been when inspection wrote it, where somebody has changed it since: it
+      stays. Else None.
+    """
     place = Path(split_source(images)[0])
     if place.is_dir() and output.absolute().resolve().is_relative_to(place.resolve()):
         raise InputError(f"{output}: is in the folder of the images; choose another --output")
     if not (output / RECORD).exists():
         written = (*files_of(output / SHEET), output / CONFIG)
         refuse_foreign(written, "an inspection", "--output")
-        return
+        return None
     wrote = read_json(output / RECORD).get("config_hash")
-    if (output / CONFIG).exists() and content_hash(output / CONFIG) != wrote:
-        raise InputError(
-            f"{output / CONFIG}: was changed since --mode=inspect wrote it; move it away, or "
-            "choose another --output"
-        )
+    if not (output / CONFIG).exists() or content_hash(output / CONFIG) == wrote:
+        return None
+    logger.info(
+        "%s: was changed since --mode=inspect wrote it, and stays as it is; what is chosen now "
+        "stands in %s, and in a config where it is moved away", output / CONFIG, output / RECORD,
+    )  # fmt: skip
+    return wrote or ""
 
 
 def _open(config: Config, images: str) -> tuple[list[Source], bool]:
@@ -328,8 +335,12 @@ def _write(
     panels: Sequence[Panel],
     labelled: Labelled | None,
     formats: Sequence[str],
+    own: str | None,
 ) -> None:
-    """Writes the three files; first the record, which says whose the others are."""
+    """Writes the three files; first the record, which says whose the others are.
+
+    A config that somebody has changed stays; `own` names what it had been.
+    """
     notes = [
         f"Train with: {_training(output)}, from the folder of main.py.",
         WHAT_IMAGES if found["independent_images"] else WHAT_SCANS,
@@ -347,7 +358,8 @@ def _write(
     base = "radiograph" if found["independent_images"] else "scan"
     text = text_of(choices, notes, base)
     digest = hashlib.blake2b(text.encode(errors="backslashreplace")).hexdigest()
-    write_json(output / RECORD, found | {"config_hash": digest})
+    write_json(output / RECORD, found | {"config_hash": digest if own is None else own})
     names = labelled.facts.names if labelled else ()
     contact_sheet(output / SHEET, panels, names, formats, found["sheet"])
-    write_text(output / CONFIG, text, "this config")
+    if own is None:
+        write_text(output / CONFIG, text, "this config")

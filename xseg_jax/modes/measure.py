@@ -15,11 +15,12 @@ from xseg_jax.errors import InputError
 from xseg_jax.evaluation import properties
 from xseg_jax.evaluation.doubt import Drawn, masks
 from xseg_jax.evaluation.properties import ClassVolume
-from xseg_jax.files import write_text
+from xseg_jax.files import counted, write_text
 from xseg_jax.inference.volume import PROBABILITIES
 from xseg_jax.measure.meshes import surface_mesh, write_ply, write_stl
 from xseg_jax.measure.quantities import Found
 from xseg_jax.modes.folders import refuse_foreign, working_in
+from xseg_jax.modes.images import folder_of
 from xseg_jax.modes.inputs import describe_sources
 from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.modes.quantities import SEGMENTED, choose, measure, measure_slices
@@ -33,11 +34,14 @@ from xseg_jax.modes.segmented import (
     images_of,
     label_map_of,
     maker_of,
+    own_test,
     planes_of,
     record_of,
     refuse_map,
+    trained_on,
     values_of,
 )
+from xseg_jax.modes.tested import MEASURED
 from xseg_jax.modes.volume import newest_change
 from xseg_jax.modes.warned import heard, listening
 from xseg_jax.report import properties as report
@@ -55,8 +59,7 @@ logger = logging.getLogger(__name__)
 CLAIM = "measurement.json"
 """Says what was measured."""
 OTHER = "this folder holds the measurement of something else; choose another --output or remove it"
-RESULT = "measured.json"
-WRITTEN = (RESULT, "measured.csv", representative.FILE, PAGE)
+WRITTEN = (MEASURED, "measured.csv", representative.FILE, PAGE)
 MESHES = {"ply": write_ply, "stl": write_stl}
 
 
@@ -150,6 +153,16 @@ def run(
             run=maker and _said(maker),
             voxels=voxel_size,
         )
+        if true and (known := trained_on(record)):
+            logger.warning(
+                "%s: %s of the same scan had trained the network, so that errors are no test of "
+                "it; its own is in %s", source, counted(known, "plane"), record["run"],
+            )  # fmt: skip
+        if flat and folder_of(source, PROBABILITIES).is_dir():
+            logger.info(
+                "%s: what doubt leaves open is told of volumes alone, an OME-Zarr with "
+                "--probabilities", folder_of(source, PROBABILITIES),
+            )  # fmt: skip
         with working_in(output, "--output"):
             claim(output / CLAIM, made_by)
             names = label_map.names
@@ -170,16 +183,21 @@ def run(
                 _write_meshes(output, volumes[SEGMENTED], k, phase, result, formats)
             result |= {"input": str(source), "labels": labels, "within": within}
             result |= {"ignore": label_map.ignore, "seconds": _since(began)}
-            result |= {"prediction": maker, "meshes": list(formats), "warnings": heard()}
+            result |= {
+                "own_test": own_test(record),
+                "prediction": maker,
+                "meshes": list(formats),
+                "warnings": heard(),
+            }
             result |= provenance()
-            write_json(output / RESULT, result)
+            write_json(output / MEASURED, result)
             report.write_csv(output / "measured.csv", result)
             if not flat:
                 representative.write_csv(output / representative.FILE, result)
             write_unless_changed(output / PAGE, measured_page(result))
     print(report.measured_table(result))
     last_lines(
-        results=[output / RESULT, output / "measured.csv"],
+        results=[output / MEASURED, output / "measured.csv"],
         objects=sorted(output.glob("objects_*.csv")),
         meshes=[output / name for name in _files_of_phases(names, formats) if formats],
         page=output / PAGE,

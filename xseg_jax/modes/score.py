@@ -27,10 +27,9 @@ from xseg_jax.evaluation.intervals import intervals, sums_of
 from xseg_jax.evaluation.lengths import Pixel, pixel_of, with_lengths
 from xseg_jax.files import write_text
 from xseg_jax.model.metrics import macro_scores, most_wrong, scores
-from xseg_jax.modes.measure import RESULT as MEASURED
 from xseg_jax.modes.run import Config, DataFacts, formats_of, noun_of
 from xseg_jax.modes.shown import keep_slices, pixel_size
-from xseg_jax.modes.tested import ClassTally, check_quantities, summary
+from xseg_jax.modes.tested import MEASURED, NETWORK, ClassTally, check_quantities, summary
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.progress import Progress
 from xseg_jax.report import figures, reliability
@@ -55,8 +54,6 @@ METHODS = {
 }
 EARLIER = ("thresholding",)
 """What stood beside the scores of a run whose version knew no other baseline."""
-NETWORK = "network"
-"""Its name in slices.json, beside those of the baselines."""
 SLICES, BOUNDARIES = "slices.json", "boundaries.npz"
 """What every plane adds to the scores: its confusion matrices, and its boundaries."""
 BLOCKS = 4

@@ -13,9 +13,11 @@ from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.data.sources import Slices, open_sources
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.properties import ClassVolume
+from xseg_jax.files import user_path
 from xseg_jax.inference.volume import BETWEEN_AXES, BETWEEN_RUNS, PROBABILITIES, UNCERTAINTY
-from xseg_jax.modes.inputs import is_image
+from xseg_jax.modes.inputs import images_in, is_image
 from xseg_jax.modes.run import Config
+from xseg_jax.modes.tested import MEASURED, NETWORK, summary
 from xseg_jax.report.recipe_words import data_name, last_part
 from xseg_jax.scans.folders import is_store
 from xseg_jax.scans.scan import Region, Scan, open_scan
@@ -23,6 +25,7 @@ from xseg_jax.training.runlog import read_json
 
 logger = logging.getLogger(__name__)
 
+CONFIG, DATA = "config.json", "data.json"
 MAPS = (PROBABILITIES, UNCERTAINTY, BETWEEN_AXES, BETWEEN_RUNS)
 PREDICTION = "prediction.json"
 """Says what the values of a predicted folder of images mean."""
@@ -143,9 +146,40 @@ def maker_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def own_test(record: Mapping[str, Any]) -> str:
+    """What the run that has segmented a volume was off by in its own test; "" where nobody knows.
+
+    An interval says how places of a volume differ, and not what the segmentation does.
+
+    Args:
+      record: as `record_of` gives it.
+    """
+    measured = Path(record.get("run") or "") / MEASURED
+    if not record.get("run") or not measured.is_file():
+        return ""
+    head, *methods = summary(read_json(measured), NETWORK).splitlines()
+    return f"in the run's own test, {head}{methods[0].removeprefix(' ')}" if methods else ""
+
+
+def trained_on(record: Mapping[str, Any]) -> int:
+    """How many planes of the scan that was segmented had trained the network, as far as is known.
+
+    Args:
+      record: as `record_of` gives it.
+    """
+    run = Path(record.get("run") or "")
+    if not record.get("run") or not all((run / name).is_file() for name in (CONFIG, DATA)):
+        return 0
+    data = read_json(run / CONFIG)["data"]
+    images = data["images"] or (data["root"] and images_in(user_path(data["root"])))
+    if not images or user_path(images).resolve() != Path(record["input"]):
+        return 0
+    return len(read_json(run / DATA)["split"]["train"])
+
+
 def _features(run: Path) -> Sequence[int]:
     """Of the run's network, while its folder is where it was."""
-    path = run / "config.json"
+    path = run / CONFIG
     return read_json(path)["model"]["features"] if path.is_file() else ()
 
 
@@ -215,7 +249,7 @@ def label_map_of(
 def _of_run(record: Mapping[str, Any], names: Container[str]) -> tuple[dict[str, str], str]:
     """Class names of all label values that the run knows, which may be several a class, and those
     that it ignores: labels that are compared with what it wrote have them too."""
-    data = Path(record.get("run") or "") / "data.json"
+    data = Path(record.get("run") or "") / DATA
     if not record.get("run") or not data.is_file():
         return {}, ""
     known = LabelMap.from_json(read_json(data)["label_map"])

@@ -22,6 +22,8 @@ from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
 
+NETWORK, MEASURED = "network", "measured.json"
+"""The name of the network among the methods that are scored; the file of quantities."""
 EARLIER = ()
 """What runs of a version measured that knew no quantities."""
 FEWEST = 16

@@ -96,6 +96,8 @@ def _hints(measured: Json) -> list[str]:
         said.append(none)
     if fractions:
         said.append(fractions)
+    if tested := measured.get("own_test"):  # Earlier versions did not ask.
+        said.append(tested)
     return [f"{one[0].upper()}{one[1:]}." for one in said]
 
 

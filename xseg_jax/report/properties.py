@@ -53,6 +53,8 @@ def measured_table(found: Mapping[str, Any]) -> str:
         lines.append(note)
     if note := fractions_of(found):
         lines.append(note)
+    if said := found.get("own_test"):  # Earlier versions did not ask.
+        lines.append(said)
     lines += object_lines(found)
     if found.get("representative"):
         said = [f"  {line}" for line in representative.lines(found)]
