@@ -55,7 +55,7 @@ def test_parts_that_are_drawn_among_all_are_no_ranges(capsys):
     drawn = Split((0, 2, 4, 6), (1,), (3, 5), kind="group")
     data.say_split(tiny.get_config(), planes, drawn, 0)
     assert capsys.readouterr().out.splitlines()[2:] == [
-        "train: 4 images, chest_0, chest_2 and 2 more, drawn among all",
+        "train: 4 images, chest_0, chest_2 and 2 more, drawn at random among all",
         "validation: 1 image, chest_1",
         "test: 2 images, chest_3, chest_5",
     ]

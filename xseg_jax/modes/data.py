@@ -243,7 +243,7 @@ def _named(members: Sequence[str], *, mixed: bool) -> str:
         return members[0]
     if not mixed:
         return f"{members[0]} to {members[-1]}"
-    more = f" and {len(members) - 2} more, drawn among all" if members[2:] else ""
+    more = f" and {len(members) - 2} more, drawn at random among all" if members[2:] else ""
     return f"{members[0]}, {members[1]}{more}"
 
 

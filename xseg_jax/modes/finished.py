@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xseg_jax.errors import InputError, SaveError
-from xseg_jax.files import user_path
+from xseg_jax.files import counted, user_path
 from xseg_jax.modes.lines import first_lines, last_lines
 from xseg_jax.report.run_folder import RESULTS, SLICES, TEXT
 from xseg_jax.report.table import results_table
@@ -140,8 +140,8 @@ def _more_epochs(workdir: Path, before: int, epochs: int) -> str:
         f"--workdir={next(name for name in names if not name.exists())}",
     ])  # fmt: skip
     return (
-        f"config.epochs={epochs}: {workdir} is finished after {before} epochs, and stays as it is; "
-        f"what its network learns in more goes into another folder: {command}"
+        f"config.epochs={epochs}: {workdir} is finished after {counted(before, 'epoch')}, and "
+        f"stays as it is; what its network learns in more goes into another folder: {command}"
     )
 
 

@@ -15,6 +15,7 @@ from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source, Volume, open_sources
 from xseg_jax.data.splits import PARTS, Split, hold_out, split_planes
 from xseg_jax.errors import InputError
+from xseg_jax.evaluation.statistics import FEWEST
 from xseg_jax.files import counted, user_path
 from xseg_jax.modes.run import Config
 from xseg_jax.scans.folders import left_out
@@ -287,5 +288,7 @@ def split_in_words(config: Config, split: Split, labelled: int, unlabelled: int)
         f"{count} {'held out' if part == 'between' else 'in'} {part}" for part, count in parts[1:]
     ]
     text = f"{describe(split)}: {'parts of ' if split.slabs else ''}{', '.join(said)}"
+    if split.slabs is None and 0 < len(split.test) < FEWEST:
+        text += f", too few for an interval, which takes {FEWEST}"
     rest = not_used(config, split, labelled, unlabelled)
     return f"{text}; not used: {rest}" if rest else text

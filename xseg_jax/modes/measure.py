@@ -291,8 +291,8 @@ def _voxel_size(config: Config, scan: Scan, *, flat: bool) -> VoxelSize | None:
     known = VoxelSize.parse(given) if given else VoxelSize.of([scan.geometry])
     if known is None or any(np.isnan(known.size[flat:])):
         logger.warning(
-            "%s: says no voxel size; lengths are in voxels. Give it as "
-            '--config.data.voxel_size="0.5 um"', scan.source,
+            "%s: says no voxel size; lengths are in %s. Give it as "
+            '--config.data.voxel_size="0.5 um"', scan.source, "pixels" if flat else "voxels",
         )  # fmt: skip
         return None
     return known

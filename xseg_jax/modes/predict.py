@@ -115,7 +115,7 @@ def run(
 def _refuse_input_as_output(source: Path, output: Path) -> None:
     """Refuses an output that would be, or be part of, what is read."""
     if output.exists() and source.exists() and output.samefile(source):
-        what = "folder of the images; choose another folder" if source.is_dir() else "input itself"
+        what = "folder of the images" if source.is_dir() else "input itself"
         raise InputError(f"--output={output}: is the {what}; choose another name")
     if "::" in output.name or output.parent.name.endswith("::"):
         raise InputError(

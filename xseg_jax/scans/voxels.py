@@ -40,8 +40,8 @@ class VoxelSize:
         unit = unit_of(said)
         if len(values) not in (1, 3) or not all(0 < v < math.inf for v in values) or not unit:
             raise InputError(
-                f"config.data.voxel_size={text!r}: give one size, or those along z, y, x, and one "
-                f'of the units {", ".join(METRES)}, as "0.5 um" or "2,0.5,0.5 um"'
+                f"config.data.voxel_size={text!r}: give one size, or those along z, y, x, a blank "
+                f'and one of the units {", ".join(METRES)}, as "0.5 um" or "2,0.5,0.5 um"'
             )
         z, y, x = values * (3 // len(values))
         return cls((z, y, x), unit)
