@@ -128,8 +128,9 @@ def test_one_command_looks_and_what_it_writes_trains_without_edits(place, tmp_pa
     )
     assert "labelled planes are z = 5, 20, 35" in said
     assert (
-        "split: blocks of z: 1 slice in train, 1 in validation, 1 in test, too few for an interval, "
-        "which takes 4; not used: 37 slices without a label (skip_unlabelled)\ncontact sheet: all 3 labelled planes, 8 of 37 planes"
+        "split: blocks of z: 1 slice in train, 1 in validation, 1 in test, too few for an "
+        "interval, which takes 4; not used: 37 slices without a label (skip_unlabelled)\n"
+        "contact sheet: all 3 labelled planes, 8 of 37 planes"
     ) in said
     found = json.loads((output / "fingerprint.json").read_text())
     assert found["scans"][0]["voxel_size"] == [0.5, 0.25, 0.25]
