@@ -216,8 +216,13 @@ def test_evaluate_and_predict_agree_to_the_pixel(tiny, other_scan, tmp_path):
     assert masks[0].stat().st_mtime_ns == kept
     assert masks[1].read_bytes() == lost
 
-    said = main("--mode=predict", *flags, "--probabilities", fails=True)
-    assert "probabilities: False there, True here" in said
+    # Maps come later into folders beside, and the labels stay.
+    said = main("--mode=predict", *flags, "--probabilities")
+    assert f"probabilities: {tmp_path / 'masks'}_probabilities\n" in said
+    assert masks[1].read_bytes() == lost
+    said = main("--mode=predict", *flags, "--config.inference.tile=32", fails=True)
+    assert "what was predicted otherwise; choose another --output" in said
+    assert "inference.tile: 64 there, 32 here" in said
 
     # One image is called as in its folder.
     one = [f"--input={images / 'scan001.tif'}", f"--output={tmp_path / 'one'}"]

@@ -17,14 +17,13 @@ from xseg_jax.evaluation.evaluate import Scorer
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import (
     describe_sources,
-    each_image,
     find_planes,
-    independent_images,
     kind_of_scored,
     sources_of,
     voxel_size_of,
 )
 from xseg_jax.modes.lines import devices_of, first_lines, last_lines
+from xseg_jax.modes.quantities import MEASURED
 from xseg_jax.modes.report import write_reports
 from xseg_jax.modes.run import DRAWN, GreyScaleWatch, formats_of, pixel_hash
 from xseg_jax.modes.score import (
@@ -35,7 +34,6 @@ from xseg_jax.modes.score import (
     score_and_report,
     tolerance_of,
 )
-from xseg_jax.modes.tested import MEASURED
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress
@@ -114,8 +112,6 @@ def run(
     baselines = fit_baselines(trained)
     config = trained.config
     sources = sources_of(config, images)
-    if "data.split.kind" not in changes and independent_images(sources, images):
-        sources = each_image(sources)
     voxel_size = voxel_size_of(sources, changes.get("data.voxel_size"))
     if voxel_size:
         trained.warn_of_voxels(images, voxel_size)

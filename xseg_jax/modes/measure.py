@@ -23,7 +23,7 @@ from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.images import folder_of
 from xseg_jax.modes.inputs import describe_sources
 from xseg_jax.modes.lines import first_lines, last_lines
-from xseg_jax.modes.quantities import SEGMENTED, choose, measure, measure_slices
+from xseg_jax.modes.quantities import MEASURED, SEGMENTED, choose, measure, measure_slices
 from xseg_jax.modes.report import write_unless_changed
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.segmented import (
@@ -41,7 +41,6 @@ from xseg_jax.modes.segmented import (
     trained_on,
     values_of,
 )
-from xseg_jax.modes.tested import MEASURED
 from xseg_jax.modes.volume import newest_change
 from xseg_jax.modes.warned import heard, listening
 from xseg_jax.report import properties as report

@@ -34,6 +34,8 @@ from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
 
+NETWORK, MEASURED = "network", "measured.json"
+"""The name of the network among the methods that are scored; the file of quantities."""
 SEGMENTED = "segmented"
 """The name of the volume that is measured."""
 VOXEL, PIXEL = "voxel", "pixel"

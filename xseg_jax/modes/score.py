@@ -27,9 +27,10 @@ from xseg_jax.evaluation.intervals import intervals, sums_of
 from xseg_jax.evaluation.lengths import Pixel, pixel_of, with_lengths
 from xseg_jax.files import write_text
 from xseg_jax.model.metrics import macro_scores, most_wrong, scores
+from xseg_jax.modes.quantities import MEASURED, NETWORK
 from xseg_jax.modes.run import Config, DataFacts, formats_of, noun_of
 from xseg_jax.modes.shown import keep_slices, pixel_size
-from xseg_jax.modes.tested import MEASURED, NETWORK, ClassTally, check_quantities, summary
+from xseg_jax.modes.tested import ClassTally, check_quantities, summary
 from xseg_jax.modes.trained import TrainedRun
 from xseg_jax.progress import Progress
 from xseg_jax.report import figures, reliability

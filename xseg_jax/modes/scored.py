@@ -10,8 +10,8 @@ import numpy as np
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.boundaries import BoundarySums, read_sums
 from xseg_jax.modes.evaluate import CLAIM
+from xseg_jax.modes.quantities import NETWORK
 from xseg_jax.modes.score import BLOCKS, BOUNDARIES, SLICES
-from xseg_jax.modes.tested import NETWORK
 from xseg_jax.report.run_folder import RESULTS
 from xseg_jax.training.runlog import RUNTIME_FIELDS, flatten, read_json
 

@@ -13,11 +13,13 @@ from xseg_jax.data.labels import IGNORED, LabelMap
 from xseg_jax.data.sources import Slices, open_sources
 from xseg_jax.errors import InputError
 from xseg_jax.evaluation.properties import ClassVolume
+from xseg_jax.evaluation.rows import without_hardly_any
 from xseg_jax.files import user_path
 from xseg_jax.inference.volume import BETWEEN_AXES, BETWEEN_RUNS, PROBABILITIES, UNCERTAINTY
 from xseg_jax.modes.inputs import images_in, is_image
+from xseg_jax.modes.quantities import MEASURED, NETWORK
 from xseg_jax.modes.run import Config
-from xseg_jax.modes.tested import MEASURED, NETWORK, summary
+from xseg_jax.report.properties import largest_errors
 from xseg_jax.report.recipe_words import data_name, last_part
 from xseg_jax.scans.folders import is_store
 from xseg_jax.scans.scan import Region, Scan, open_scan
@@ -157,7 +159,9 @@ def own_test(record: Mapping[str, Any]) -> str:
     measured = Path(record.get("run") or "") / MEASURED
     if not record.get("run") or not measured.is_file():
         return ""
-    head, *methods = summary(read_json(measured), NETWORK).splitlines()
+    found = read_json(measured)
+    rows = without_hardly_any(found["quantities"])  # Those of earlier versions are not marked.
+    head, *methods = largest_errors(found | {"quantities": rows}, NETWORK).splitlines()
     return f"in the run's own test, {head}{methods[0].removeprefix(' ')}" if methods else ""
 
 

@@ -12,9 +12,10 @@ from xseg_jax.evaluation import statistics
 from xseg_jax.evaluation.quantity_score import SUFFIX, QuantityScore, error_sums, mean_error
 from xseg_jax.measure.quantities import FAMILIES
 from xseg_jax.model.metrics import macro_scores
+from xseg_jax.modes.quantities import MEASURED, NETWORK
 from xseg_jax.modes.run import Config
 from xseg_jax.modes.score import SLICES
-from xseg_jax.modes.tested import FEWEST, MEASURED, NETWORK, are_volume, check_quantities
+from xseg_jax.modes.tested import FEWEST, are_volume, check_quantities
 from xseg_jax.training.runlog import read_json
 
 logger = logging.getLogger(__name__)

@@ -16,14 +16,11 @@ from xseg_jax.evaluation.rows import without_hardly_any
 from xseg_jax.measure.quantities import FAMILIES
 from xseg_jax.modes.quantities import measure, measure_slices
 from xseg_jax.modes.run import Config
-from xseg_jax.report.numbers import count
-from xseg_jax.report.properties import hardly_any, phases_of
+from xseg_jax.report.properties import largest_errors
 from xseg_jax.scans.voxels import VoxelSize
 
 logger = logging.getLogger(__name__)
 
-NETWORK, MEASURED = "network", "measured.json"
-"""The name of the network among the methods that are scored; the file of quantities."""
 EARLIER = ()
 """What runs of a version measured that knew no quantities."""
 FEWEST = 16
@@ -146,38 +143,12 @@ def are_volume(
 
 
 def summary(measured: Mapping[str, Any], method: str, noun: str = "slice") -> str:
-    """The largest errors of each method, over phases, in a line each.
+    """As `largest_errors`; rows of earlier versions are not marked.
 
     Args:
       measured: as `measured.json` holds it.
       method: that was measured.
       noun: what planes are called.
     """
-    rows = without_hardly_any(measured["quantities"])  # Those of earlier versions are not marked.
-    worst: dict[str, dict[str, tuple[float, str]]] = {}
-    for row in rows:
-        against = row["against"]
-        errors = {method: against["error"]}
-        errors |= {name: one["error"] for name, one in against["baselines"].items()}
-        for name, error in errors.items():
-            if error is not None:
-                of_method = worst.setdefault(name, {})
-                found = abs(error), phases_of(row)
-                of_method[row["label"]] = max(found, of_method.get(row["label"], found))
-    what = "a volume" if measured["dimension"] == 3 else f"{count(measured['shape'][0], noun)}"
-    if measured.get("independent"):  # Earlier versions took everything for slices of a volume.
-        what += ", of areas alone, for they are no slices of one volume"
-    lines = [f"largest error of a phase, from {what}:"]
-    for name, errors in worst.items():
-        found = (
-            f"{label} {_in_words(error)} ({phases})" for label, (error, phases) in errors.items()
-        )
-        lines.append(f"  {'U-Net' if name == method else name}: {', '.join(found)}")
-    if left := hardly_any(rows):
-        lines.append(f"  {left}")
-    return "\n".join(lines)
-
-
-def _in_words(error: float) -> str:
-    """An absolute relative error."""
-    return f"{error:.1%}" if error < 10 else f"{error:,.0%}"
+    rows = without_hardly_any(measured["quantities"])
+    return largest_errors({**measured, "quantities": rows}, method, noun)

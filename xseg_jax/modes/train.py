@@ -33,6 +33,7 @@ from xseg_jax.modes.fit import fit
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.lines import devices_of, first_lines
 from xseg_jax.modes.options import check_effects
+from xseg_jax.modes.quantities import MEASURED
 from xseg_jax.modes.report import REPORTS, write_reports
 from xseg_jax.modes.run import (
     DRAWN,
@@ -58,7 +59,7 @@ from xseg_jax.modes.score import (
     score_and_report,
     tolerance_of,
 )
-from xseg_jax.modes.tested import MEASURED, check_quantities
+from xseg_jax.modes.tested import check_quantities
 from xseg_jax.modes.trained import CALIBRATION, TrainedRun
 from xseg_jax.modes.warned import WARNINGS, keep_warnings, listening
 from xseg_jax.progress import Progress

@@ -172,6 +172,39 @@ def left_out(some: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {", ".join(names): reason for reason, names in reasons.items()}
 
 
+def largest_errors(measured: Mapping[str, Any], method: str, noun: str = "slice") -> str:
+    """The largest errors of each method, over phases, in a line each.
+
+    Args:
+      measured: as `measured.json` holds it.
+      method: that was measured.
+      noun: what planes are called.
+    """
+    rows = measured["quantities"]
+    worst: dict[str, dict[str, tuple[float, str]]] = {}
+    for row in rows:
+        against = row["against"]
+        errors = {method: against["error"]}
+        errors |= {name: one["error"] for name, one in against["baselines"].items()}
+        for name, error in errors.items():
+            if error is not None:
+                of_method = worst.setdefault(name, {})
+                found = abs(error), phases_of(row)
+                of_method[row["label"]] = max(found, of_method.get(row["label"], found))
+    what = "a volume" if measured["dimension"] == 3 else f"{count(measured['shape'][0], noun)}"
+    if measured.get("independent"):  # Earlier versions took everything for slices of a volume.
+        what += ", of areas alone, for they are no slices of one volume"
+    lines = [f"largest error of a phase, from {what}:"]
+    for name, errors in worst.items():
+        found = (
+            f"{label} {_in_words(error)} ({phases})" for label, (error, phases) in errors.items()
+        )
+        lines.append(f"  {'U-Net' if name == method else name}: {', '.join(found)}")
+    if left := hardly_any(rows):
+        lines.append(f"  {left}")
+    return "\n".join(lines)
+
+
 def object_lines(found: Mapping[str, Any]) -> list[str]:
     """Which objects were found, a line a phase; none where this was not measured."""
     rows = found.get("objects") or []  # Of an earlier version there are none.
@@ -218,3 +251,8 @@ def _interval(low: float | None, high: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:+.1%}"
+
+
+def _in_words(error: float) -> str:
+    """An absolute relative error."""
+    return f"{error:.1%}" if error < 10 else f"{error:,.0%}"
