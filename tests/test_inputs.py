@@ -1,13 +1,10 @@
 """From what a user names to scans, and what is said of them."""
 
-import logging
-
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
 
 from configs import scan, tiny
 from xseg_jax.data.sources import open_sources
@@ -15,9 +12,7 @@ from xseg_jax.errors import InputError
 from xseg_jax.modes.inputs import (
     describe_phantom,
     describe_sources,
-    each_image,
     images_in,
-    independent_images,
     kind_of_scored,
     sources_of,
 )
@@ -74,23 +69,6 @@ def test_what_is_scored_is_what_it_is_and_not_what_was_trained_on(
 ):
     images, _ = write_folder(tmp_path, 3)
     assert kind_of_scored(open_sources(str(images), independent=independent), kind) == expected
-
-
-@pytest.mark.parametrize("alike", [True, False])
-def test_images_that_resemble_others_as_the_next_are_no_slices(write, tmp_path, caplog, alike):
-    """As inspection takes them; numbers in names alone would make blocks of z of patients."""
-    noise = np.random.default_rng(0).normal(1000, 100, (24, 64, 64))
-    images = gaussian_filter(noise, (4, 4, 4)) if alike else noise
-    folder = tmp_path / "images"
-    for n, image_HW in enumerate(images):
-        write(folder / f"JPCLN{n:03d}.tif", image_HW.astype(np.float32))
-    sources = open_sources(str(folder))
-    with caplog.at_level(logging.INFO, "xseg_jax"):
-        assert independent_images(sources, str(folder)) != alike
-    assert ("images are taken for independent" in caplog.text) != alike
-    each = each_image(sources)
-    assert [one.name for one in each] == [f"JPCLN{n:03d}" for n in range(24)]
-    assert not independent_images(each, str(folder))  # They are known to be.
 
 
 def test_the_folder_above_images_is_as_good_as_theirs(write_folder, tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from configs import scan
 from xseg_jax.data import phantom
@@ -473,3 +474,20 @@ def test_a_scan_of_4_gigabytes_with_three_labelled_planes(tmp_path):
     assert spent["bytes"] < 100 * plane < np.prod(LARGE) * 2 / 8
     config = config_in(output)
     assert (config.data.images, config.data.labels) == (source, labels)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_images_that_resemble_others_as_the_next_are_no_slices(write, tmp_path, caplog, alike):
+    """As inspection takes them; numbers in names alone would make blocks of z of patients."""
+    noise = np.random.default_rng(0).normal(1000, 100, (24, 64, 64))
+    images = gaussian_filter(noise, (4, 4, 4)) if alike else noise
+    folder = tmp_path / "images"
+    for n, image_HW in enumerate(images):
+        write(folder / f"JPCLN{n:03d}.tif", image_HW.astype(np.float32))
+    sources = open_sources(str(folder))
+    with caplog.at_level(logging.INFO, "xseg_jax"):
+        assert inspect.independent_images(sources, str(folder)) != alike
+    assert ("images are taken for independent" in caplog.text) != alike
+    each = inspect.each_image(sources)
+    assert [one.name for one in each] == [f"JPCLN{n:03d}" for n in range(24)]
+    assert not inspect.independent_images(each, str(folder))  # They are known to be.

@@ -11,13 +11,12 @@ from xseg_jax.data.annotations import LabelledPlane, Labels
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.pairs import FOLDERS, folder_of
 from xseg_jax.data.planes import Place
-from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source, Volume, open_sources
 from xseg_jax.data.splits import PARTS, Split, hold_out, split_planes
 from xseg_jax.errors import InputError
-from xseg_jax.evaluation.statistics import FEWEST
 from xseg_jax.files import counted, user_path
 from xseg_jax.modes.run import Config
+from xseg_jax.report.numbers import FEWEST
 from xseg_jax.scans.folders import left_out
 from xseg_jax.scans.voxels import VoxelSize
 
@@ -83,35 +82,6 @@ def kind_of_scored(sources: Sequence[Source], split_kind: str) -> str:
     if len(sources) > 1 and all(map(is_image, sources)):
         return "group"
     return "z" if split_kind == "group" and len(sources[0]) > 1 else split_kind
-
-
-def independent_images(sources: Sequence[Source], images: str) -> bool:
-    """Whether slices of one folder resemble their neighbours no more than others; says so.
-
-    Args:
-      sources: where nobody has said what they are.
-      images: what was given, for the notice.
-    """
-    if len(sources) != 1 or not isinstance(sources[0], Slices):
-        return False
-    likeness = resemblance(sources[0])
-    if likeness is None or likeness[0] - likeness[1] >= UNLIKE:
-        return False
-    logger.info(
-        "%s: images are taken for independent: they correlate with the next one by %.2f, with "
-        "others by %.2f; --config.data.split.kind=z takes them for slices", images, *likeness,
-    )  # fmt: skip
-    return True
-
-
-def each_image(sources: Sequence[Source]) -> list[Source]:
-    """The files of folders of slices as images of their own, each a scan."""
-    return [
-        Slices(file.stem, [file], [None])
-        for source in sources
-        if isinstance(source, Slices)
-        for file in source.files
-    ]
 
 
 def describe_phantom(config: Config) -> str:

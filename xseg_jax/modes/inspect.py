@@ -18,6 +18,7 @@ from xseg_jax.data.images import label_values
 from xseg_jax.data.label_facts import LabelFacts, label_facts
 from xseg_jax.data.labels import LabelMap
 from xseg_jax.data.pairs import FOLDERS, folder_of
+from xseg_jax.data.resemblance import UNLIKE, resemblance
 from xseg_jax.data.sources import Slices, Source
 from xseg_jax.errors import InputError
 from xseg_jax.files import content_hash, one_line, user_path, write_text
@@ -26,10 +27,8 @@ from xseg_jax.model.unet import UNet
 from xseg_jax.modes.folders import refuse_foreign, working_in
 from xseg_jax.modes.inputs import (
     describe_sources,
-    each_image,
     find_planes,
     images_in,
-    independent_images,
     is_image,
     refuse_unclear,
     sources_of,
@@ -245,6 +244,35 @@ def _open(config: Config, images: str) -> tuple[list[Source], bool]:
     if config.data.split.kind == "auto" and independent_images(sources, images):
         return _as_images(sources), True
     return sources, False
+
+
+def independent_images(sources: Sequence[Source], images: str) -> bool:
+    """Whether slices of one folder resemble their neighbours no more than others; says so.
+
+    Args:
+      sources: where nobody has said what they are.
+      images: what was given, for the notice.
+    """
+    if len(sources) != 1 or not isinstance(sources[0], Slices):
+        return False
+    likeness = resemblance(sources[0])
+    if likeness is None or likeness[0] - likeness[1] >= UNLIKE:
+        return False
+    logger.info(
+        "%s: images are taken for independent: they correlate with the next one by %.2f, with "
+        "others by %.2f; --config.data.split.kind=z takes them for slices", images, *likeness,
+    )  # fmt: skip
+    return True
+
+
+def each_image(sources: Sequence[Source]) -> list[Source]:
+    """The files of folders of slices as images of their own, each a scan."""
+    return [
+        Slices(file.stem, [file], [None])
+        for source in sources
+        if isinstance(source, Slices)
+        for file in source.files
+    ]
 
 
 def _as_images(sources: Sequence[Source]) -> list[Source]:
